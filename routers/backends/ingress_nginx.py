@@ -1,0 +1,255 @@
+"""What the ingress-nginx controller makes of a list of Ingress objects: a model of its canary merge, without I/O.
+
+Follows `internal/ingress/controller/controller.go` (createUpstreams, getBackendServers, mergeAlternativeBackends) and
+`internal/ingress/annotations/canary` of kubernetes/ingress-nginx v1.15.1, in our own words. What the controller only
+logs, `Loaded.log` holds.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from routers.errors import ManifestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from routers.model import Manifest, ObjectRef
+
+CLASS_ANNOTATION = "kubernetes.io/ingress.class"
+DEFAULT_UPSTREAM = "upstream-default-backend"
+CATCH_ALL = "_"
+
+_TRUE, _FALSE = {"1", "t", "T", "TRUE", "true", "True"}, {"0", "f", "F", "FALSE", "false", "False"}
+_HEADER_SYNTAX = re.compile(r"[-._~a-zA-Z0-9/:]*")
+_PATTERN_SYNTAX = re.compile(r"[-._~a-zA-Z0-9/:^$\[\](){}*+?\\|&=]*")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+
+Location: TypeAlias = tuple[str, str, str]
+"""Server name, path and pathType, as the controller keys its locations."""
+
+
+@dataclass(frozen=True)
+class IngressPath:
+    """One path of one rule that leads to a Service. `host` and `path` are None when the manifest omits them."""
+
+    rule: int
+    host: str | None
+    path: str | None
+    path_type: str
+    service: str
+    port: Mapping[str, Any]
+
+    @property
+    def location(self) -> Location:
+        """The location that a normal Ingress makes of it: an omitted path is `/`, ImplementationSpecific is Prefix."""
+        kind = "Prefix" if self.path_type == "ImplementationSpecific" else self.path_type
+        return (self.host or CATCH_ALL, self.path or "/", kind)
+
+    def upstream(self, namespace: str) -> str:
+        """Return the controller's name of the upstream: namespace, Service and port as it is written."""
+        return f"{namespace}-{self.service}-{self.port.get('name') or self.port.get('number')}"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How a canary takes its share: weight out of total, header and cookie."""
+
+    weight: int = 0
+    total: int = 100
+    header: str = ""
+    header_value: str = ""
+    header_pattern: str = ""
+    cookie: str = ""
+
+
+@dataclass
+class Upstream:
+    """A Service and port; the first Ingress that mentions it decides whether it is a canary, and its policy."""
+
+    name: str
+    first: ObjectRef
+    no_server: bool = False
+    policy: Policy = Policy()
+    alternatives: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Loaded:
+    """What the controller would load. `log` holds (upstream, message) of all that it ignores."""
+
+    upstreams: dict[str, Upstream] = field(default_factory=dict)
+    locations: dict[Location, tuple[str, ObjectRef]] = field(default_factory=dict)
+    log: list[tuple[str, str]] = field(default_factory=list)
+
+    def reasons(self, upstream: str) -> str:
+        """Return what the controller would log of an upstream, once each, in order."""
+        return "; ".join(dict.fromkeys(message for name, message in self.log if name == upstream))
+
+
+def read_paths(ref: ObjectRef, manifest: Manifest) -> Iterator[IngressPath]:
+    """Yield every path that leads to a Service; rules without `http` and resource backends have none.
+
+    Raises:
+        ManifestError: the Ingress is not of the shape that networking.k8s.io/v1 has.
+    """
+    for index, rule in enumerate(_expect(ref, manifest, "spec", "rules", kind=list)):
+        host = _expect(ref, rule, "host", kind=str, default=None)
+        for path in _expect(ref, rule, "http", "paths", kind=list):
+            service = _expect(ref, path, "backend", "service", kind=dict)
+            if service:
+                yield IngressPath(
+                    index,
+                    host or None,
+                    _expect(ref, path, "path", kind=str, default=None) or None,
+                    _expect(ref, path, "pathType", kind=str, default="ImplementationSpecific"),
+                    _expect(ref, service, "name", kind=str, default=""),
+                    _expect(ref, service, "port", kind=dict),
+                )
+
+
+def default_backend(ref: ObjectRef, manifest: Manifest) -> IngressPath | None:
+    """Return `spec.defaultBackend` as a path, or None when there is none that leads to a Service."""
+    service = _expect(ref, manifest, "spec", "defaultBackend", "service", kind=dict)
+    if not service:
+        return None
+    port = _expect(ref, service, "port", kind=dict)
+    return IngressPath(-1, None, None, "Prefix", _expect(ref, service, "name", kind=str, default=""), port)
+
+
+def annotations_of(ref: ObjectRef, manifest: Manifest) -> Mapping[str, str]:
+    """Return the annotations of an Ingress; values that are not text are left out, as the API server has none."""
+    found = _expect(ref, manifest, "metadata", "annotations", kind=dict)
+    return {key: value for key, value in found.items() if isinstance(value, str)}
+
+
+def class_of(ref: ObjectRef, manifest: Manifest) -> str | None:
+    """Return the Ingress class, from the field or from the old annotation; None when neither is given."""
+    name: str | None = _expect(ref, manifest, "spec", "ingressClassName", kind=str, default=None)
+    return name or annotations_of(ref, manifest).get(CLASS_ANNOTATION)
+
+
+def _expect(ref: ObjectRef, value: Any, *path: str, kind: type, default: Any = ()) -> Any:
+    """Return the value at a path, `default` (an empty one of its kind) when it is absent or null."""
+    for step in path:
+        if not isinstance(value, dict):
+            raise ManifestError(str(ref), [f"{'.'.join(path)}: found {type(value).__name__} where a mapping belongs"])
+        value = value.get(step)
+        if value is None:
+            return kind() if default == () else default
+    if not isinstance(value, kind):
+        raise ManifestError(str(ref), [f"{'.'.join(path)}: found {type(value).__name__} where {kind.__name__} belongs"])
+    return value
+
+
+def read_canary(annotations: Mapping[str, str], prefix: str) -> tuple[bool, Policy, tuple[str, ...]]:
+    """Return (enabled, policy, problems) as the annotation parser does: an invalid value falls back to its default."""
+    problems: list[str] = []
+
+    def text(name: str, syntax: re.Pattern[str] = _HEADER_SYNTAX) -> str:
+        value = annotations.get(f"{prefix}/{name}", "")
+        if syntax.fullmatch(value):
+            return value
+        problems.append(f"{name} {value!r} is not valid, so the controller drops it")
+        return ""
+
+    def number(name: str, default: int) -> int:
+        value = annotations.get(f"{prefix}/{name}")
+        if value is None or _INTEGER.fullmatch(value):
+            return default if value is None else int(value)
+        problems.append(f"{name} {value!r} is no whole number, so the controller reads {default}")
+        return default
+
+    flag = annotations.get(f"{prefix}/canary")
+    enabled = flag in _TRUE
+    if flag is not None and not enabled and flag not in _FALSE:
+        problems.append(f"canary {flag!r} is neither true nor false, so the controller reads false")
+    policy = Policy(
+        number("canary-weight", 0),
+        number("canary-weight-total", 100),
+        text("canary-by-header"),
+        text("canary-by-header-value"),
+        text("canary-by-header-pattern", _PATTERN_SYNTAX),
+        text("canary-by-cookie"),
+    )
+    return enabled, policy, tuple(problems)
+
+
+def load(ingresses: Sequence[tuple[ObjectRef, Manifest]], prefix: str) -> Loaded:
+    """Return what the controller loads from these Ingresses, given oldest first."""
+    loaded = Loaded()
+    canaries = {ref: read_canary(annotations_of(ref, found), prefix) for ref, found in ingresses}
+    for ref, found in ingresses:
+        enabled, policy, _ = canaries[ref]
+        for path in _all_paths(ref, found):
+            name = path.upstream(ref.namespace)
+            if name not in loaded.upstreams:
+                loaded.upstreams[name] = Upstream(name, ref, enabled, policy if enabled else Policy())
+    normal = [(ref, found) for ref, found in ingresses if not canaries[ref][0]]
+    hosts = {path.location[0] for ref, found in normal for path in read_paths(ref, found)} | {CATCH_ALL}
+    for ref, found in normal:
+        _add_locations(loaded, ref, found)
+    if normal:
+        for ref, found in ingresses:
+            if canaries[ref][0]:
+                _merge(loaded, hosts, ref, found)
+    return loaded
+
+
+def _all_paths(ref: ObjectRef, manifest: Manifest) -> Iterable[IngressPath]:
+    default = default_backend(ref, manifest)
+    return [*([default] if default else []), *read_paths(ref, manifest)]
+
+
+def _add_locations(loaded: Loaded, ref: ObjectRef, manifest: Manifest) -> None:
+    for path in read_paths(ref, manifest):
+        name = path.upstream(ref.namespace)
+        upstream = loaded.upstreams[name]
+        if upstream.no_server:
+            loaded.log.append((name, f"{ref} gets no location {''.join(path.location[:2])}: {upstream.first} made its Service a canary first"))
+        elif path.location in loaded.locations:
+            owner = loaded.locations[path.location][1]
+            loaded.log.append((name, f"{ref} gets no location {''.join(path.location[:2])}: {owner} has it already"))
+        else:
+            loaded.locations[path.location] = (name, ref)
+    default = default_backend(ref, manifest)
+    if default and not _expect(ref, manifest, "spec", "rules", kind=list):
+        loaded.locations.setdefault((CATCH_ALL, "/", "Prefix"), (default.upstream(ref.namespace), ref))
+
+
+def _merge(loaded: Loaded, hosts: set[str], ref: ObjectRef, manifest: Manifest) -> None:
+    """Attach a canary Ingress to the primary upstreams of the locations that it matches."""
+    default = default_backend(ref, manifest)
+    if default:
+        _attach(loaded, default.upstream(ref.namespace), CATCH_ALL, None, ref)
+    for path in read_paths(ref, manifest):
+        name = path.upstream(ref.namespace)
+        host, _, kind = path.location
+        if name not in loaded.upstreams:
+            continue  # an earlier path of this canary was not matched, so the controller has deleted it
+        if host not in hosts:
+            loaded.log.append((name, f"host {host} of {ref} is served by no other Ingress"))
+            continue
+        # The raw path is compared: an omitted one does not match the location "/" that a normal Ingress made of it.
+        _attach(loaded, name, host, (host, path.path or "", kind), ref)
+
+
+def _attach(loaded: Loaded, name: str, host: str, wanted: Location | None, ref: ObjectRef) -> None:
+    """Walk the locations of a host as the controller does; `wanted` None (a default backend) matches all of them."""
+    on_host = [(key, found) for key, (found, _) in loaded.locations.items() if key[0] == host]
+    on_host.sort(key=lambda item: item[0][1:] != ("/", "Prefix"))  # every server starts with its root location
+    merged = False
+    for key, primary in on_host:
+        if primary == name:
+            loaded.log.append((name, f"the Service of {ref} is a primary of host {host} already, so it is not merged"))
+            return
+        if wanted in (None, key):
+            alternatives = loaded.upstreams[primary].alternatives
+            if name not in alternatives:
+                alternatives.append(name)
+            merged = True
+    if not merged:
+        loaded.log.append((name, f"a path of {ref} matches no location, so the controller deletes the whole canary"))
+        del loaded.upstreams[name]

@@ -1,0 +1,287 @@
+"""ingress-nginx: one canary Ingress of ours beside each stable Ingress of the user's.
+
+The controller reports nothing of a canary that it ignores, so `check` replays its rules (see `ingress_nginx`) over
+all Ingresses that the store knows. Annotations: https://kubernetes.github.io/ingress-nginx, "Canary".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from routers.backends import ingress_nginx
+from routers.backends.services import service_needs, service_refs, unknown_services
+from routers.errors import ManifestError, NotFoundError
+from routers.model import (
+    Access,
+    Capabilities,
+    Finding,
+    Need,
+    NginxRoute,
+    ObjectRef,
+    Reading,
+    Severity,
+    Traffic,
+    dig,
+    nearest_split,
+)
+from routers.render import render
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from routers.backends.ingress_nginx import IngressPath, Loaded, Policy
+    from routers.model import Live, Manifest, Route
+
+GROUP = "networking.k8s.io"
+_NAME_LIMIT = 253
+_OWN_KEYS = ("canary", "canary-weight", "canary-weight-total")
+
+
+def canary_name(rollout: str, stable_ingress: str) -> str:
+    """Return `<rollout>-<stableIngress>-canary`; a name over 253 characters is cut and gets a hash of the whole."""
+    name = f"{rollout}-{stable_ingress}"
+    if len(name) > _NAME_LIMIT - len("-canary"):
+        digest = hashlib.sha256(f"{rollout}/{stable_ingress}".encode()).hexdigest()[:10]
+        name = f"{name[: _NAME_LIMIT - len('-canary') - 11].rstrip('-.')}-{digest}"
+    return f"{name}-canary"
+
+
+class NginxBackend:
+    """Carry weights in the canary annotations of ingress-nginx."""
+
+    name: ClassVar[str] = "nginx"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        objects="canary Ingress",
+        versions=("networking.k8s.io/v1",),
+        access=Access.MANAGED,
+        smallest_total=100,
+    )
+
+    def needs(self, route: Route) -> Sequence[Need]:
+        """Read the stable Ingresses, every other Ingress and both Services; manage the canary Ingresses."""
+        stanza = _stanza(route)
+        needs: list[Need] = []
+        for stable, canary in _pairs(route):
+            needs.append(Need(GROUP, "Ingress", stable.name, stable.namespace))
+            own = tuple(f"{stanza.annotation_prefix}/{key}" for key in _OWN_KEYS)
+            managed = Need(GROUP, "Ingress", canary.name, canary.namespace, Access.MANAGED, required=False)
+            needs.append(replace(managed, own_keys=own, derived_from=stable))
+        needs.append(Need(GROUP, "Ingress", required=False))
+        return [*needs, *service_needs(route)]
+
+    def render(self, route: Route, want: Traffic, live: Live) -> Sequence[Manifest]:
+        """Return one canary Ingress for each stable Ingress, with the paths that lead to the stable Service."""
+        return [_render(route, want, stable, canary, live) for stable, canary in _pairs(route)]
+
+    def observe(self, route: Route, live: Live) -> Sequence[Reading]:
+        """Read the weight of each canary Ingress as the controller does; an absent one says nothing."""
+        return [_observe(route, canary, live.manifest(canary)) for _, canary in _pairs(route)]
+
+    def check(self, route: Route, want: Traffic, live: Live) -> Sequence[Finding]:
+        """Tell every case in which the controller would ignore a canary, merge it wrongly or refuse it."""
+        findings: dict[Finding, None] = {}
+        refusal = Severity.REFUSAL if want.split.canary else Severity.NOTE
+        for stable, canary in _pairs(route):
+            for finding in [
+                *_check_pair(route, want, stable, canary, live, refusal),
+                *_check_ports(route, stable, live, refusal),
+                *unknown_services(route, live),
+            ]:
+                findings[finding] = None
+        return list(findings)
+
+
+def _stanza(route: Route) -> NginxRoute:
+    assert route.nginx is not None, "the engine asks only the backends that the route names"
+    return route.nginx
+
+
+def _pairs(route: Route) -> Iterator[tuple[ObjectRef, ObjectRef]]:
+    """Yield (stable Ingress, canary Ingress)."""
+    for name in _stanza(route).stable_ingresses:
+        yield (
+            ObjectRef(GROUP, "Ingress", route.namespace, name),
+            ObjectRef(GROUP, "Ingress", route.namespace, canary_name(route.name, name)),
+        )
+
+
+def _stable_paths(route: Route, stable: ObjectRef, live: Live) -> list[IngressPath]:
+    paths = ingress_nginx.read_paths(stable, live[stable].manifest)
+    return [path for path in paths if path.service == route.stable_service]
+
+
+def _render(route: Route, want: Traffic, stable: ObjectRef, canary: ObjectRef, live: Live) -> Manifest:
+    paths = _stable_paths(route, stable, live)
+    if not paths:
+        raise NotFoundError(
+            f"{stable} has no path that leads to Service {route.stable_service}, so there is nothing to split",
+            hint="name the Ingress that serves the stable Service in nginx.stableIngress, or add such a path to this one",
+        )
+    stanza, found = _stanza(route), live[stable].manifest
+    prefix = stanza.annotation_prefix
+    annotations = dict(stanza.annotations)
+    old_class = ingress_nginx.annotations_of(stable, found).get(ingress_nginx.CLASS_ANNOTATION)
+    if old_class is not None:
+        annotations.setdefault(ingress_nginx.CLASS_ANNOTATION, old_class)
+    annotations |= {f"{prefix}/canary": "true", f"{prefix}/canary-weight": str(want.split.canary)}
+    annotations.pop(f"{prefix}/canary-weight-total", None)
+    if want.split.total != 100:
+        annotations[f"{prefix}/canary-weight-total"] = str(want.split.total)
+    rules: dict[int, dict[str, Any]] = {}
+    for path in paths:
+        rule = rules.setdefault(path.rule, {"host": path.host, "paths": []})
+        # An omitted path is served as "/", and only the "/" written out matches it (ingress-nginx compares raw text).
+        rule["paths"].append({"path": path.path or "/", "path_type": path.path_type, "port": path.port})
+    return render(
+        "nginx/ingress.yaml.j2",
+        name=canary.name,
+        namespace=canary.namespace,
+        annotations=annotations,
+        ingress_class=found["spec"].get("ingressClassName"),
+        tls=found["spec"].get("tls"),
+        rules=list(rules.values()),
+        service=route.canary_service,
+    )
+
+
+def _observe(route: Route, canary: ObjectRef, manifest: Manifest | None) -> Reading:
+    if manifest is None:
+        return Reading(canary)
+    prefix = _stanza(route).annotation_prefix
+    annotations = ingress_nginx.annotations_of(canary, manifest)
+    enabled, policy, problems = ingress_nginx.read_canary(annotations, prefix)
+    if not enabled:
+        return Reading(canary)
+    garbage = [problem for problem in problems if problem.startswith("canary-weight")]
+    if garbage:
+        raise ManifestError(str(canary), [f"metadata.annotations: {problem}" for problem in garbage])
+    total = max(policy.total, 100)
+    weight = min(max(policy.weight, 0), total)
+    split = nearest_split(Fraction(total - weight), Fraction(weight), route.total)
+    assert split is not None, "the total is at least 100"
+    weights = ((route.canary_service, str(weight)), (route.stable_service, str(total - weight)))
+    return Reading(canary, "", weights, Traffic(split[0]), split[1])
+
+
+def _check_pair(
+    route: Route, want: Traffic, stable: ObjectRef, canary: ObjectRef, live: Live, refusal: Severity
+) -> Iterator[Finding]:
+    """Compare what is planned for one canary Ingress with what the controller would load, in each possible order."""
+    stanza = _stanza(route)
+    manifest = live[canary].manifest
+    annotations = ingress_nginx.annotations_of(canary, manifest)
+    _, policy, problems = ingress_nginx.read_canary(annotations, stanza.annotation_prefix)
+    for problem in problems:
+        yield Finding("nginx-bad-annotation", refusal, canary, problem, "correct the annotations in the Rollout's nginx stanza")
+    if ingress_nginx.read_canary(ingress_nginx.annotations_of(stable, live[stable].manifest), stanza.annotation_prefix)[0]:
+        message = "is marked as a canary itself, so the controller serves no path of it"
+        yield Finding("nginx-stable-is-canary", refusal, stable, message, "name the Ingress that serves the stable version")
+        return
+    planned = replace(policy, weight=want.split.canary, total=want.split.total)
+    for order in _orders(stable, live):
+        loaded = ingress_nginx.load(order, stanza.annotation_prefix)
+        yield from _check_loaded(route, loaded, planned, stable, canary, live, refusal)
+    yield from _notes(route, stable, canary, live, policy)
+
+
+def _orders(stable: ObjectRef, live: Live) -> Iterator[list[tuple[ObjectRef, Manifest]]]:
+    """Yield the Ingresses of the stable one's class, oldest first; in both orders where no age is known.
+
+    The controller sorts by creation time, then by namespace and name, descending. An Ingress that is yet to be
+    created is the newest; files know no age at all.
+    """
+    name = ingress_nginx.class_of(stable, live[stable].manifest)
+    related = [
+        (found.ref, found.manifest)
+        for found in live.of(GROUP, "Ingress")
+        if name is None or ingress_nginx.class_of(found.ref, found.manifest) in (None, name)
+    ]
+    related.sort(key=lambda item: (item[0].namespace, item[0].name), reverse=True)
+    ages = [item[1]["metadata"].get("creationTimestamp") for item in related]
+    if any(ages):
+        yield sorted(related, key=lambda item: str(item[1]["metadata"].get("creationTimestamp") or "9999"))
+    else:
+        yield related
+        yield related[::-1]
+
+
+def _check_loaded(
+    route: Route,
+    loaded: Loaded,
+    planned: Policy,
+    stable: ObjectRef,
+    canary: ObjectRef,
+    live: Live,
+    refusal: Severity,
+) -> Iterator[Finding]:
+    for path in _stable_paths(route, stable, live):
+        primary = path.upstream(stable.namespace)
+        ours = replace(path, service=route.canary_service).upstream(canary.namespace)
+        address = "".join(path.location[:2])
+        at = loaded.locations.get(path.location)
+        if at is None:
+            why = loaded.reasons(primary) or "the controller makes no location of it"
+            yield Finding("nginx-location-missing", refusal, stable, f"{address} is not served: {why}", "use a Service for one purpose only")
+            continue
+        if at[0] != primary:
+            message = f"{address} is served by {at[1]}, so the canary would take part of that traffic or none"
+            yield Finding("nginx-path-taken", refusal, canary, message, "let one Ingress serve this host and path")
+            continue
+        alternatives = loaded.upstreams[primary].alternatives
+        if ours not in alternatives:
+            why = loaded.reasons(ours) or "the controller does not merge it"
+            yield Finding("nginx-canary-ignored", refusal, canary, f"the canary would get nothing on {address}: {why}", "see the reason")
+        elif alternatives[0] != ours:
+            other = loaded.upstreams[alternatives[0]].first
+            message = f"{other} is the canary of {address} already, and the controller uses only the first one"
+            yield Finding("nginx-second-canary", refusal, canary, message, f"remove {other}")
+        elif loaded.upstreams[ours].policy != planned:
+            other = loaded.upstreams[ours].first
+            message = f"Service {route.canary_service} is used by {other} first, and that one decides: the weight would be ignored"
+            yield Finding("nginx-canary-service-shared", refusal, canary, message, "give the canary a Service that no other Ingress uses")
+        yield from _wider_effect(loaded, path, primary, stable)
+
+
+def _wider_effect(loaded: Loaded, path: IngressPath, primary: str, stable: ObjectRef) -> Iterator[Finding]:
+    """Note the other places of the same Service and port: the controller splits those with it."""
+    others = sorted({f"{''.join(key[:2])} of {ref}" for key, (name, ref) in loaded.locations.items() if name == primary and ref != stable})
+    if others:
+        message = f"the controller splits Service {path.service} wherever it is served, so also {', '.join(others)}"
+        yield Finding("nginx-wider-effect", Severity.NOTE, stable, message)
+
+
+def _check_ports(route: Route, stable: ObjectRef, live: Live, refusal: Severity) -> Iterator[Finding]:
+    """Tell when the canary Service is known and lacks a port that the stable paths use."""
+    ref = service_refs(route)[-1]
+    service = live.manifest(ref)
+    if service is None:
+        return
+    ports = dig(service, "spec", "ports")
+    known = {value for port in ports or () for value in (dig(port, "name"), dig(port, "port"))}
+    for path in _stable_paths(route, stable, live):
+        wanted = path.port.get("name") or path.port.get("number")
+        if wanted not in known:
+            message = f"has no port {wanted}, which {stable} uses for the stable Service: the canary would have no endpoint"
+            yield Finding("nginx-service-port", refusal, ref, message, "add the port to the Service")
+
+
+def _notes(route: Route, stable: ObjectRef, canary: ObjectRef, live: Live, policy: Policy) -> Iterator[Finding]:
+    prefix = _stanza(route).annotation_prefix
+    found = live[stable].manifest
+    annotations = ingress_nginx.annotations_of(stable, found)
+    if annotations.get(f"{prefix}/affinity") == "cookie":
+        message = "uses cookie affinity: users keep the version that they were first sent to, whatever the weight"
+        yield Finding("nginx-sticky", Severity.NOTE, stable, message)
+    if policy.header or policy.cookie:
+        name = f"header {policy.header}" if policy.header else f"cookie {policy.cookie}"
+        yield Finding("nginx-header-first", Severity.NOTE, canary, f"requests with {name} go by it, not by the weight")
+    if any("snippet" in key for key, _ in _stanza(route).annotations):
+        message = "has a snippet annotation: a controller that does not allow snippets keeps the previous version of the object"
+        yield Finding("nginx-snippet", Severity.NOTE, canary, message)
+    if ingress_nginx.default_backend(stable, found):
+        yield Finding("nginx-default-backend", Severity.NOTE, stable, "has a default backend, which the canary Ingress does not copy")
+    if any(path.path is None for path in _stable_paths(route, stable, live)):
+        yield Finding("nginx-empty-path", Severity.NOTE, canary, 'has "/" where the stable Ingress omits the path: only so they match')

@@ -1,0 +1,215 @@
+"""SMI: one TrafficSplit of ours that shares the traffic of a root Service.
+
+Specification: https://github.com/servicemeshinterface/smi-spec, apis/traffic-split. The project is archived (2023).
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from routers.backends.services import service_needs, unknown_services
+from routers.errors import ManifestError, RefusedError
+from routers.model import (
+    Access,
+    Capabilities,
+    Finding,
+    Need,
+    ObjectRef,
+    Reading,
+    Severity,
+    SmiRoute,
+    Traffic,
+    dig,
+    divide,
+    nearest_split,
+    percent,
+)
+from routers.render import render
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from routers.model import Live, Manifest, Route
+
+GROUP = "split.smi-spec.io"
+_CRD_GROUP, _CRD = "apiextensions.k8s.io", "CustomResourceDefinition"
+
+QUANTITY_WEIGHTS = {"v1alpha1": True, "v1alpha2": False, "v1alpha3": False, "v1alpha4": False}
+"""The versions, and whether a weight is a resource.Quantity (written as text) or an integer."""
+
+DEFAULT_VERSION = "v1alpha2"
+"""Written where the store tells nothing: the version that most meshes with SMI support serve (linkerd-smi, OSM)."""
+
+_QUANTITY = re.compile(r"([+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30}))(?:[eE]([+-]?\d{1,2})|([numkMGTPE]|[KMGTPE]i)?)")
+_DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+
+
+def quantity(text: str) -> Fraction | None:
+    """Read a resource.Quantity exactly (`500m` is 1/2); None when it is none.
+
+    Source: apimachinery, `pkg/api/resource/quantity.go`.
+    """
+    found = _QUANTITY.fullmatch(text)
+    if not found:
+        return None
+    number, exponent, suffix = Fraction(found[1]), found[2], found[3] or ""
+    if suffix.endswith("i"):
+        return number * 1024 ** ("KMGTPE".index(suffix[0]) + 1)
+    return number * Fraction(10) ** (int(exponent) if exponent else _DECIMAL[suffix])
+
+
+class SmiBackend:
+    """Carry weights in a TrafficSplit."""
+
+    name: ClassVar[str] = "smi"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        objects="TrafficSplit",
+        versions=tuple(f"{GROUP}/{version}" for version in QUANTITY_WEIGHTS),
+        access=Access.MANAGED,
+    )
+
+    def needs(self, route: Route) -> Sequence[Need]:
+        """Manage the TrafficSplit; read the others, the CRD if it is there, and the Services."""
+        ref = _ref(route)
+        return [
+            Need(GROUP, ref.kind, ref.name, ref.namespace, Access.MANAGED, required=False, derived_from=route.ref),
+            Need(GROUP, ref.kind, required=False),
+            Need(_CRD_GROUP, _CRD, f"trafficsplits.{GROUP}", required=False),
+            *service_needs(route),
+        ]
+
+    def render(self, route: Route, want: Traffic, live: Live) -> Sequence[Manifest]:
+        """Return the TrafficSplit: stable and canary out of the total, foreign backends with what they have."""
+        ref = _ref(route)
+        version = _version(route, live)
+        found = live.manifest(ref)
+        backends = _backends(ref, found) if found else []
+        stable, canary = _shares(route, want, ref, backends)
+        wanted = {route.canary_service: canary, route.stable_service: stable}
+        names = [name for name, _, _ in backends]
+        order = [*names, *(name for name in wanted if name not in names)]
+        raw = {name: (text, weight) for name, text, weight in backends}
+        return [
+            render(
+                "smi/trafficsplit.yaml.j2",
+                api_version=f"{GROUP}/{version}",
+                name=ref.name,
+                namespace=ref.namespace,
+                root_service=_stanza(route).root_service,
+                backends=[{"service": name, "weight": _write(name, wanted, raw, version)} for name in order],
+            )
+        ]
+
+    def observe(self, route: Route, live: Live) -> Sequence[Reading]:
+        """Read the weights of the TrafficSplit; an absent one says nothing."""
+        ref = _ref(route)
+        found = live.manifest(ref)
+        if found is None:
+            return [Reading(ref)]
+        backends = _backends(ref, found)
+        pair = {name: weight for name, _, weight in backends}
+        nearest = nearest_split(
+            pair.get(route.stable_service, Fraction(0)), pair.get(route.canary_service, Fraction(0)), route.total
+        )
+        weights = tuple((name, str(text)) for name, text, _ in backends)
+        return [Reading(ref, "", weights, Traffic(nearest[0]) if nearest else None, nearest is None or nearest[1])]
+
+    def check(self, route: Route, want: Traffic, live: Live) -> Sequence[Finding]:
+        """Tell of overlapping splits, of a guessed API version and of a share that the integers cannot hold."""
+        ref, root = _ref(route), _stanza(route).root_service
+        findings = [*unknown_services(route, live)]
+        for other in live.of(GROUP, ref.kind):
+            same_root = dig(other.manifest, "spec", "service") == root and other.ref.namespace == ref.namespace
+            if same_root and other.ref != ref:
+                message = f"splits Service {root} too, and SMI does not define which of two splits counts"
+                refusal = Severity.REFUSAL if want.split.canary else Severity.NOTE
+                findings.append(Finding("smi-overlap", refusal, other.ref, message, "remove one of them"))
+        if root != route.stable_service and not want.split.canary:
+            message = f"without the TrafficSplit, clients of {root} get whatever pods it selects, not only stable ones"
+            findings.append(Finding("smi-root-service", Severity.NOTE, ref, message))
+        backends = _backends(ref, live[ref].manifest)
+        pair = {name: weight for name, _, weight in backends}
+        budget = pair[route.stable_service] + pair[route.canary_service]
+        if budget != want.split.total and len(pair) > 2:
+            share = Fraction(pair[route.canary_service]) / budget
+            message = f"other backends keep their weights, so the canary has {pair[route.canary_service]} of {budget}, {percent(share)}"
+            findings.append(Finding("smi-effective-share", Severity.NOTE, ref, message))
+        if not _known_versions(route, live):
+            message = f"is written as {DEFAULT_VERSION}, because the store does not tell which versions the mesh serves"
+            findings.append(Finding("smi-version-guessed", Severity.NOTE, ref, message, "keep a TrafficSplit or its CRD in the store"))
+        return findings
+
+
+def _stanza(route: Route) -> SmiRoute:
+    assert route.smi is not None, "the engine asks only the backends that the route names"
+    return route.smi
+
+
+def _ref(route: Route) -> ObjectRef:
+    return ObjectRef(GROUP, "TrafficSplit", route.namespace, _stanza(route).traffic_split)
+
+
+def _version(route: Route, live: Live) -> str:
+    """Return the version of the live split, else one that is served, else that of another split, else the default."""
+    candidates = _known_versions(route, live)
+    version = next((name for name in candidates if name in QUANTITY_WEIGHTS), DEFAULT_VERSION)
+    if candidates and version not in candidates:
+        raise ManifestError(str(_ref(route)), [f"apiVersion: none of {', '.join(candidates)} is known; known: {', '.join(QUANTITY_WEIGHTS)}"])
+    return version
+
+
+def _known_versions(route: Route, live: Live) -> list[str]:
+    own = live.get(_ref(route))
+    if own and own.version:
+        return [str(own.manifest.get("apiVersion")).rpartition("/")[2]]
+    served = list(live.served.get(GROUP, ()))
+    for crd in live.of(_CRD_GROUP, _CRD):
+        versions = dig(crd.manifest, "spec", "versions")
+        served += [str(dig(entry, "name")) for entry in versions or () if dig(entry, "served")]
+    others = {str(found.manifest.get("apiVersion")).rpartition("/")[2] for found in live.of(GROUP, "TrafficSplit") if found is not own}
+    return served or sorted(others, reverse=True)
+
+
+def _backends(ref: ObjectRef, manifest: Manifest) -> list[tuple[str, Any, Fraction]]:
+    """Return (service, weight as written, weight) of each backend.
+
+    Raises:
+        ManifestError: a backend without a service, listed twice, or with a weight that is no number or negative.
+    """
+    found: list[tuple[str, Any, Fraction]] = []
+    entries = dig(manifest, "spec", "backends") or []
+    if not isinstance(entries, list):
+        raise ManifestError(str(ref), [f"spec.backends: found {type(entries).__name__} where a list belongs"])
+    for index, entry in enumerate(entries):
+        service, raw = dig(entry, "service"), dig(entry, "weight")
+        weight = quantity(str(0 if raw is None else raw)) if not isinstance(raw, bool) else None
+        if not isinstance(service, str) or any(service == name for name, _, _ in found):
+            raise ManifestError(str(ref), [f"spec.backends[{index}].service: {service!r} is no Service name or is listed twice"])
+        if weight is None or weight < 0:
+            raise ManifestError(str(ref), [f"spec.backends[{index}].weight: {raw!r} is no weight"])
+        found.append((service, 0 if raw is None else raw, weight))
+    return found
+
+
+def _shares(route: Route, want: Traffic, ref: ObjectRef, backends: Sequence[tuple[str, Any, Fraction]]) -> tuple[int, int]:
+    """Return (stable, canary): out of the total, or out of what the pair has where foreign backends take part."""
+    pair = (route.stable_service, route.canary_service)
+    foreign = sum((weight for name, _, weight in backends if name not in pair), Fraction(0))
+    if not foreign:
+        return want.split.stable, want.split.canary
+    budget = sum((weight for name, _, weight in backends if name in pair), Fraction(0))
+    if budget < 1 or budget.denominator != 1:
+        raise RefusedError(
+            f"{ref} has other backends with weight {foreign}, and stable and canary together have {budget}, which cannot be shared in whole numbers",
+            hint="give the stable Service the weight that this Rollout is to share",
+        )
+    return divide(want.split, int(budget))
+
+
+def _write(name: str, wanted: dict[str, int], raw: dict[str, tuple[Any, Fraction]], version: str) -> Any:
+    """Keep the live text of a weight whose value stays; else a plain integer, as text where the version wants that."""
+    if name in raw and raw[name][1] == wanted.get(name, raw[name][1]):
+        return raw[name][0]
+    return str(wanted[name]) if QUANTITY_WEIGHTS[version] else wanted[name]

@@ -1,0 +1,118 @@
+"""The documents of `-o json` and `-o yaml`; their schemas are in `docs/schema/`."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from routers.model import percent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from routers.engine import Observation, Result
+    from routers.model import Finding, ObjectRef, Reading, Route, Split, Traffic, Verdict
+    from routers.plan import Plan
+
+
+def object_document(ref: ObjectRef) -> dict[str, Any]:
+    """Name an object."""
+    return {"group": ref.group, "kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
+
+
+def rollout_document(route: Route) -> dict[str, Any]:
+    """Name a Rollout."""
+    return {"namespace": route.namespace, "name": route.name}
+
+
+def split_document(split: Split) -> dict[str, Any]:
+    """Tell a split in all readings: weights, total, percentage."""
+    share = percent(Fraction(split.canary, split.total))
+    return {"canary": split.canary, "stable": split.stable, "total": split.total, "share": share}
+
+
+def traffic_document(traffic: Traffic | None) -> dict[str, Any] | None:
+    """Tell the split of a traffic, or null."""
+    return split_document(traffic.split) if traffic else None
+
+
+def reading_document(reading: Reading) -> dict[str, Any]:
+    """Tell what one object says."""
+    return {
+        "object": object_document(reading.ref),
+        "part": reading.part,
+        "weights": [{"destination": name, "weight": weight} for name, weight in reading.weights],
+        "traffic": traffic_document(reading.traffic),
+        "exact": reading.exact,
+    }
+
+
+def finding_document(finding: Finding) -> dict[str, Any]:
+    """Tell one finding."""
+    return {
+        "code": finding.code,
+        "severity": finding.severity.value,
+        "object": object_document(finding.ref) if finding.ref else None,
+        "message": finding.message,
+        "remedy": finding.remedy,
+    }
+
+
+def plan_document(route: Route, wanted: Split, plan: Plan | None) -> dict[str, Any]:
+    """Tell a plan; without one, the same keys with nothing in them."""
+    return {
+        "rollout": rollout_document(route),
+        "wanted": split_document(wanted),
+        "fingerprint": plan.fingerprint if plan else None,
+        "changes": [
+            {
+                "action": change.action.value,
+                "object": object_document(change.ref),
+                "patch": list(change.patch),
+                "after": change.after,
+            }
+            for change in (plan.changes if plan else ())
+        ],
+        "before": [reading_document(reading) for reading in (plan.before if plan else ())],
+        "after": [reading_document(reading) for reading in (plan.after if plan else ())],
+        "findings": [finding_document(found) for found in (plan.findings if plan else ())],
+    }
+
+
+def result_document(result: Result, wanted: Split) -> dict[str, Any]:
+    """Tell what a writing verb did."""
+    return {
+        "rollout": rollout_document(result.route),
+        "wanted": split_document(wanted),
+        "changed": result.changed,
+        "dryRun": result.dry_run,
+        "written": [object_document(ref) for ref in result.written],
+        "fingerprint": result.plan.fingerprint if result.plan else None,
+        "evidence": result.verdict.evidence.name.lower() if result.verdict else None,
+        "findings": [finding_document(found) for found in result.findings],
+    }
+
+
+def status_document(entries: Iterable[Observation]) -> list[dict[str, Any]]:
+    """Tell what the objects of each Rollout say."""
+    return [
+        {
+            "rollout": rollout_document(seen.route),
+            "traffic": traffic_document(seen.traffic),
+            "evidence": seen.evidence.name.lower(),
+            "readings": [reading_document(reading) for reading in seen.readings],
+            "findings": [finding_document(found) for found in seen.findings],
+        }
+        for seen in entries
+    ]
+
+
+def verdict_document(route: Route, verdict: Verdict) -> dict[str, Any]:
+    """Tell the answer of `verify`."""
+    return {
+        "rollout": rollout_document(route),
+        "outcome": verdict.outcome.value,
+        "evidence": verdict.evidence.name.lower(),
+        "reason": verdict.reason,
+        "readings": [reading_document(reading) for reading in verdict.readings],
+    }

@@ -1,0 +1,137 @@
+"""What the CLI prints: results to stdout, notes and errors to stderr, colour only on a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from routers.engine import Observation, Result
+    from routers.model import Finding, Reading, Split
+    from routers.plan import Plan
+
+DONE = {"create": "created", "patch": "patched", "apply": "updated", "delete": "deleted"}
+
+
+def document(value: Any, form: str) -> None:
+    """Print a JSON document, or the same as YAML."""
+    if form == "json":
+        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    else:
+        click.echo(yaml_text(value))
+
+
+def yaml_text(value: Any) -> str:
+    """Write a value as YAML that every parser reads the same way."""
+    from routers.stores.yaml_text import block  # noqa: PLC0415 - text results do not need it
+
+    return block(value, 0) if value else json.dumps(value)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print columns, as wide as their content."""
+    from rich.console import Console  # noqa: PLC0415 - 20 ms that plain results do not pay
+    from rich.table import Table  # noqa: PLC0415
+
+    grid = Table(*header, box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for row in rows:
+        grid.add_row(*row)
+    terminal = sys.stdout.isatty()
+    console = Console(file=sys.stdout, highlight=False, markup=False, width=None if terminal else 400)
+    with console.capture() as captured:
+        console.print(grid)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def weights(reading: Reading | None) -> str:
+    """Write the weights of a reading: `shop-canary 20, shop-stable 80`; an absent object is a dash."""
+    if reading is None or not reading.weights:
+        return "-"
+    return ", ".join(f"{name} {weight}" for name, weight in reading.weights)
+
+
+def canary(reading: Reading | None) -> str:
+    """Write what the canary gets by a reading."""
+    if reading is None or reading.traffic is None:
+        return "0 (no such object)" if reading is None or not reading.weights else "0 (no traffic)"
+    return str(reading.traffic.split) if reading.exact else f"about {reading.traffic.split}"
+
+
+def findings(found: Iterable[Finding]) -> None:
+    """Print findings to stderr, refusals first."""
+    for finding in sorted(found, key=lambda finding: finding.severity.value != "refusal"):
+        colour = "red" if finding.severity.value == "refusal" else "yellow"
+        label = click.style(f"{finding.severity.value}:", fg=colour)
+        click.echo(f"{label} {finding}", err=True)
+
+
+def plan(value: Plan, wanted: Split) -> None:
+    """Print a plan: the weights before and after, the diff, and the fingerprint."""
+    click.echo(f"Plan for {value.route.ref}: canary {wanted}")
+    before = {(reading.ref, reading.part): reading for reading in value.before}
+    table(
+        ("OBJECT", "PART", "BEFORE", "AFTER"),
+        [
+            (str(reading.ref), reading.part, weights(before.get((reading.ref, reading.part))), weights(reading))
+            for reading in value.after
+        ],
+    )
+    click.echo()
+    diff(value)
+    click.echo(f"fingerprint {value.fingerprint}")
+
+
+def diff(value: Plan) -> None:
+    """Print what changes in each object, as a unified diff of its YAML."""
+    import difflib  # noqa: PLC0415 - only `plan` and dry runs show a diff
+
+    colours = {"+": "green", "-": "red", "@": "cyan"}
+    for change in value.changes:
+        old, new = (yaml_text(side).splitlines() if side else [] for side in (change.before, change.after))
+        names = [f"{change.ref}" if side else "/dev/null" for side in (change.before, change.after)]
+        click.echo(f"{change.action.value} {change.ref}")
+        for line in difflib.unified_diff(old, new, *names, lineterm="", n=2):
+            click.secho(line, fg=colours.get(line[:1]))
+    click.echo()
+
+
+def result(value: Result, wanted: Split) -> None:
+    """Print what a writing verb did, or would do, and the evidence that it reached."""
+    if value.plan is None:
+        click.echo(f"{value.route.ref}: canary {wanted}; nothing to change")
+    elif value.dry_run:
+        plan(value.plan, wanted)
+    else:
+        click.echo(f"{value.route.ref}: canary {wanted}")
+        actions = {change.ref: change.action.value for change in value.plan.changes}
+        for ref in value.written:
+            click.echo(f"  {DONE[actions.get(ref, 'apply')]} {ref}")
+    if value.verdict:
+        click.echo(f"  verified: {value.verdict.evidence.name.lower()}")
+    if value.dry_run:
+        click.echo("dry run: nothing was written")
+
+
+def status(entries: Sequence[Observation]) -> None:
+    """Print what the objects of each Rollout say, one row for each object or route."""
+    rows = [
+        (
+            str(seen.route.ref) if not index else "",
+            str(reading.ref),
+            reading.part,
+            weights(reading),
+            canary(reading),
+            seen.evidence.name.lower(),
+        )
+        for seen in entries
+        for index, reading in enumerate(seen.readings)
+    ]
+    table(("ROLLOUT", "OBJECT", "PART", "WEIGHTS", "CANARY", "EVIDENCE"), rows)
+    for seen in entries:
+        if seen.traffic is None:
+            click.echo(f"{seen.route.ref}: its objects do not agree")

@@ -1,0 +1,142 @@
+"""Reports over many Rollouts: status, lint, and the table of the backends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from routers.backends import BUILTIN, backend
+from routers.engine import Engine, needs_of
+from routers.errors import InvalidInputError, ManifestError, RollwayError
+from routers.model import Access, Live, Split, Traffic, dig
+from routers.router import TrafficRouter, read_route, read_routes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from routers.engine import Observation
+    from routers.model import LiveObject, Route
+    from routers.stores.directory import DirectoryStore
+
+
+def observe(store: DirectoryStore, namespace: str, name: str | None) -> tuple[list[Observation], bool]:
+    """Observe one Rollout, or all with a single reading of the store; tell on stderr of those that cannot be.
+
+    Returns:
+        The observations, and whether any Rollout could not be observed.
+    """
+    if name:
+        return [TrafficRouter(read_route(store, name, namespace), store).observe()], False
+    routes: list[Route] = []
+    failed = False
+    for found, route in read_routes(store, namespace):
+        if not _routed(found):
+            continue
+        if isinstance(route, RollwayError):
+            failed = True
+            click.echo(f"error: {route}", err=True)
+        else:
+            routes.append(route)
+    seen: list[Observation] = []
+    live, missing = _read_all(store, routes)
+    for route in routes:
+        try:
+            if missing:
+                store.read([need for need in needs_of(route) if need.required and need.ref not in live])
+            seen.append(Engine(store).observe(route, live))
+        except RollwayError as error:
+            failed = True
+            click.echo(f"error: {route.ref}: {error}", err=True)
+    return seen, failed
+
+
+def _routed(rollout: LiveObject) -> bool:
+    """Tell whether a Rollout has traffic routing at all; one without is none of our business."""
+    strategy = dig(rollout.manifest, "spec", "strategy")
+    return any(dig(strategy, name, "trafficRouting") is not None for name in ("canary", "blueGreen"))
+
+
+def _read_all(store: DirectoryStore, routes: list[Route]) -> tuple[Live, bool]:
+    """Read what all routes need at once, and tell whether something that is required was not there."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    needs = [need for route in routes for need in needs_of(route)]
+    live = store.read([replace(need, required=False) for need in needs]) if needs else Live(())
+    return live, any(need.required and need.name and need.ref not in live for need in needs)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One line of `lint`: where, how bad (fault, refusal, note), which Rollout, and what."""
+
+    place: str
+    severity: str
+    rollout: str
+    message: str
+
+    @property
+    def line(self) -> str:
+        """Write it as compilers do, so that editors find the place."""
+        return f"{self.place}: {self.severity}: {self.rollout}: {self.message}"
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Write it for `-o json`."""
+        return {"place": self.place, "severity": self.severity, "rollout": self.rollout, "message": self.message}
+
+
+def lint(store: DirectoryStore, namespace: str) -> list[Problem]:
+    """Check every Rollout of the store: its manifest, its objects, and what the data planes say to them."""
+    return [problem for found, route in read_routes(store, namespace) for problem in _lint(store, found, route)]
+
+
+def _lint(store: DirectoryStore, found: LiveObject, route: Route | RollwayError) -> Iterator[Problem]:
+    place, name = found.locate(()), f"{found.ref.namespace}/{found.ref.name}"
+    if not _routed(found):
+        yield Problem(place, "note", name, "has no trafficRouting, so rollway has nothing to do for it")
+        return
+    try:
+        if isinstance(route, RollwayError):
+            raise route
+        live = store.read(needs_of(route))
+        engine = Engine(store)
+        want = engine.observe(route, live).traffic or Traffic(Split(0, route.total))
+        for finding in engine.check(route, want, live):
+            if finding.code != "files-only":
+                at = live[finding.ref].locate(()) if finding.ref in live else place
+                yield Problem(at, finding.severity.value, name, str(finding))
+    except ManifestError as error:
+        for fault in error.faults:
+            at, colon, rest = fault.partition(": ")
+            located = bool(colon) and at.rpartition(":")[2].isdigit()
+            yield Problem(at if located else place, "fault", name, rest if located else fault)
+    except RollwayError as error:
+        severity = "fault" if isinstance(error, InvalidInputError) or error.exit_code == 1 else "refusal"
+        yield Problem(place, severity, name, str(error).replace("\n  ", "; "))
+
+
+def capabilities() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return the table of the backends: a header and a row for each."""
+    header = ("BACKEND", "OBJECT", "ACCESS", "API VERSIONS", "TOTAL", "BLUE-GREEN", "HEADER ROUTES", "MIRROR ROUTES")
+    rows = []
+    for name in BUILTIN:
+        able = backend(name).capabilities
+        group = able.versions[0].partition("/")[0]
+        versions = ", ".join(version.partition("/")[2] for version in able.versions)
+        rows.append(
+            (
+                name,
+                able.objects,
+                "ours" if able.access is Access.MANAGED else "shared",
+                f"{group}/{versions}",
+                f"{able.smallest_total} or more",
+                "yes",
+                "yes" if able.header_routes else "refused",
+                "yes" if able.mirror_routes else "refused",
+            )
+        )
+    return header, rows
+
+

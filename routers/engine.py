@@ -1,0 +1,351 @@
+"""The one engine: reads, plans, guards, writes, retries after conflicts, puts back after failures, and verifies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from routers import guards, ownership
+from routers.backends import BUILTIN, backend, backends_of
+from routers.errors import (
+    ApplyError,
+    ConflictError,
+    ManifestError,
+    NotVerifiedError,
+    RefusedError,
+    RollwayError,
+    StalePlanError,
+    UnsupportedError,
+    WeightError,
+)
+from routers.guards import Limits
+from routers.model import Access, Evidence, Live, LiveObject, Need, Outcome, Split, Traffic, Verdict
+from routers.plan import Action, Change, Plan, change_for, fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from routers.backends import Backend
+    from routers.model import Finding, Manifest, ObjectRef, Reading, Route
+    from routers.stores import Store
+
+ATTEMPTS = 6
+"""How often a plan is made and tried before a conflict is given up."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the live objects say: one reading for each object or route, and the traffic if they agree."""
+
+    route: Route
+    readings: tuple[Reading, ...]
+    findings: tuple[Finding, ...] = ()
+    evidence: Evidence = Evidence.WRITTEN
+
+    @property
+    def traffic(self) -> Traffic | None:
+        """The traffic that all objects agree on; an absent object gives the canary nothing. None when they differ."""
+        nothing = Traffic(Split(0, self.route.total))
+        said = {reading.traffic or nothing for reading in self.readings}
+        return said.pop() if len(said) == 1 else None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a call did: the plan (None when nothing had to change), whether it was written, and the evidence."""
+
+    route: Route
+    plan: Plan | None
+    written: tuple[ObjectRef, ...] = ()
+    verdict: Verdict | None = None
+    dry_run: bool = False
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was written."""
+        return bool(self.written)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Everything that needs a store. Holds no state of its own: every call starts from the live objects."""
+
+    store: Store
+    limits: Limits = Limits()
+
+    def observe(self, route: Route, live: Live | None = None) -> Observation:
+        """Read what the live objects say; `live` saves the reading when the caller has them already."""
+        if live is None:
+            live = self.store.read(needs_of(route))
+        readings = tuple(reading for part in backends_of(route) for reading in part.observe(route, live))
+        return Observation(route, readings, tuple(self.store.limits))
+
+    def check(self, route: Route, want: Traffic, live: Live) -> tuple[Finding, ...]:
+        """Return what the data planes would say if the wish were written, and change nothing."""
+        return self._compute(route, want, live, adopt=True)[2]
+
+    def wanted(self, route: Route, want: Traffic) -> list[Manifest]:
+        """Return the objects as the wish wants them, stamped, without comparing or changing any."""
+        live = self.store.read(needs_of(route))
+        return [
+            ownership.stamp(wanted, route) if need.access is Access.MANAGED else wanted
+            for part in backends_of(route)
+            for need, wanted in _rendered(part, route, want, live)
+        ]
+
+    def plan(self, route: Route, want: Traffic, *, adopt: bool = False, create: bool = True) -> Plan | None:
+        """Return what has to change for the wish, or None. With `create` off, absent objects stay absent.
+
+        Raises:
+            UnsupportedError: a backend lacks a feature of the wish.
+            NotFoundError, AmbiguousError, ManifestError: the objects do not fit the Rollout.
+            ForeignOwnerError: an object of ours by name belongs to somebody else.
+            RefusedError: nothing has to change, and yet a data plane would not do what the objects say.
+        """
+        refuse_unsupported(route, want)
+        needs = needs_of(route)
+        live = self.store.read(needs)
+        changes, simulated, findings = self._compute(route, want, live, adopt=adopt)
+        if not create:
+            changes = [change for change in changes if change.action is not Action.CREATE]
+        if not changes:
+            reasons = guards.refusals(findings, self.limits)
+            if reasons and create:
+                raise RefusedError(f"nothing to change for {route.ref}, and yet it does not work:", reasons=reasons)
+            return None
+        return self._value(route, want, needs, live, changes, simulated, findings, adopt=adopt)
+
+    def plan_removal(self, route: Route, *, adopt: bool = False) -> Plan | None:
+        """Return the deletion of every managed object of the route that exists, or None.
+
+        Raises:
+            ForeignOwnerError: one of them belongs to somebody else.
+        """
+        needs = needs_of(route)
+        live = self.store.read(needs)
+        changes: list[Change] = []
+        for need in needs:
+            found = live.get(need.ref) if need.access is Access.MANAGED else None
+            if found is None:
+                continue
+            if not adopt:
+                ownership.refuse_foreign(found.ref, found.manifest, route)
+            changes.append(
+                Change(Action.DELETE, found.ref, found.manifest, None, (), found.version, need.derived_from)
+            )
+        if not changes:
+            return None
+        gone = {change.ref for change in changes}
+        simulated = Live((found for ref, found in live.items() if ref not in gone), live.served)
+        want = Traffic(Split(0, route.total))
+        findings = tuple(self.store.limits)
+        plan = self._value(route, want, needs, live, changes, simulated, findings, adopt=adopt)
+        return replace(plan, removal=True)
+
+    def apply(self, plan: Plan, *, expect: str = "", dry_run: bool = False) -> Result:
+        """Check the limits, write every change, and put back what was written when one fails for good.
+
+        A conflict is planned again from a fresh read, a bounded number of times; with `expect` it is refused, because
+        the reviewed plan is no longer the one that would happen.
+
+        Raises:
+            RefusedError: a limit or a data plane says no; nothing was written.
+            StalePlanError: the plan is not the one with the expected fingerprint.
+            ApplyError: a write failed after others; tells what was put back and what was not.
+            StoreError: the first write failed; nothing was written.
+        """
+        if expect and plan.fingerprint != expect:
+            raise StalePlanError(
+                f"the plan for {plan.route.ref} has fingerprint {plan.fingerprint} now, not {expect}: an object or the wish has changed",
+                hint="look at `rollway plan` again",
+            )
+        guards.enforce(plan, self.limits)
+        findings = guards.lift(plan.findings, self.limits.allow)
+        if dry_run:
+            return Result(plan.route, plan, dry_run=True, findings=findings)
+        journal: list[Change] = []
+        try:
+            self._write_all(plan, journal)
+        except ConflictError as conflict:
+            if expect:
+                raise self._put_back(journal, StalePlanError(f"{conflict.message} after it was reviewed")) from conflict
+            self._retry(plan, journal)
+        except BaseException as error:
+            raise self._put_back(journal, error) from error
+        written = tuple(dict.fromkeys(change.ref for change in journal))
+        return Result(plan.route, plan, written, findings=findings)
+
+    def verify(self, route: Route, want: Traffic, level: Evidence | None = None) -> Verdict:
+        """Compare the wish with what is really there, at a level of evidence (default: the highest of the store).
+
+        Raises:
+            UnsupportedError: the store cannot show that level.
+        """
+        highest = self.store.evidence
+        if level is not None and level > highest:
+            raise UnsupportedError(
+                f"this store cannot show evidence {level.name.lower()!r}; the highest it has is {highest.name.lower()!r}",
+                hint="only a data plane can say more than its objects",
+            )
+        live = self.store.read(needs_of(route))
+        observation = self.observe(route, live)
+        try:
+            changes, _, findings = self._compute(route, want, live, adopt=True)
+        except RefusedError as error:
+            return Verdict(Outcome.UNKNOWN, Evidence.WRITTEN, observation.readings, error.message)
+        refused = guards.refusals(findings, self.limits)
+        if changes:
+            # An absent object is as good as one that gives the canary nothing.
+            absent = all(change.action is Action.CREATE for change in changes) and not want.split.canary
+            if not absent:
+                names = ", ".join(str(change.ref) for change in changes)
+                return Verdict(Outcome.DIFFERS, Evidence.WRITTEN, observation.readings, f"not as asked: {names}")
+        if refused:
+            return Verdict(Outcome.UNKNOWN, Evidence.WRITTEN, observation.readings, "; ".join(refused))
+        return Verdict(Outcome.MATCHES, Evidence.WRITTEN, observation.readings)
+
+    def confirm(self, result: Result, want: Traffic, level: Evidence | None = None) -> Result:
+        """Add the verdict to a result, and raise NotVerifiedError unless it matches."""
+        if result.dry_run:
+            return result
+        verdict = self.verify(result.route, want, level)
+        if verdict.outcome is not Outcome.MATCHES:
+            raise NotVerifiedError(f"{result.route.ref} {verdict.outcome.value}: {verdict.reason}")
+        return replace(result, verdict=verdict)
+
+    def _compute(
+        self, route: Route, want: Traffic, live: Live, *, adopt: bool
+    ) -> tuple[list[Change], Live, tuple[Finding, ...]]:
+        """Return the changes, the objects as they would be after them, and what the data planes say to those."""
+        changes: list[Change] = []
+        after: dict[ObjectRef, LiveObject] = dict(live.items())
+        for part in backends_of(route):
+            for need, wanted in _rendered(part, route, want, live):
+                found = live.get(need.ref)
+                change = change_for(need, found, wanted, route, adopt=adopt)
+                if change:
+                    changes.append(change)
+                    assert change.after is not None, "rendering never deletes"
+                    after[need.ref] = LiveObject(need.ref, change.after, found.version if found else "")
+        simulated = Live(after.values(), live.served)
+        findings = [finding for part in backends_of(route) for finding in part.check(route, want, simulated)]
+        return changes, simulated, (*dict.fromkeys(findings), *self.store.limits)
+
+    def _value(
+        self,
+        route: Route,
+        want: Traffic,
+        needs: Sequence[Need],
+        live: Live,
+        changes: Sequence[Change],
+        simulated: Live,
+        findings: tuple[Finding, ...],
+        *,
+        adopt: bool,
+    ) -> Plan:
+        try:
+            before = self.observe(route, live).readings
+        except ManifestError:
+            before = ()  # our own object is garbage, which is what this plan mends
+        after = self.observe(route, simulated).readings
+        # An object that only a whole-kind need asked for counts by what was found out from it, not by its version.
+        versions = {need.ref: live[need.ref].version for need in needs if need.name and need.ref in live}
+        mark = fingerprint(route, want, versions, changes, findings)
+        return Plan(route, want, tuple(changes), before, after, findings, mark, adopt)
+
+    def _write_all(self, plan: Plan, journal: list[Change]) -> None:
+        for change in plan.changes:
+            version = self.store.write(change)
+            journal.append(change.inverse(version))
+
+    def _retry(self, plan: Plan, journal: list[Change]) -> None:
+        """Plan again from a fresh read and write what is left, until it works or the attempts are used up."""
+        import tenacity  # noqa: PLC0415 - 30 ms that only a conflict costs
+
+        @tenacity.retry(
+            retry=tenacity.retry_if_exception_type(ConflictError),
+            stop=tenacity.stop_after_attempt(ATTEMPTS - 1),
+            wait=tenacity.wait_random_exponential(multiplier=0.02, max=1),
+            reraise=True,
+        )
+        def again() -> None:
+            if plan.removal:
+                fresh = self.plan_removal(plan.route, adopt=plan.adopt)
+            else:
+                create = any(change.action is Action.CREATE for change in plan.changes)
+                fresh = self.plan(plan.route, plan.want, adopt=plan.adopt, create=create)
+            if fresh:
+                guards.enforce(fresh, self.limits)
+                self._write_all(fresh, journal)
+
+        try:
+            again()
+        except BaseException as error:
+            raise self._put_back(journal, error) from error
+
+    def _put_back(self, journal: Sequence[Change], error: BaseException) -> BaseException:
+        """Undo the writes in reverse order; return the error to raise, with the exact state of every object."""
+        if not journal:
+            return error
+        restored: list[str] = []
+        stuck: list[str] = []
+        for undo in reversed(journal):
+            try:
+                self.store.write(undo)
+                restored.append(str(undo.ref))
+            except RollwayError as failure:
+                stuck.append(f"{undo.ref} ({failure.message})")
+        if not isinstance(error, RollwayError):
+            return error
+        state = [f"put back: {', '.join(restored)}"] if restored else []
+        state += [f"NOT put back, still as this plan wrote it: {', '.join(stuck)}"] if stuck else []
+        hint = "run the same command again: it goes on from here" if stuck else "nothing is left half done"
+        return ApplyError("\n  ".join([error.message, *state]), hint=hint)
+
+
+def needs_of(route: Route) -> list[Need]:
+    """Return what the backends of a route need, each object once, with the strongest access that was asked for."""
+    strength = [Access.READ, Access.SHARED, Access.MANAGED]
+    needs: dict[tuple[str, str, str, str], Need] = {}
+    for part in backends_of(route):
+        for need in part.needs(route):
+            key = (need.group, need.kind, need.namespace, need.name)
+            if key not in needs or strength.index(need.access) > strength.index(needs[key].access):
+                needs[key] = need
+    return list(needs.values())
+
+
+def refuse_unsupported(route: Route, want: Traffic) -> None:
+    """Raise UnsupportedError when a backend of the route lacks a feature of the wish, WeightError for another total."""
+    if want.split.total != route.total:
+        raise WeightError(f"the wish counts out of {want.split.total}, and {route.ref} out of {route.total}")
+    for part in backends_of(route):
+        missing = part.capabilities.missing(want)
+        if missing:
+            able = [name for name in BUILTIN if not backend(name).capabilities.missing(want)]
+            raise UnsupportedError(
+                f"backend {part.name} cannot do {missing}, which {route.ref} asks for",
+                hint=f"backends that can: {', '.join(able) or 'none yet'}",
+            )
+
+
+def _rendered(part: Backend, route: Route, want: Traffic, live: Live) -> list[tuple[Need, Manifest]]:
+    """Render with one backend, and pair each object with the need that allows it to be written."""
+    writable = {need.ref: need for need in part.needs(route) if need.name and need.access is not Access.READ}
+    pairs = []
+    for wanted in part.render(route, want, live):
+        metadata = wanted["metadata"]
+        ref = next(
+            (
+                ref
+                for ref in writable
+                if (ref.kind, ref.name) == (wanted["kind"], metadata["name"])
+                and ref.namespace == metadata.get("namespace", ref.namespace)
+            ),
+            None,
+        )
+        if ref is None:
+            raise RollwayError(f"backend {part.name} rendered {wanted['kind']} {metadata['name']}, which it did not ask to write")
+        pairs.append((writable[ref], wanted))
+    return pairs

@@ -1,0 +1,115 @@
+"""The errors of rollway: one tree, each leaf with the exit code that the CLI ends with.
+
+RollwayError                   1  anything below
+├── InvalidInputError          2  the caller's words or manifests are wrong
+│   ├── WeightError            2  a weight that cannot be read or is out of range
+│   ├── ManifestError          2  a Rollout or routing object with faults, all of them listed
+│   └── DuplicateObjectError   2  the same object stands in two places
+├── NotFoundError              1  an object, route or section that must be there is not
+├── RefusedError               4  unsafe: guards or a backend's check say no
+│   ├── UnsupportedError       4  a backend or store lacks the feature
+│   ├── AmbiguousError         4  more than one thing matches
+│   ├── ForeignOwnerError      4  the object belongs to somebody else
+│   └── StalePlanError         4  the world moved since the plan was reviewed
+├── StoreError                 1  the store failed
+│   ├── ConflictError          1  somebody else changed the object; read again and retry
+│   └── UnwritableError        1  the change cannot be written into this text without touching more
+├── ApplyError                 1  a plan failed half way; tells what was put back
+└── NotVerifiedError           5  the evidence asked for was not reached in time
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class RollwayError(Exception):
+    """Say what failed, on which object, why, and (in `hint`) what to do."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+
+class InvalidInputError(RollwayError):
+    """The caller's words or manifests are wrong; nothing was changed."""
+
+    exit_code = 2
+
+
+class WeightError(InvalidInputError):
+    """A weight that cannot be read, or is outside 0..total."""
+
+
+class ManifestError(InvalidInputError):
+    """A manifest with faults; `faults` holds every one of them."""
+
+    def __init__(self, subject: str, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
+        super().__init__("\n  ".join([f"{subject} has {count}:", *self.faults]))
+
+
+class DuplicateObjectError(InvalidInputError):
+    """The same object (group, kind, namespace, name) stands in two places."""
+
+
+class NotFoundError(RollwayError):
+    """An object, route or section that must exist does not."""
+
+
+class RefusedError(RollwayError):
+    """The change is unsafe; `reasons` holds every reason, each with the flag that lifts it."""
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, reasons: Sequence[str] = (), hint: str = "") -> None:
+        self.reasons = tuple(reasons)
+        super().__init__("\n  ".join([message, *self.reasons]), hint=hint)
+
+
+class UnsupportedError(RefusedError):
+    """The backend or store lacks the feature that was asked for."""
+
+
+class AmbiguousError(RefusedError):
+    """More than one object or route matches, and rollway does not guess."""
+
+
+class ForeignOwnerError(RefusedError):
+    """A managed object exists already and belongs to somebody else."""
+
+
+class StalePlanError(RefusedError):
+    """The objects or the wish are no longer those of the reviewed plan."""
+
+
+class StoreError(RollwayError):
+    """The store could not read or write."""
+
+
+class ConflictError(StoreError):
+    """Somebody else changed the object since it was read; nothing was written."""
+
+
+class UnwritableError(StoreError):
+    """The text of the object cannot take the change without touching other content."""
+
+
+class ApplyError(RollwayError):
+    """A plan failed after its first write; the message tells the exact state of every object."""
+
+
+class NotVerifiedError(RollwayError):
+    """The asked level of evidence was not reached."""
+
+    exit_code = 5

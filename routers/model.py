@@ -1,0 +1,481 @@
+"""The words of rollway as immutable values: routes, traffic, objects, findings, evidence.
+
+Weights are integers out of a total; a share is weight/total. There are no floats.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+from routers.errors import UnsupportedError, WeightError
+
+Manifest: TypeAlias = dict[str, Any]
+"""One Kubernetes object as plain data: dicts, lists, strings, integers, booleans and None."""
+
+STABLE = "stable"
+CANARY = "canary"
+
+
+class Access(enum.Enum):
+    """What a backend does with an object that it needs."""
+
+    READ = "read"
+    """Input only, for example the stable Ingress."""
+    SHARED = "shared"
+    """The user's object: named fields are changed, it is never created or deleted."""
+    MANAGED = "managed"
+    """Ours: created, stamped, updated and deleted."""
+
+
+class Evidence(enum.IntEnum):
+    """How much is known about a weight, from nothing to counted requests."""
+
+    UNKNOWN = 0
+    WRITTEN = 1
+    ACCEPTED = 2
+    LOADED = 3
+    MEASURED = 4
+
+
+class Severity(enum.Enum):
+    """Whether a finding stops the plan or is only told."""
+
+    REFUSAL = "refusal"
+    NOTE = "note"
+
+
+class Strategy(enum.Enum):
+    """The release strategy of a Rollout."""
+
+    CANARY = "canary"
+    BLUE_GREEN = "blueGreen"
+
+
+@dataclass(frozen=True)
+class ObjectRef:
+    """Name one Kubernetes object, whatever API version it is written in."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+Pointer: TypeAlias = tuple[str | int, ...]
+"""The way to a value inside a manifest: keys and list indexes."""
+
+
+def _nowhere(_path: Pointer) -> str:
+    return ""
+
+
+@dataclass(frozen=True)
+class LiveObject:
+    """One object as a store holds it; `version` changes whenever the object does, and is empty until it is created.
+
+    `locate` tells where the value at a pointer stands (`k8s/web.yaml:12`), or returns an empty string.
+    """
+
+    ref: ObjectRef
+    manifest: Manifest
+    version: str
+    locate: Callable[[Pointer], str] = field(default=_nowhere, compare=False, repr=False)
+
+
+class Live(Mapping[ObjectRef, LiveObject]):
+    """The objects that a store returned for some needs, plus what it knows about the API.
+
+    `served` maps an API group to its served versions, most preferred first; a group that is missing is unknown.
+    """
+
+    def __init__(self, objects: Iterable[LiveObject], served: Mapping[str, Sequence[str]] | None = None) -> None:
+        self._objects = {found.ref: found for found in objects}
+        self.served = dict(served or {})
+        self._by_kind: dict[tuple[str, str], list[LiveObject]] = {}
+        for found in self._objects.values():
+            self._by_kind.setdefault((found.ref.group, found.ref.kind), []).append(found)
+
+    def __getitem__(self, ref: ObjectRef) -> LiveObject:
+        return self._objects[ref]
+
+    def __iter__(self) -> Iterator[ObjectRef]:
+        return iter(self._objects)
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def manifest(self, ref: ObjectRef) -> Manifest | None:
+        """Return the object's manifest, or None when it does not exist."""
+        found = self._objects.get(ref)
+        return found.manifest if found else None
+
+    def of(self, group: str, kind: str) -> Sequence[LiveObject]:
+        """Return every object of a kind, in all namespaces."""
+        return self._by_kind.get((group, kind), ())
+
+
+@dataclass(frozen=True)
+class Need:
+    """Name the objects that a backend wants: one (`name` given) or all of a kind (`name` empty).
+
+    `fields` (SHARED) and `own_keys` (MANAGED) are JSON pointers (RFC 6901) in which `*` stands for any one segment:
+    the only fields that may change, and keys that are ours by nature, whoever wrote them. `relies` are the fields
+    whose live value a change takes for granted; they become `test` operations of its JSON Patch.
+    """
+
+    group: str
+    kind: str
+    name: str = ""
+    namespace: str = ""
+    access: Access = Access.READ
+    required: bool = True
+    fields: tuple[str, ...] = ()
+    own_keys: tuple[str, ...] = ()
+    relies: tuple[str, ...] = ()
+    derived_from: ObjectRef | None = None
+    """MANAGED: the object that it is made from; a store of files puts a new object beside it."""
+    unique: bool = False
+    """Without a name: whether an object that stands in two places is an error, as it always is with a name."""
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The object that is needed; only for a need with a name."""
+        return ObjectRef(self.group, self.kind, self.namespace, self.name)
+
+    def matches(self, ref: ObjectRef) -> bool:
+        """Tell whether the object is one that this need asks for; an empty name or namespace means any."""
+        return (
+            ref.kind == self.kind
+            and ref.group == self.group
+            and self.name in ("", ref.name)
+            and self.namespace in ("", ref.namespace)
+        )
+
+
+@dataclass(frozen=True)
+class Split:
+    """Weights of stable and canary, integers that sum exactly to `total`."""
+
+    canary: int
+    total: int = 100
+
+    def __post_init__(self) -> None:
+        for name, value in (("canary", self.canary), ("total", self.total)):
+            if type(value) is not int:
+                raise WeightError(f"{name} weight {value!r} is not an integer")
+        if self.total < 1:
+            raise WeightError(f"total {self.total} is not a positive number")
+        if not 0 <= self.canary <= self.total:
+            raise WeightError(f"weight {self.canary} is outside 0..{self.total}")
+
+    @property
+    def stable(self) -> int:
+        """What the canary leaves of the total."""
+        return self.total - self.canary
+
+    def __str__(self) -> str:
+        return f"{self.canary} of {self.total}, {percent(Fraction(self.canary, self.total))}"
+
+
+@dataclass(frozen=True)
+class HeaderRoute:
+    """Requests whose header matches go to the canary. `match` holds one of exact, prefix, regex by header name."""
+
+    name: str
+    match: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True)
+class MirrorRoute:
+    """Copy `percentage` percent of the matching requests to the canary."""
+
+    name: str
+    percentage: int = 100
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """The whole wish: the split, the header routes and the mirror routes of one rollout."""
+
+    split: Split
+    header_routes: tuple[HeaderRoute, ...] = ()
+    mirror_routes: tuple[MirrorRoute, ...] = ()
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend can do; the engine refuses a wish whose flag is off, before it renders anything."""
+
+    objects: str
+    """The routing objects, for people: `Ingress`, `VirtualService`."""
+    versions: tuple[str, ...]
+    """The API versions that the backend reads and writes, as in `apiVersion`."""
+    access: Access
+    smallest_total: int = 1
+    """Totals below this are ignored by the data plane."""
+    header_routes: bool = False
+    mirror_routes: bool = False
+
+    def missing(self, want: Traffic) -> str:
+        """Name the first feature of the wish that the backend lacks, or return an empty string."""
+        if want.header_routes and not self.header_routes:
+            return "header routes"
+        if want.mirror_routes and not self.mirror_routes:
+            return "mirror routes"
+        if want.split.total < self.smallest_total:
+            return f"a total below {self.smallest_total}"
+        return ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that the data plane would ignore, reject or break, or that a reader should know.
+
+    `code` names the case (`nginx-second-canary`); `--allow CODE` lifts a refusal with that code.
+    """
+
+    code: str
+    severity: Severity
+    ref: ObjectRef | None
+    message: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        subject = f"{self.ref}: " if self.ref else ""
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"{subject}{self.message}{remedy} [{self.code}]"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one routing object (or one route of it) says: the weight of every destination, and the traffic it means.
+
+    `traffic` is None when the object does not exist or says nothing about this rollout. `exact` is False when the
+    weights stand for a share that the rollout's total cannot express; `traffic` then holds the nearest one.
+    """
+
+    ref: ObjectRef
+    part: str = ""
+    weights: tuple[tuple[str, str], ...] = ()
+    traffic: Traffic | None = None
+    exact: bool = True
+
+
+class Outcome(enum.Enum):
+    """Whether the world is as asked, is not, or cannot be told."""
+
+    MATCHES = "matches"
+    DIFFERS = "differs"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer of `verify`: the outcome, the evidence that it rests on, what was observed, and why."""
+
+    outcome: Outcome
+    evidence: Evidence
+    readings: tuple[Reading, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class NginxRoute:
+    """The `trafficRouting.nginx` stanza. Annotation keys come with their prefix."""
+
+    stable_ingresses: tuple[str, ...]
+    annotation_prefix: str = "nginx.ingress.kubernetes.io"
+    annotations: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class TlsMatch:
+    """Select a TLS route by port, by its whole set of SNI hosts, or both; 0 and empty mean not asked."""
+
+    port: int = 0
+    sni_hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class VirtualServiceRoute:
+    """One VirtualService and the routes in it that carry the weights; an empty selection means: find them."""
+
+    name: str
+    namespace: str
+    http: tuple[str, ...] = ()
+    tls: tuple[TlsMatch, ...] = ()
+    tcp: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class DestinationRuleRoute:
+    """The DestinationRule whose subsets play stable and canary."""
+
+    name: str
+    stable_subset: str
+    canary_subset: str
+    additional_subsets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class IstioRoute:
+    """The `trafficRouting.istio` stanza."""
+
+    virtual_services: tuple[VirtualServiceRoute, ...]
+    destination_rule: DestinationRuleRoute | None = None
+
+
+@dataclass(frozen=True)
+class SmiRoute:
+    """The `trafficRouting.smi` stanza with its defaults filled in."""
+
+    root_service: str
+    traffic_split: str
+
+
+@dataclass(frozen=True)
+class Route:
+    """A Rollout as the backends see it: who is stable, who is canary, and which routers carry the weights.
+
+    `total` is the sum that weights refer to (`maxTrafficWeight`, else 100). `uid` is empty for a Rollout that is
+    only a manifest.
+    """
+
+    name: str
+    namespace: str
+    stable_service: str
+    canary_service: str
+    strategy: Strategy = Strategy.CANARY
+    total: int = 100
+    uid: str = ""
+    api_version: str = "argoproj.io/v1alpha1"
+    managed_routes: tuple[str, ...] = ()
+    nginx: NginxRoute | None = None
+    istio: IstioRoute | None = None
+    smi: SmiRoute | None = None
+
+    def __post_init__(self) -> None:
+        if self.stable_service and self.stable_service == self.canary_service:
+            raise WeightError(f"Service {self.stable_service!r} is both stable and canary of Rollout {self.name!r}")
+        if not self.routers:
+            raise WeightError(f"Rollout {self.name!r} names no router")
+
+    @property
+    def routers(self) -> tuple[str, ...]:
+        """The names of the backends that this Rollout uses, in the order in which they are applied."""
+        return tuple(name for name in ("nginx", "istio", "smi") if getattr(self, name) is not None)
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The Rollout object itself."""
+        return ObjectRef("argoproj.io", "Rollout", self.namespace, self.name)
+
+    def split(self, weight: int | str) -> Split:
+        """Read a weight and make it a Split of this route's total.
+
+        Raises:
+            WeightError: it cannot be read, is out of range, or is neither 0 nor total for a blue-green Rollout.
+            UnsupportedError: the share is no whole number of this total.
+        """
+        split = Split(parse_weight(weight, self.total), self.total)
+        if self.strategy is Strategy.BLUE_GREEN and split.canary not in (0, self.total):
+            raise WeightError(
+                f"weight {split.canary} is not possible for blue-green Rollout {self.name!r}: only 0 and {self.total} are",
+                hint=f"use `rollway switch {self.name} stable|canary`, or a canary strategy",
+            )
+        return split
+
+
+def dig(value: Any, *path: str | int) -> Any:
+    """Return the value at a path of keys and indexes, or None where the manifest has no such field."""
+    for step in path:
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int) and -len(value) <= step < len(value):
+            value = value[step]
+        else:
+            return None
+    return value
+
+
+def percent(share: Fraction) -> str:
+    """Write a share as a percentage: exact up to four places (`0.5 %`), else rounded and marked (`~33.3333 %`)."""
+    scaled = share * 1_000_000
+    nearest = round(scaled)
+    text = f"{nearest // 10_000}.{nearest % 10_000:04d}".rstrip("0").rstrip(".")
+    return f"{text} %" if scaled == nearest else f"~{text} %"
+
+
+def parse_weight(text: int | str, total: int) -> int:
+    """Read `20` (of the total), `0.5%` or `5/1000` as an integer weight out of `total`.
+
+    Raises:
+        WeightError: the text is no weight, negative, or more than the total.
+        UnsupportedError: the share is no whole number of the total (0.5 % of 100).
+    """
+    readable = "give a whole number of the total (20), a percentage (0.5%) or a fraction (5/1000)"
+    word = str(text).strip()
+    number, percent_sign, rest = word.partition("%")
+    numerator, slash, denominator = word.partition("/")
+    if percent_sign:
+        pieces, valid = number.strip().split("."), not rest
+    elif slash:
+        pieces, valid = [numerator, denominator], True
+    else:
+        pieces, valid = [word], not isinstance(text, bool)
+    sign = pieces[0][:1] == "-"
+    digits = [pieces[0].removeprefix("-"), *pieces[1:]]
+    if not valid or len(digits) > 2 or not all(piece.isascii() and piece.isdigit() and len(piece) < 20 for piece in digits):
+        raise WeightError(f"weight {word[:60]!r} cannot be read", hint=readable)
+    if slash and int(denominator) == 0:
+        raise WeightError(f"weight {word!r} divides by zero", hint=readable)
+    if percent_sign:
+        share = Fraction("".join(digits) + "/1" + "0" * len("".join(digits[1:]))) / 100
+    else:
+        share = Fraction(int(digits[0]), int(denominator) if slash else total)
+    if sign or share > 1:
+        raise WeightError(f"weight {word} is outside 0..{total}", hint=readable)
+    weight = share * total
+    if weight.denominator != 1:
+        raise UnsupportedError(
+            f"weight {word} is {percent(share)}, which is no whole number out of total {total}",
+            hint=f"set spec.strategy.canary.trafficRouting.maxTrafficWeight to a multiple of {share.denominator}",
+        )
+    return int(weight)
+
+
+def divide(split: Split, budget: int) -> tuple[int, int]:
+    """Share `budget` between stable and canary as `split` does, to the largest remainder: (stable, canary).
+
+    A tie goes to stable. The two integers always sum to `budget`.
+    """
+    canary, remainder = divmod(split.canary * budget, split.total)
+    if 2 * remainder > split.total:
+        canary += 1
+    return budget - canary, canary
+
+
+def nearest_split(stable: Fraction, canary: Fraction, total: int) -> tuple[Split, bool] | None:
+    """Read live weights of the pair as a Split of `total`, and whether it is exact; None when both are zero.
+
+    Inverts `divide` for every budget that is not smaller than the total.
+    """
+    budget = stable + canary
+    if budget <= 0:
+        return None
+    scaled = canary * total / budget
+    weight = scaled.numerator // scaled.denominator
+    if 2 * (scaled - weight) >= 1:
+        weight += 1
+    split = Split(weight, total)
+    exact = scaled == weight or (
+        budget.denominator == 1 and divide(split, int(budget)) == (stable, canary)
+    )
+    return split, exact

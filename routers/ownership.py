@@ -1,0 +1,137 @@
+"""Decide who owns a managed object, and merge what we want into what is there.
+
+We stamp what we create: the label `app.kubernetes.io/managed-by`, an annotation that names the Rollout, and a record
+of the keys that we set. A key on the record that we no longer want goes away; everything else in the object stays.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import TYPE_CHECKING, Any
+
+from routers.errors import ForeignOwnerError
+from routers.model import dig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from routers.model import Manifest, ObjectRef, Route
+
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+MANAGED_BY = "rollway"
+ROLLOUT_ANNOTATION = "rollway.dev/rollout"
+RECORD_ANNOTATION = "rollway.dev/applied-keys"
+
+_RECORDED = (("metadata", "annotations"), ("metadata", "labels"), ("spec",))
+
+
+def stamp(manifest: Manifest, route: Route) -> Manifest:
+    """Return the wanted object with our label, our annotations and, when the Rollout has a uid, an ownerReference."""
+    stamped = copy.deepcopy(manifest)
+    metadata = stamped["metadata"]
+    labels = {**metadata.get("labels", {}), MANAGED_BY_LABEL: MANAGED_BY}
+    annotations = {**metadata.get("annotations", {}), ROLLOUT_ANNOTATION: f"{route.namespace}/{route.name}"}
+    metadata["labels"] = labels
+    metadata["annotations"] = annotations
+    record = {path[-1]: sorted(_dig(stamped, path)) for path in _RECORDED}
+    annotations[RECORD_ANNOTATION] = json.dumps(record, separators=(",", ":"))
+    if route.uid:
+        metadata["ownerReferences"] = [
+            {
+                "apiVersion": route.api_version,
+                "kind": "Rollout",
+                "name": route.name,
+                "uid": route.uid,
+                "controller": True,
+                "blockOwnerDeletion": True,
+            }
+        ]
+    return stamped
+
+
+def owned_by(manifest: Manifest, route: Route) -> bool:
+    """Tell whether the live object is this Rollout's: by our stamp, or by Argo Rollouts' controller reference."""
+    annotations = _dig(manifest, ("metadata", "annotations"))
+    if annotations.get(ROLLOUT_ANNOTATION) == f"{route.namespace}/{route.name}":
+        return True
+    controller = _controller(manifest)
+    if controller.get("kind") != "Rollout" or not str(controller.get("apiVersion")).startswith("argoproj.io/"):
+        return False
+    return controller.get("name") == route.name and (not route.uid or controller.get("uid") == route.uid)
+
+
+def refuse_foreign(ref: ObjectRef, manifest: Manifest, route: Route) -> None:
+    """Raise ForeignOwnerError, naming the owner, when the live object is not this Rollout's."""
+    if owned_by(manifest, route):
+        return
+    annotations = _dig(manifest, ("metadata", "annotations"))
+    controller = _controller(manifest)
+    if ROLLOUT_ANNOTATION in annotations:
+        owner = f"belongs to Rollout {annotations[ROLLOUT_ANNOTATION]}"
+    elif controller:
+        owner = f"is controlled by {controller.get('kind')} {controller.get('name')}"
+    else:
+        owner = "has no owner that rollway knows"
+    raise ForeignOwnerError(
+        f"{ref} exists already and {owner}, so Rollout {route.namespace}/{route.name} will not change it",
+        hint="take it over with --adopt, or rename one of the two",
+    )
+
+
+def merge(live: Manifest, wanted: Manifest, own_keys: Iterable[str] = ()) -> Manifest:
+    """Return the live object as it should become: our keys as wanted, keys we no longer want gone, the rest kept.
+
+    `own_keys` are annotation keys that are ours by nature: they go when they are not wanted, recorded or not.
+    """
+    merged = copy.deepcopy(live)
+    merged["apiVersion"], merged["kind"] = wanted["apiVersion"], wanted["kind"]
+    record = _record(live)
+    ours_by_nature = {"annotations": set(own_keys)}
+    for path in _RECORDED:
+        gone = set(record.get(path[-1], ())) | ours_by_nature.get(path[-1], set())
+        target = _ensure(merged, path)
+        fresh = _dig(wanted, path)
+        for key in gone - set(fresh):
+            target.pop(key, None)
+        target.update(copy.deepcopy(fresh))
+    owners = wanted["metadata"].get("ownerReferences", [])
+    if owners:
+        # An object has one controller at most, so an adopted object loses the one that it had.
+        theirs = [entry for entry in _owners(live) if not entry.get("controller") and entry.get("uid") != owners[0]["uid"]]
+        merged["metadata"]["ownerReferences"] = [*theirs, *owners]
+    return merged
+
+
+def _record(manifest: Manifest) -> Mapping[str, Any]:
+    """Read the record of our keys; a record that cannot be read counts as none, so nothing foreign is removed."""
+    try:
+        record = json.loads(_dig(manifest, ("metadata", "annotations")).get(RECORD_ANNOTATION, "{}"))
+    except (TypeError, ValueError):
+        return {}
+    if not isinstance(record, dict) or not all(isinstance(keys, list) for keys in record.values()):
+        return {}
+    return {name: [key for key in keys if isinstance(key, str)] for name, keys in record.items()}
+
+
+def _controller(manifest: Manifest) -> Mapping[str, Any]:
+    return next((entry for entry in _owners(manifest) if entry.get("controller")), {})
+
+
+def _owners(manifest: Manifest) -> list[dict[str, Any]]:
+    owners = manifest["metadata"].get("ownerReferences")
+    return [entry for entry in owners if isinstance(entry, dict)] if isinstance(owners, list) else []
+
+
+def _dig(manifest: Manifest, path: tuple[str, ...]) -> Mapping[str, Any]:
+    value = dig(manifest, *path)
+    return value if isinstance(value, dict) else {}
+
+
+def _ensure(manifest: Manifest, path: tuple[str, ...]) -> dict[str, Any]:
+    value: dict[str, Any] = manifest
+    for step in path:
+        if not isinstance(value.get(step), dict):
+            value[step] = {}
+        value = value[step]
+    return value

@@ -1,0 +1,219 @@
+"""The plan as a value: what changes, from what to what, what the data plane says to it, and its fingerprint.
+
+Everything here is pure. No change at all is `None`, never an empty plan.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from routers import ownership
+from routers.errors import RollwayError
+from routers.model import Access, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from routers.model import Finding, LiveObject, Manifest, Need, ObjectRef, Pointer, Reading, Route, Traffic
+
+Operation: TypeAlias = dict[str, Any]
+"""One operation of a JSON Patch (RFC 6902)."""
+
+
+class Action(enum.Enum):
+    """What a change does to its object."""
+
+    CREATE = "create"
+    PATCH = "patch"
+    """A SHARED object: a JSON Patch with tests on what it relies on."""
+    APPLY = "apply"
+    """A MANAGED object: brought to `after`, field by field."""
+    DELETE = "delete"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One write. `before` is None for a creation, `after` for a deletion.
+
+    `version` is the version that the change was computed from; a MANAGED object that moved since is a conflict. A
+    PATCH relies on its `test` operations instead, so that an unrelated edit does not stop it.
+    """
+
+    action: Action
+    ref: ObjectRef
+    before: Manifest | None
+    after: Manifest | None
+    patch: tuple[Operation, ...] = ()
+    version: str = ""
+    derived_from: ObjectRef | None = None
+
+    def inverse(self, version: str) -> Change:
+        """Return the change that puts the object back; `version` is the one that this change produced."""
+        action = {Action.CREATE: Action.DELETE, Action.DELETE: Action.CREATE}.get(self.action, self.action)
+        patch = tuple(_with_tests(self.after or {}, self.before or {}, ())) if action is Action.PATCH else ()
+        return Change(action, self.ref, self.after, self.before, patch, version, self.derived_from)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All writes of one wish, checked together before the first of them happens."""
+
+    route: Route
+    want: Traffic
+    changes: tuple[Change, ...]
+    before: tuple[Reading, ...]
+    after: tuple[Reading, ...]
+    findings: tuple[Finding, ...]
+    fingerprint: str
+    adopt: bool = False
+    removal: bool = False
+    """Whether the plan deletes our objects; `adopt` and `removal` let the engine plan the same again after a conflict."""
+
+    @property
+    def refusals(self) -> tuple[Finding, ...]:
+        """The findings that stop this plan."""
+        return tuple(found for found in self.findings if found.severity is Severity.REFUSAL)
+
+    @property
+    def notes(self) -> tuple[Finding, ...]:
+        """The findings that are only told."""
+        return tuple(found for found in self.findings if found.severity is Severity.NOTE)
+
+
+def change_for(need: Need, found: LiveObject | None, wanted: Manifest, route: Route, *, adopt: bool) -> Change | None:
+    """Compare one wanted object with the live one; None when they agree.
+
+    Raises:
+        ForeignOwnerError: a MANAGED object belongs to somebody else and `adopt` is off.
+        RollwayError: a backend changed a field that its need does not declare (a bug in the backend).
+    """
+    if need.access is Access.MANAGED:
+        return _managed_change(need, found, wanted, route, adopt=adopt)
+    assert found is not None, f"{need.ref} is shared, so the engine has read it"
+    if found.manifest == wanted:
+        return None
+    edits = [path for path, _, _ in differences(found.manifest, wanted)]
+    outside = [path for path in edits if not any(_covers(pattern, path) for pattern in need.fields)]
+    if outside or need.access is Access.READ:
+        raise RollwayError(f"a backend wants to change {pointer(outside[0] if outside else ())} of {need.ref}, which is not its own")
+    patch = tuple(_with_tests(found.manifest, wanted, need.relies))
+    return Change(Action.PATCH, need.ref, found.manifest, wanted, patch, found.version)
+
+
+def _managed_change(need: Need, found: LiveObject | None, wanted: Manifest, route: Route, *, adopt: bool) -> Change | None:
+    stamped = ownership.stamp(wanted, route)
+    if found is None:
+        return Change(Action.CREATE, need.ref, None, stamped, derived_from=need.derived_from)
+    if not adopt:
+        ownership.refuse_foreign(need.ref, found.manifest, route)
+    merged = ownership.merge(found.manifest, stamped, need.own_keys)
+    if merged == found.manifest:
+        return None
+    patch = tuple(_operation(*edit) for edit in differences(found.manifest, merged))
+    return Change(Action.APPLY, need.ref, found.manifest, merged, patch, found.version, need.derived_from)
+
+
+_MISSING: Any = object()
+
+
+def differences(before: Any, after: Any, path: Pointer = ()) -> Iterator[tuple[Pointer, Any, Any]]:
+    """Yield (pointer, old, new) for every field that differs; a list of another length differs as a whole.
+
+    A value that is not there is the module's private marker, which `_operation` turns into add or remove.
+    """
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in [*before, *(key for key in after if key not in before)]:
+            yield from differences(before.get(key, _MISSING), after.get(key, _MISSING), (*path, key))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for index, (old, new) in enumerate(zip(before, after, strict=True)):
+            yield from differences(old, new, (*path, index))
+    elif before is _MISSING or after is _MISSING or before != after or type(before) is not type(after):
+        yield path, before, after
+
+
+def pointer(path: Pointer) -> str:
+    """Write a path as a JSON pointer (RFC 6901)."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
+
+
+def _operation(path: Pointer, before: Any, after: Any) -> Operation:
+    if after is _MISSING:
+        return {"op": "remove", "path": pointer(path)}
+    return {"op": "add" if before is _MISSING else "replace", "path": pointer(path), "value": after}
+
+
+def _with_tests(before: Manifest, after: Manifest, relies: Sequence[str]) -> Iterator[Operation]:
+    """Yield the patch from `before` to `after`: first what it relies on, then the edits.
+
+    Without `relies`, every edit relies on the value that it replaces.
+    """
+    edits = list(differences(before, after))
+    tests: dict[str, Any] = {}
+    for path, old, _ in edits:
+        for pattern in relies:
+            steps = _instantiate(pattern, path)
+            value = _lookup(before, steps) if steps is not None else _MISSING
+            if steps is not None and value is not _MISSING:
+                tests[pointer(steps)] = value
+        if not relies and old is not _MISSING:
+            tests[pointer(path)] = old
+    for target, value in tests.items():
+        yield {"op": "test", "path": target, "value": value}
+    for edit in edits:
+        yield _operation(*edit)
+
+
+def _covers(pattern: str, path: Pointer) -> bool:
+    steps = pattern.split("/")[1:]
+    return len(steps) <= len(path) and all(want in ("*", str(have)) for want, have in zip(steps, path, strict=False))
+
+
+def _instantiate(pattern: str, path: Pointer) -> Pointer | None:
+    """Fill the `*` of a pattern with the steps of a path; None when the two part before the last `*`."""
+    steps = pattern.split("/")[1:]
+    filled: list[str | int] = []
+    same = True
+    for index, step in enumerate(steps):
+        have = path[index] if index < len(path) else None
+        if step == "*":
+            if have is None or not same:
+                return None
+            filled.append(have)
+        else:
+            filled.append(step)
+            same = same and step == str(have)
+    return tuple(filled)
+
+
+def _lookup(value: Any, path: Pointer) -> Any:
+    for step in path:
+        if isinstance(value, dict):
+            value = value.get(str(step), _MISSING)
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            value = value[step]
+        else:
+            return _MISSING
+    return value
+
+
+def fingerprint(
+    route: Route,
+    want: Traffic,
+    versions: Mapping[ObjectRef, str],
+    changes: Sequence[Change],
+    findings: Sequence[Finding],
+) -> str:
+    """Return 16 hexadecimal digits that stand for the wish, the observed versions, the changes and the findings."""
+    content = [
+        repr(route),
+        repr(want),
+        sorted((str(ref), version) for ref, version in versions.items()),
+        [(change.action.value, str(change.ref), change.after) for change in changes],
+        [str(found) for found in findings],
+    ]
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]

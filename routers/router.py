@@ -1,0 +1,238 @@
+"""The facade that controllers and the CLI call: one Rollout, one store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from routers.engine import Engine, Observation, Result, needs_of
+from routers.errors import AmbiguousError, NotFoundError, NotVerifiedError, RollwayError, StalePlanError
+from routers.guards import Limits
+from routers.model import CANARY, STABLE, Need, Outcome, Split, Traffic
+from routers.spec import parse_rollout
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from routers.model import Evidence, Finding, HeaderRoute, LiveObject, Manifest, MirrorRoute, Route, Verdict
+    from routers.plan import Plan
+    from routers.stores import Store
+
+ROLLOUT_GROUP, ROLLOUT_KIND = "argoproj.io", "Rollout"
+
+
+def read_route(store: Store, name: str, namespace: str = "") -> Route:
+    """Read the Rollout of that name; without a namespace, the only one of that name in the store.
+
+    Raises:
+        NotFoundError: there is none.
+        AmbiguousError: several namespaces have one.
+        ManifestError: it has faults.
+    """
+    need = Need(ROLLOUT_GROUP, ROLLOUT_KIND, name, namespace, required=False)
+    found = sorted(
+        (item for ref, item in store.read([need]).items() if need.matches(ref)), key=lambda item: item.ref.namespace
+    )
+    if not found:
+        store.read([replace(need, required=True)])
+        raise NotFoundError(f"Rollout {name} is not in the store")
+    if len(found) > 1:
+        raise AmbiguousError(
+            f"Rollout {name} is in the namespaces {', '.join(item.ref.namespace for item in found)}",
+            hint="say which one with -n",
+        )
+    return route_of(found[0])
+
+
+def read_routes(store: Store, namespace: str = "") -> list[tuple[LiveObject, Route | RollwayError]]:
+    """Read every Rollout, in order of namespace and name; one with faults comes with its error instead of a Route."""
+    need = Need(ROLLOUT_GROUP, ROLLOUT_KIND, "", namespace, required=False, unique=True)
+    found = [item for ref, item in store.read([need]).items() if need.matches(ref)]
+    routes: list[tuple[LiveObject, Route | RollwayError]] = []
+    for item in sorted(found, key=lambda item: (item.ref.namespace, item.ref.name)):
+        try:
+            routes.append((item, route_of(item)))
+        except RollwayError as error:
+            routes.append((item, error))
+    return routes
+
+
+def route_of(rollout: LiveObject) -> Route:
+    """Read a Rollout that a store returned; faults are told with file and line where the store knows them."""
+    return parse_rollout(rollout.manifest, namespace=rollout.ref.namespace, locate=rollout.locate)
+
+
+@dataclass(frozen=True)
+class TrafficRouter:
+    """Move the traffic of one Rollout, with all the backends that it names at once.
+
+    Every call starts from the live objects; there is no memory between calls. Safe to use from many threads for
+    different Rollouts.
+    """
+
+    route: Route
+    store: Store
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def _engine(self) -> Engine:
+        return Engine(self.store, self.limits)
+
+    def observe(self) -> Observation:
+        """Return what the live objects say, one by one and together."""
+        return self._engine.observe(self.route)
+
+    def plan(self, traffic: Traffic | int | str, *, adopt: bool = False) -> Plan | None:
+        """Return the changes that the wish needs, or None when there are none. Writes nothing.
+
+        Raises what `routers.engine.Engine.plan` raises.
+        """
+        return self._engine.plan(self.route, self._traffic(traffic), adopt=adopt)
+
+    def apply(self, plan: Plan, *, expect: str = "", dry_run: bool = False) -> Result:
+        """Write a plan; plans again after a conflict, puts back after a failure.
+
+        Raises what `routers.engine.Engine.apply` raises.
+        """
+        return self._engine.apply(plan, expect=expect, dry_run=dry_run)
+
+    def set_traffic(
+        self,
+        traffic: Traffic,
+        *,
+        adopt: bool = False,
+        expect: str = "",
+        dry_run: bool = False,
+        verify: Evidence | None = None,
+    ) -> Result:
+        """Plan, guard, apply and verify one wish. The same call twice writes nothing the second time.
+
+        `expect` is the fingerprint of a reviewed plan; `verify` the level of evidence (default: the store's highest).
+
+        Raises:
+            NotVerifiedError: it was written, and what is there is not what was asked.
+            RollwayError: anything that `plan` and `apply` raise.
+        """
+        plan = self._engine.plan(self.route, traffic, adopt=adopt)
+        if plan is None and expect:
+            raise StalePlanError(f"nothing has to change for {self.route.ref} now, so plan {expect} is out of date")
+        if plan is None:
+            result = Result(self.route, None, dry_run=dry_run, findings=tuple(self.store.limits))
+        else:
+            result = self._engine.apply(plan, expect=expect, dry_run=dry_run)
+        return self._engine.confirm(result, traffic, verify)
+
+    def set_weight(
+        self,
+        weight: int | str,
+        *,
+        adopt: bool = False,
+        expect: str = "",
+        dry_run: bool = False,
+        verify: Evidence | None = None,
+    ) -> Result:
+        """Give the canary a weight: `20` (of the total), `"0.5%"` or `"5/1000"`. See `set_traffic`.
+
+        Raises:
+            WeightError: the weight cannot be read, is out of range, or is not possible for blue-green.
+        """
+        return self.set_traffic(self._traffic(weight), adopt=adopt, expect=expect, dry_run=dry_run, verify=verify)
+
+    def switch(
+        self,
+        to: str,
+        *,
+        adopt: bool = False,
+        expect: str = "",
+        dry_run: bool = False,
+        verify: Evidence | None = None,
+    ) -> Result:
+        """Send all traffic to `"stable"` or `"canary"` in one plan (blue-green: active or preview). See `set_traffic`.
+
+        Raises:
+            ValueError: `to` is neither of the two.
+        """
+        weights = {STABLE: 0, CANARY: self.route.total}
+        if to not in weights:
+            raise ValueError(f"switch to {to!r}: give {STABLE!r} or {CANARY!r}")
+        return self.set_weight(weights[to], adopt=adopt, expect=expect, dry_run=dry_run, verify=verify)
+
+    def set_header_route(self, header_route: HeaderRoute) -> Result:
+        """Send requests with matching headers to the canary; an equally named route is replaced.
+
+        Raises:
+            UnsupportedError: a backend of the Rollout has no header routes.
+        """
+        now = self._now()
+        others = tuple(item for item in now.header_routes if item.name != header_route.name)
+        return self.set_traffic(replace(now, header_routes=(*others, header_route)))
+
+    def set_mirror_route(self, mirror_route: MirrorRoute) -> Result:
+        """Copy matching requests to the canary; an equally named route is replaced.
+
+        Raises:
+            UnsupportedError: a backend of the Rollout has no mirror routes.
+        """
+        now = self._now()
+        others = tuple(item for item in now.mirror_routes if item.name != mirror_route.name)
+        return self.set_traffic(replace(now, mirror_routes=(*others, mirror_route)))
+
+    def remove_managed_routes(self) -> Result:
+        """Remove every header and mirror route and keep the weights."""
+        return self.set_traffic(Traffic(self._now().split))
+
+    def verify(self, traffic: Traffic | int | str | None = None, level: Evidence | None = None) -> Verdict:
+        """Compare a wish with what is there; without one, ask whether all objects agree with each other.
+
+        Raises:
+            UnsupportedError: the store cannot show that level of evidence.
+        """
+        observation = self.observe()
+        want = self._traffic(traffic) if traffic is not None else observation.traffic
+        return self._engine.verify(self.route, want or self._first(observation), level)
+
+    def check(self) -> Sequence[Finding]:
+        """Return what the data planes say to the objects as they are now."""
+        live = self.store.read(needs_of(self.route))
+        observation = self._engine.observe(self.route, live)
+        return self._engine.check(self.route, observation.traffic or self._first(observation), live)
+
+    def render(self, weight: int | str) -> list[Manifest]:
+        """Return the objects as the weight wants them. Writes nothing."""
+        return self._engine.wanted(self.route, self._traffic(weight))
+
+    def reset(self, *, adopt: bool = False, dry_run: bool = False) -> list[Result]:
+        """Send all traffic to stable, verify it, then delete the objects that are ours.
+
+        Returns:
+            One result for each of the two steps that had something to do.
+
+        Raises:
+            NotVerifiedError: the traffic did not go to stable; nothing was deleted.
+        """
+        engine = self._engine
+        all_stable = Traffic(Split(0, self.route.total))
+        results: list[Result] = []
+        plan = engine.plan(self.route, all_stable, adopt=adopt, create=False)
+        if plan:
+            results.append(engine.apply(plan, dry_run=dry_run))
+        if not dry_run:
+            verdict = engine.verify(self.route, all_stable)
+            if verdict.outcome is Outcome.DIFFERS:
+                raise NotVerifiedError(f"{self.route.ref} {verdict.outcome.value}: {verdict.reason}; nothing was deleted")
+        removal = engine.plan_removal(self.route, adopt=adopt)
+        if removal:
+            results.append(engine.apply(removal, dry_run=dry_run))
+        return results
+
+    def _traffic(self, wish: Traffic | int | str) -> Traffic:
+        return wish if isinstance(wish, Traffic) else Traffic(self.route.split(wish))
+
+    def _now(self) -> Traffic:
+        observation = self.observe()
+        return observation.traffic or self._first(observation)
+
+    def _first(self, observation: Observation) -> Traffic:
+        """Return what the first object says, for objects that do not agree."""
+        said = (reading.traffic for reading in observation.readings if reading.traffic)
+        return next(said, Traffic(Split(0, self.route.total)))

@@ -1,0 +1,175 @@
+"""Read text as Kubernetes objects, and tell where each value stands.
+
+YAML is read with libyaml and JSON's types alone: a date stays text, a mapping's keys are text, anything that JSON
+cannot say is an error. So an object compares equal to what an API server would make of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from routers.model import Manifest, ObjectRef, Pointer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_EXPANDED_LIMIT = 2_000_000
+_DEPTH_LIMIT = 200
+_Base: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class UnreadableError(Exception):
+    """The text is no list of Kubernetes objects; the message says why, in a few words."""
+
+
+class _Loader(_Base):  # type: ignore[misc] # the base is chosen when the module is imported
+    """Load the types that JSON has."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own way to configure a loader
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in _Base.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Make every key text, as JSON does."""
+        self.flatten_mapping(node)
+        mapping: dict[Hashable, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key that is not text", key_node.start_mark)
+            key = self.construct_object(key_node, deep=True)
+            text = key if isinstance(key, str) else json.dumps(key)
+            mapping[text] = self.construct_object(value_node, deep=deep)
+        return mapping
+
+
+_JSON_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map")}
+_Loader.yaml_constructors = {
+    tag: make for tag, make in _Base.yaml_constructors.items() if tag is None or tag in _JSON_TAGS
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """One object in a text: the document that holds it, and the way to it inside the document (for a List)."""
+
+    document: int
+    path: Pointer
+    manifest: Manifest
+
+
+def parse(text: str, *, is_json: bool = False) -> list[Any]:
+    """Return the documents of a text.
+
+    Raises:
+        UnreadableError: it is no YAML (or JSON), or would grow beyond all measure when its aliases are followed.
+    """
+    try:
+        if is_json:
+            return [json.loads(text)]
+        _refuse_deep(text)
+        documents = list(yaml.load_all(text, Loader=_Loader))  # noqa: S506 - a safe loader, see above
+    except yaml.YAMLError as error:
+        raise UnreadableError(f"not YAML: {_brief(error)}") from error
+    except (ValueError, RecursionError, OverflowError, TypeError) as error:
+        raise UnreadableError(f"cannot be read: {error}") from error
+    if "&" in text and "*" in text and _expanded(documents, {}, ()) > _EXPANDED_LIMIT:
+        raise UnreadableError("its aliases expand to too much, or to themselves")
+    return documents
+
+
+def _brief(error: yaml.YAMLError) -> str:
+    problem = getattr(error, "problem", None) or "malformed"
+    mark = getattr(error, "problem_mark", None)
+    return f"{problem}, line {mark.line + 1}" if mark else str(problem)
+
+
+def _refuse_deep(text: str) -> None:
+    """Refuse text that could nest deeper than a parser's stack: a manifest nests some twenty levels."""
+    shallow = text.count("[") + text.count("{") < _DEPTH_LIMIT and "- - - - - - - -" not in text
+    if shallow and "\n" + " " * _DEPTH_LIMIT not in text:
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=_Base):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEPTH_LIMIT:
+                raise UnreadableError("nested too deep")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _expanded(value: Any, sizes: dict[int, int], above: tuple[int, ...]) -> int:
+    """Count the values of an object as if each alias were written out; each shared value is walked once."""
+    if not isinstance(value, dict | list):
+        return 1
+    key = id(value)
+    if key in above:
+        return _EXPANDED_LIMIT + 1
+    if key not in sizes:
+        items = value.values() if isinstance(value, dict) else value
+        sizes[key] = 1 + sum(_expanded(item, sizes, (*above, key)) for item in items)
+    return sizes[key]
+
+
+def objects(documents: list[Any]) -> Iterator[Found]:
+    """Yield every Kubernetes object of the documents, those of a `List` one by one."""
+    for index, document in enumerate(documents):
+        if not isinstance(document, dict):
+            continue
+        items = document.get("items")
+        if str(document.get("kind")).endswith("List") and isinstance(items, list):
+            for position, item in enumerate(items):
+                if is_object(item):
+                    yield Found(index, ("items", position), item)
+        elif is_object(document):
+            yield Found(index, (), document)
+
+
+def is_object(value: Any) -> bool:
+    """Tell whether a value has what every Kubernetes object has: apiVersion, kind and a name."""
+    if not isinstance(value, dict):
+        return False
+    metadata = value.get("metadata")
+    return (
+        isinstance(value.get("apiVersion"), str)
+        and isinstance(value.get("kind"), str)
+        and isinstance(metadata, dict)
+        and isinstance(metadata.get("name"), str)
+        and isinstance(metadata.get("namespace", ""), str)
+    )
+
+
+def ref_of(manifest: Manifest, namespace: str) -> ObjectRef:
+    """Name an object; `namespace` stands in where the manifest has none."""
+    group, slash, _ = manifest["apiVersion"].rpartition("/")
+    metadata = manifest["metadata"]
+    return ObjectRef(group if slash else "", manifest["kind"], metadata.get("namespace") or namespace, metadata["name"])
+
+
+def line_of(text: str, document: int, path: Pointer) -> int:
+    """Return the line (from 1) where the value at a path stands, or the nearest value above it that is there."""
+    nodes = list(yaml.compose_all(text, Loader=_Base))
+    node = nodes[document]
+    line = node.start_mark.line
+    for step in path:
+        child = _child(node, step)
+        if child is None:
+            break
+        line, node = child
+    return int(line) + 1
+
+
+def _child(node: yaml.Node, step: str | int) -> tuple[int, yaml.Node] | None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == step:
+                return key.start_mark.line, value
+    elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return node.value[step].start_mark.line, node.value[step]
+    return None

@@ -1,0 +1,332 @@
+"""Change values inside a YAML or JSON text and leave every other character of it alone.
+
+Libraries that round-trip YAML write the whole text anew and lose some of its style (indentation of lists, line ends,
+quotes, blanks in flow mappings). This module asks libyaml where each value stands, and replaces just those spans. The
+result is parsed again and compared with what was wanted, so that a text can only ever change as asked.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from routers.errors import UnwritableError
+from routers.model import dig
+from routers.render import to_json
+from routers.stores.manifests import UnreadableError, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from routers.model import Pointer
+
+_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*")
+# Words that YAML 1.1 or 1.2 parsers read as something else than text.
+_RESERVED = {"true", "false", "yes", "no", "on", "off", "y", "n", "null", "none", "nan", "inf"}
+_PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*\s+)+")
+
+
+@dataclass
+class _Node:
+    """One value in the text: its span, and what is inside. Keys of a mapping are nodes as well."""
+
+    kind: str
+    start: int
+    end: int
+    column: int = 0
+    flow: bool = False
+    style: str | None = None
+    value: str = ""
+    anchor: str | None = None
+    pairs: list[tuple[_Node, _Node]] = field(default_factory=list)
+    items: list[_Node] = field(default_factory=list)
+
+
+@dataclass
+class _Edit:
+    start: int
+    end: int
+    text: str
+
+
+def edit(text: str, document: int, new: Any, *, is_json: bool = False) -> str:
+    """Return the text with one document changed to `new`, all else as it was.
+
+    Raises:
+        UnwritableError: the text cannot take the change (say, a value that two places share through an anchor in a
+            way that cannot be parted).
+    """
+    documents = parse(text, is_json=is_json)
+    if documents[document] == new:
+        return text
+    try:
+        roots = [_root(item) for item in _documents(text)]
+        changed = _Editor(text, roots[document], documents[document], new, is_json=is_json).run()
+        result = parse(changed, is_json=is_json)
+    except (UnreadableError, yaml.YAMLError, RecursionError, KeyError, IndexError) as error:
+        raise UnwritableError(f"the change cannot be written into this text: {error}") from error
+    if result != [*documents[:document], new, *documents[document + 1 :]]:
+        raise UnwritableError("the change cannot be written into this text without touching other values")
+    return changed
+
+
+def document_spans(text: str) -> list[tuple[int, int]]:
+    """Return where each document starts and ends, its `---` included."""
+    starts = [
+        event.start_mark.index
+        for event in yaml.parse(text, Loader=_Loader)
+        if isinstance(event, yaml.DocumentStartEvent)
+    ]
+    if starts:
+        starts[0] = 0
+    return list(zip(starts, [*starts[1:], len(text)], strict=True))
+
+
+def block(value: Any, indent: int, newline: str = "\n") -> str:
+    """Write a value in block style, every line indented, without a final line end."""
+    return newline.join(" " * indent + line for line in _block_lines(value))
+
+
+def _block_lines(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if item and isinstance(item, dict | list):
+                yield f"{_scalar(key)}:"
+                yield from ("  " + line for line in _block_lines(item))
+            else:
+                yield f"{_scalar(key)}: {_scalar(item)}"
+    else:
+        for item in value:
+            lines = list(_block_lines(item)) if item and isinstance(item, dict | list) else [_scalar(item)]
+            yield f"- {lines[0]}"
+            yield from ("  " + line for line in lines[1:])
+
+
+def _scalar(value: Any, style: str | None = None, *, is_json: bool = False) -> str:
+    """Write a scalar (or an empty collection): plain where every parser reads it the same, else in quotes."""
+    if isinstance(value, str) and not is_json:
+        readable = style is None and '"' in value and "'" not in value
+        if (style == "'" or readable) and value.isprintable() and value.isascii():
+            return "'" + value.replace("'", "''") + "'"
+        if style != '"' and _PLAIN.fullmatch(value) and value.lower() not in _RESERVED:
+            return value
+    return to_json(value)
+
+
+def _documents(text: str) -> Iterator[Iterator[yaml.Event]]:
+    """Yield the events of each document."""
+    events: list[yaml.Event] = []
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.DocumentStartEvent):
+            events = []
+        elif isinstance(event, yaml.DocumentEndEvent):
+            yield iter(events)
+        else:
+            events.append(event)
+
+
+def _root(events: Iterator[yaml.Event]) -> _Node:
+    return _node(next(events), events)
+
+
+def _node(event: yaml.Event, events: Iterator[yaml.Event]) -> _Node:
+    start, end = event.start_mark.index, event.end_mark.index
+    if isinstance(event, yaml.AliasEvent):
+        return _Node("alias", start, end, anchor=event.anchor)
+    column, anchor = event.start_mark.column, getattr(event, "anchor", None)
+    if isinstance(event, yaml.ScalarEvent):
+        return _Node("scalar", start, end, column, style=event.style, value=event.value, anchor=anchor)
+    flow = bool(getattr(event, "flow_style", False))
+    if isinstance(event, yaml.MappingStartEvent):
+        node = _Node("map", start, end, column, flow, anchor=anchor)
+        while not isinstance(event := next(events), yaml.MappingEndEvent):
+            key = _node(event, events)
+            node.pairs.append((key, _node(next(events), events)))
+        last = node.pairs[-1][1] if node.pairs else None
+    else:
+        node = _Node("seq", start, end, column, flow, anchor=anchor)
+        while not isinstance(event := next(events), yaml.SequenceEndEvent):
+            node.items.append(_node(event, events))
+        last = node.items[-1] if node.items else None
+    # A block collection ends with its last value; libyaml's own mark stands behind the comments that follow.
+    node.end = event.end_mark.index if flow or last is None else last.end
+    return node
+
+
+class _Editor:
+    """Collect the edits that turn one document into another."""
+
+    def __init__(self, text: str, root: _Node, old: Any, new: Any, *, is_json: bool) -> None:
+        self.text, self.root, self.old, self.new = text, root, old, new
+        self.is_json = is_json
+        self.newline = "\r\n" if "\r\n" in text else "\n"
+        self.edits: list[_Edit] = []
+
+    def run(self) -> str:
+        self._change(self.root, self.old, self.new, None)
+        self._part_aliases()
+        text = self.text
+        for change in sorted(self.edits, key=lambda change: (change.start, change.end), reverse=True):
+            text = text[: change.start] + change.text + text[change.end :]
+        return text
+
+    def _part_aliases(self) -> None:
+        """Write out each alias whose value is no longer that of its anchor."""
+        anchors: dict[str, Pointer] = {}
+        for path, node in list(_walk(self.root, ())):
+            if node.kind != "alias":
+                if node.anchor:
+                    anchors[node.anchor] = path
+                continue
+            assert node.anchor is not None, "an alias names its anchor"
+            wanted = dig(self.new, *path)
+            if dig(self.new, *anchors[node.anchor]) != wanted and "<<" not in path:
+                inside = any(change.start <= node.start and node.end <= change.end for change in self.edits)
+                if not inside:
+                    self.edits.append(_Edit(node.start, node.end, self._flow(wanted)))
+
+    def _change(self, node: _Node, old: Any, new: Any, key: _Node | None) -> None:
+        """Change the value at a node; `key` is the key that it stands behind, if it does."""
+        if node.kind == "alias" or (old == new and type(old) is type(new)):
+            return
+        if node.kind == "map" and isinstance(new, dict) and new and isinstance(old, dict) and self._mapping(node, old, new):
+            return
+        if node.kind == "seq" and isinstance(new, list) and new and isinstance(old, list) and self._sequence(node, old, new):
+            return
+        self._replace(node, new, key)
+
+    def _mapping(self, node: _Node, old: dict[str, Any], new: dict[str, Any]) -> bool:
+        """Change a mapping key by key; False when it has to be written as a whole."""
+        places = {self._key(key): position for position, (key, _) in enumerate(node.pairs)}
+        gone = [places[name] for name in old if name not in new and name in places]
+        added = {name: value for name, value in new.items() if name not in places and old.get(name, _Node) != value}
+        if len(gone) == len(node.pairs) or any(name not in new and name not in places for name in old):
+            return False
+        if gone and added and node.flow:
+            return False
+        for name, value in new.items():
+            if name in places:
+                key, child = node.pairs[places[name]]
+                self._change(child, old[name], value, key)
+        for position in gone:
+            self._remove([pair[0] for pair in node.pairs], [pair[1] for pair in node.pairs], position, node.flow)
+        if added:
+            last = max(position for position in range(len(node.pairs)) if position not in gone)
+            if node.flow:
+                self._insert_flow(node, node.pairs[last][0], node.pairs[last][1].end, self._flow(added)[1:-1])
+            else:
+                self._insert_lines(node.pairs[last][1].end, block(added, node.pairs[0][0].column, self.newline))
+        return True
+
+    def _key(self, key: _Node) -> str:
+        documents = parse(f"? {self.text[key.start : key.end]}\n") if key.style is None and key.kind == "scalar" else None
+        return next(iter(documents[0])) if documents else key.value
+
+    def _sequence(self, node: _Node, old: list[Any], new: list[Any]) -> bool:
+        """Change a list item by item: what is equal at both ends stays, the middle is changed, removed or added."""
+        head = 0
+        while head < min(len(old), len(new)) and old[head] == new[head]:
+            head += 1
+        tail = 0
+        while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
+            tail += 1
+        before, after = old[head : len(old) - tail], new[head : len(new) - tail]
+        if not node.items or len(before) - len(after) >= len(node.items) or (node.flow and after[len(before) :] and not before and not head):
+            return False
+        for offset, (was, wanted) in enumerate(zip(before, after, strict=False)):
+            self._change(node.items[head + offset], was, wanted, None)
+        for offset in range(len(after), len(before)):
+            self._remove(node.items, node.items, head + offset, node.flow)
+        extra = after[len(before) :]
+        if extra:
+            position = head + len(before) - 1
+            if position < 0:
+                return False
+            anchor = node.items[position]
+            if node.flow:
+                self._insert_flow(node, anchor, anchor.end, self._flow(extra)[1:-1])
+            else:
+                dash = self.text.rfind("-", 0, anchor.start)
+                column = dash - (self.text.rfind("\n", 0, dash) + 1)
+                self._insert_lines(anchor.end, block(extra, column, self.newline))
+        return True
+
+    def _replace(self, node: _Node, new: Any, key: _Node | None) -> None:
+        """Write a value as a whole, in the style of the one that it replaces."""
+        start, end = node.start, node.end
+        properties = _PROPERTIES.match(self.text, start, end)
+        if properties and node.kind == "scalar":
+            start = properties.end()
+        if node.style in ("|", ">"):
+            end = start + len(self.text[start:end].rstrip("\r\n"))
+        if new and isinstance(new, dict | list) and key and not node.flow and not self._in_flow(key):
+            colon = self.text.index(":", key.end) + 1
+            self.edits.append(_Edit(colon, end, self.newline + block(new, key.column + 2, self.newline)))
+            return
+        style = node.style if node.kind == "scalar" else None
+        collection = isinstance(new, dict | list)
+        written = self._flow(new) if collection else _scalar(new, style, is_json=self.is_json)
+        if start == end and start and self.text[start - 1] in ":-,":
+            written = f" {written}"
+        self.edits.append(_Edit(start, end, written))
+
+    def _in_flow(self, key: _Node) -> bool:
+        return any(node.flow and node.start < key.start < node.end for _, node in _walk(self.root, ()))
+
+    def _flow(self, value: Any) -> str:
+        if isinstance(value, dict) and not self.is_json:
+            return "{" + ", ".join(f"{_scalar(key)}: {self._flow(item)}" for key, item in value.items()) + "}"
+        if isinstance(value, list) and not self.is_json:
+            return "[" + ", ".join(self._flow(item) for item in value) + "]"
+        return _scalar(value, is_json=self.is_json)
+
+    def _insert_flow(self, node: _Node, last: _Node, end: int, written: str) -> None:
+        """Add to a flow collection behind `end`, on a line of its own where the others have theirs."""
+        line_start = self.text.rfind("\n", node.start, last.start) + 1
+        indent = self.text[line_start : last.start]
+        separator = f",{self.newline}{indent}" if line_start and indent.isspace() else ", "
+        self.edits.append(_Edit(end, end, separator + written))
+
+    def _insert_lines(self, end: int, lines: str) -> None:
+        """Add lines behind the line in which a value ends."""
+        if self.text[end - 1] == "\n":  # a block scalar ends with its line
+            self.edits.append(_Edit(end, end, lines + self.newline))
+            return
+        line_end = self.text.find("\n", end)
+        if line_end < 0:
+            self.edits.append(_Edit(len(self.text), len(self.text), self.newline + lines))
+        else:
+            self.edits.append(_Edit(line_end + 1, line_end + 1, lines + self.newline))
+
+    def _remove(self, starts: list[_Node], ends: list[_Node], position: int, flow: bool) -> None:
+        """Remove one entry of a collection: its lines, or its part of the line."""
+        start, end = starts[position].start, ends[position].end
+        if flow:
+            if position:
+                start = ends[position - 1].end
+            else:
+                end = starts[position + 1].start
+            self.edits.append(_Edit(start, end, ""))
+            return
+        dash = self.text.rfind("-", 0, start) if starts is ends else start
+        line_start = self.text.rfind("\n", 0, dash) + 1
+        if self.text[line_start:dash].strip():  # the first key behind a dash: the next one takes its place
+            self.edits.append(_Edit(start, starts[position + 1].start, ""))
+            return
+        line_end = end - 1 if self.text[end - 1] == "\n" else self.text.find("\n", end)
+        if line_end < 0:  # the last line of a text without a final line end
+            self.edits.append(_Edit(max(line_start - len(self.newline), 0), len(self.text), ""))
+        else:
+            self.edits.append(_Edit(line_start, line_end + 1, ""))
+
+
+def _walk(node: _Node, path: Pointer) -> Iterator[tuple[Pointer, _Node]]:
+    yield path, node
+    for key, child in node.pairs:
+        yield from _walk(child, (*path, key.value))
+    for index, child in enumerate(node.items):
+        yield from _walk(child, (*path, index))
