@@ -95,7 +95,9 @@ class Live(Mapping[ObjectRef, LiveObject]):
     `served` maps an API group to its served versions, most preferred first; a group that is missing is unknown.
     """
 
-    def __init__(self, objects: Iterable[LiveObject], served: Mapping[str, Sequence[str]] | None = None) -> None:
+    def __init__(
+        self, objects: Iterable[LiveObject], served: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
         self._objects = {found.ref: found for found in objects}
         self.served = dict(served or {})
         self._by_kind: dict[tuple[str, str], list[LiveObject]] = {}
@@ -363,7 +365,9 @@ class Route:
 
     def __post_init__(self) -> None:
         if self.stable_service and self.stable_service == self.canary_service:
-            raise WeightError(f"Service {self.stable_service!r} is both stable and canary of Rollout {self.name!r}")
+            raise WeightError(
+                f"Service {self.stable_service!r} is both stable and canary of Rollout {self.name!r}"
+            )
         if not self.routers:
             raise WeightError(f"Rollout {self.name!r} names no router")
 
@@ -432,7 +436,11 @@ def parse_weight(text: int | str, total: int) -> int:
         pieces, valid = [word], not isinstance(text, bool)
     sign = pieces[0][:1] == "-"
     digits = [pieces[0].removeprefix("-"), *pieces[1:]]
-    if not valid or len(digits) > 2 or not all(piece.isascii() and piece.isdigit() and len(piece) < 20 for piece in digits):
+    if (
+        not valid
+        or len(digits) > 2
+        or not all(piece.isascii() and piece.isdigit() and len(piece) < 20 for piece in digits)
+    ):
         raise WeightError(f"weight {word[:60]!r} cannot be read", hint=readable)
     if slash and int(denominator) == 0:
         raise WeightError(f"weight {word!r} divides by zero", hint=readable)
@@ -475,7 +483,5 @@ def nearest_split(stable: Fraction, canary: Fraction, total: int) -> tuple[Split
     if 2 * (scaled - weight) >= 1:
         weight += 1
     split = Split(weight, total)
-    exact = scaled == weight or (
-        budget.denominator == 1 and divide(split, int(budget)) == (stable, canary)
-    )
+    exact = scaled == weight or (budget.denominator == 1 and divide(split, int(budget)) == (stable, canary))
     return split, exact

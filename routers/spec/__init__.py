@@ -76,7 +76,9 @@ def parse_rollout(
             return route
     name = _name(manifest)
     if faults.unsupported and faults.unsupported == len(faults.lines):
-        raise UnsupportedError(f"Rollout {name} asks for a router that rollway does not have:", reasons=faults.lines)
+        raise UnsupportedError(
+            f"Rollout {name} asks for a router that rollway does not have:", reasons=faults.lines
+        )
     raise ManifestError(f"Rollout {name}", faults.lines)
 
 
@@ -108,7 +110,9 @@ def _check_schema(manifest: Any, faults: _Faults) -> Any:
         elif isinstance(kind, jsonschema_rs.ValidationErrorKind.Required):
             faults.add([*error.instance_path, kind.property], "is required")
         elif isinstance(kind, jsonschema_rs.ValidationErrorKind.Pattern):
-            faults.add(error.instance_path, f"{error.instance!r} is not a name that Kubernetes accepts (RFC 1123)")
+            faults.add(
+                error.instance_path, f"{error.instance!r} is not a name that Kubernetes accepts (RFC 1123)"
+            )
         else:
             quote = " (put it in quotes)" if error.message.endswith('type "string"') else ""
             faults.add(error.instance_path, error.message + quote)
@@ -126,7 +130,11 @@ def _check_schema(manifest: Any, faults: _Faults) -> Any:
 
 
 def _without(view: Any, faulty: Sequence[Sequence[str | int]]) -> Any:
-    for path in sorted({tuple(steps) for steps in faulty}, key=lambda steps: [str(step).zfill(9) for step in steps], reverse=True):
+    for path in sorted(
+        {tuple(steps) for steps in faulty},
+        key=lambda steps: [str(step).zfill(9) for step in steps],
+        reverse=True,
+    ):
         parent = view
         for step in path[:-1]:
             parent = parent[step]
@@ -139,8 +147,14 @@ def _relevant(manifest: Any) -> Any:
     """Keep only what the schema speaks of, so that the rest of a Rollout cannot be a fault."""
     if not isinstance(manifest, dict):
         return manifest
-    view: dict[str, Any] = {key: manifest[key] for key in ("apiVersion", "metadata", "spec", "status") if key in manifest}
-    for key, keep in (("metadata", ("name", "namespace", "uid")), ("spec", ("strategy",)), ("status", ("canary",))):
+    view: dict[str, Any] = {
+        key: manifest[key] for key in ("apiVersion", "metadata", "spec", "status") if key in manifest
+    }
+    for key, keep in (
+        ("metadata", ("name", "namespace", "uid")),
+        ("spec", ("strategy",)),
+        ("status", ("canary",)),
+    ):
         if isinstance(view.get(key), dict):
             view[key] = {inner: view[key][inner] for inner in keep if inner in view[key]}
     return view
@@ -192,7 +206,9 @@ def _read(rollout: Manifest, namespace: str, faults: _Faults) -> Route | None:
         managed_routes=tuple(entry["name"] for entry in routing.get("managedRoutes", [])),
         nginx=nginx,
         istio=istio,
-        smi=None if smi is None else SmiRoute(smi.get("rootService") or stable, smi.get("trafficSplitName") or name),
+        smi=None
+        if smi is None
+        else SmiRoute(smi.get("rootService") or stable, smi.get("trafficSplitName") or name),
     )
 
 
@@ -218,23 +234,32 @@ def _check_services(
     stable, canary = pair
     for key, value, other in (("stableService", stable, canary), ("canaryService", canary, stable)):
         if not value and (needed or other):
-            faults.add((*path, key), "is required" + (" beside the other one" if other else " for this router"))
+            faults.add(
+                (*path, key), "is required" + (" beside the other one" if other else " for this router")
+            )
     if stable and stable == canary:
         key = next(name for name in ("canaryService", "previewService", "pingPong") if name in body)
-        faults.add((*path, key), f"Service {canary!r} is already the stable one; the canary needs a Service of its own")
+        faults.add(
+            (*path, key),
+            f"Service {canary!r} is already the stable one; the canary needs a Service of its own",
+        )
 
 
 def _nginx(stanza: Manifest, path: tuple[str, ...], faults: _Faults) -> NginxRoute:
     single, several = stanza.get("stableIngress", ""), stanza.get("stableIngresses", [])
     if bool(single) == bool(several):
         what = "both are given" if single else "neither is given"
-        faults.add((*path, "stableIngress"), f"exactly one of stableIngress and stableIngresses is needed; {what}")
+        faults.add(
+            (*path, "stableIngress"), f"exactly one of stableIngress and stableIngresses is needed; {what}"
+        )
     for index, name in enumerate(several):
         if name in several[:index]:
             faults.add((*path, "stableIngresses", index), f"Ingress {name!r} is listed twice")
     prefix = stanza.get("annotationPrefix") or DEFAULT_PREFIX
     additional = stanza.get("additionalIngressAnnotations", {})
-    annotations = {key if key.startswith(prefix) else f"{prefix}/{key}": value for key, value in additional.items()}
+    annotations = {
+        key if key.startswith(prefix) else f"{prefix}/{key}": value for key, value in additional.items()
+    }
     annotations |= stanza.get("canaryIngressAnnotations", {})
     return NginxRoute(tuple(several or [single]), prefix, tuple(sorted(annotations.items())))
 
@@ -243,11 +268,16 @@ def _istio(stanza: Manifest, path: tuple[str, ...], namespace: str, faults: _Fau
     single, several = stanza.get("virtualService"), stanza.get("virtualServices", [])
     if (single is not None) == bool(several):
         what = "both are given" if single else "neither is given"
-        faults.add((*path, "virtualService"), f"exactly one of virtualService and virtualServices is needed; {what}")
+        faults.add(
+            (*path, "virtualService"), f"exactly one of virtualService and virtualServices is needed; {what}"
+        )
     services = [_virtual_service(entry, namespace) for entry in ([single] if single else several)]
     for index, entry in enumerate(services):
         if (entry.name, entry.namespace) in [(other.name, other.namespace) for other in services[:index]]:
-            faults.add((*path, "virtualServices", index), f"VirtualService {entry.namespace}/{entry.name} is listed twice")
+            faults.add(
+                (*path, "virtualServices", index),
+                f"VirtualService {entry.namespace}/{entry.name} is listed twice",
+            )
     rule = stanza.get("destinationRule")
     if rule and rule["stableSubsetName"] == rule["canarySubsetName"]:
         faults.add(
@@ -269,7 +299,9 @@ def _istio(stanza: Manifest, path: tuple[str, ...], namespace: str, faults: _Fau
 def _virtual_service(entry: Manifest, namespace: str) -> VirtualServiceRoute:
     """Split `name.namespace` at the last dot, `.cluster.local` dropped (Argo Rollouts, utils/istio, #4709)."""
     name, dot, home = entry["name"].removesuffix(".cluster.local").removesuffix(".svc").rpartition(".")
-    tls = tuple(TlsMatch(item.get("port", 0), tuple(item.get("sniHosts", []))) for item in entry.get("tlsRoutes", []))
+    tls = tuple(
+        TlsMatch(item.get("port", 0), tuple(item.get("sniHosts", []))) for item in entry.get("tlsRoutes", [])
+    )
     return VirtualServiceRoute(
         name if dot else home,
         home if dot else namespace,
