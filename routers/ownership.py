@@ -56,7 +56,9 @@ def owned_by(manifest: Manifest, route: Route) -> bool:
     if annotations.get(ROLLOUT_ANNOTATION) == f"{route.namespace}/{route.name}":
         return True
     controller = _controller(manifest)
-    if controller.get("kind") != "Rollout" or not str(controller.get("apiVersion")).startswith("argoproj.io/"):
+    if controller.get("kind") != "Rollout" or not str(controller.get("apiVersion")).startswith(
+        "argoproj.io/"
+    ):
         return False
     return controller.get("name") == route.name and (not route.uid or controller.get("uid") == route.uid)
 
@@ -98,7 +100,11 @@ def merge(live: Manifest, wanted: Manifest, own_keys: Iterable[str] = ()) -> Man
     owners = wanted["metadata"].get("ownerReferences", [])
     if owners:
         # An object has one controller at most, so an adopted object loses the one that it had.
-        theirs = [entry for entry in _owners(live) if not entry.get("controller") and entry.get("uid") != owners[0]["uid"]]
+        theirs = [
+            entry
+            for entry in _owners(live)
+            if not entry.get("controller") and entry.get("uid") != owners[0]["uid"]
+        ]
         merged["metadata"]["ownerReferences"] = [*theirs, *owners]
     return merged
 

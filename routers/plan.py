@@ -84,7 +84,9 @@ class Plan:
         return tuple(found for found in self.findings if found.severity is Severity.NOTE)
 
 
-def change_for(need: Need, found: LiveObject | None, wanted: Manifest, route: Route, *, adopt: bool) -> Change | None:
+def change_for(
+    need: Need, found: LiveObject | None, wanted: Manifest, route: Route, *, adopt: bool
+) -> Change | None:
     """Compare one wanted object with the live one; None when they agree.
 
     Raises:
@@ -99,12 +101,16 @@ def change_for(need: Need, found: LiveObject | None, wanted: Manifest, route: Ro
     edits = [path for path, _, _ in differences(found.manifest, wanted)]
     outside = [path for path in edits if not any(_covers(pattern, path) for pattern in need.fields)]
     if outside or need.access is Access.READ:
-        raise RollwayError(f"a backend wants to change {pointer(outside[0] if outside else ())} of {need.ref}, which is not its own")
+        raise RollwayError(
+            f"a backend wants to change {pointer(outside[0] if outside else ())} of {need.ref}, which is not its own"
+        )
     patch = tuple(_with_tests(found.manifest, wanted, need.relies))
     return Change(Action.PATCH, need.ref, found.manifest, wanted, patch, found.version)
 
 
-def _managed_change(need: Need, found: LiveObject | None, wanted: Manifest, route: Route, *, adopt: bool) -> Change | None:
+def _managed_change(
+    need: Need, found: LiveObject | None, wanted: Manifest, route: Route, *, adopt: bool
+) -> Change | None:
     stamped = ownership.stamp(wanted, route)
     if found is None:
         return Change(Action.CREATE, need.ref, None, stamped, derived_from=need.derived_from)
@@ -169,7 +175,9 @@ def _with_tests(before: Manifest, after: Manifest, relies: Sequence[str]) -> Ite
 
 def _covers(pattern: str, path: Pointer) -> bool:
     steps = pattern.split("/")[1:]
-    return len(steps) <= len(path) and all(want in ("*", str(have)) for want, have in zip(steps, path, strict=False))
+    return len(steps) <= len(path) and all(
+        want in ("*", str(have)) for want, have in zip(steps, path, strict=False)
+    )
 
 
 def _instantiate(pattern: str, path: Pointer) -> Pointer | None:

@@ -135,12 +135,16 @@ def _expect(ref: ObjectRef, value: Any, *path: str, kind: type, default: Any = (
     """Return the value at a path, `default` (an empty one of its kind) when it is absent or null."""
     for step in path:
         if not isinstance(value, dict):
-            raise ManifestError(str(ref), [f"{'.'.join(path)}: found {type(value).__name__} where a mapping belongs"])
+            raise ManifestError(
+                str(ref), [f"{'.'.join(path)}: found {type(value).__name__} where a mapping belongs"]
+            )
         value = value.get(step)
         if value is None:
             return kind() if default == () else default
     if not isinstance(value, kind):
-        raise ManifestError(str(ref), [f"{'.'.join(path)}: found {type(value).__name__} where {kind.__name__} belongs"])
+        raise ManifestError(
+            str(ref), [f"{'.'.join(path)}: found {type(value).__name__} where {kind.__name__} belongs"]
+        )
     return value
 
 
@@ -208,10 +212,17 @@ def _add_locations(loaded: Loaded, ref: ObjectRef, manifest: Manifest) -> None:
         name = path.upstream(ref.namespace)
         upstream = loaded.upstreams[name]
         if upstream.no_server:
-            loaded.log.append((name, f"{ref} gets no location {''.join(path.location[:2])}: {upstream.first} made its Service a canary first"))
+            loaded.log.append(
+                (
+                    name,
+                    f"{ref} gets no location {''.join(path.location[:2])}: {upstream.first} made its Service a canary first",
+                )
+            )
         elif path.location in loaded.locations:
             owner = loaded.locations[path.location][1]
-            loaded.log.append((name, f"{ref} gets no location {''.join(path.location[:2])}: {owner} has it already"))
+            loaded.log.append(
+                (name, f"{ref} gets no location {''.join(path.location[:2])}: {owner} has it already")
+            )
         else:
             loaded.locations[path.location] = (name, ref)
     default = default_backend(ref, manifest)
@@ -239,11 +250,15 @@ def _merge(loaded: Loaded, hosts: set[str], ref: ObjectRef, manifest: Manifest) 
 def _attach(loaded: Loaded, name: str, host: str, wanted: Location | None, ref: ObjectRef) -> None:
     """Walk the locations of a host as the controller does; `wanted` None (a default backend) matches all of them."""
     on_host = [(key, found) for key, (found, _) in loaded.locations.items() if key[0] == host]
-    on_host.sort(key=lambda item: item[0][1:] != ("/", "Prefix"))  # every server starts with its root location
+    on_host.sort(
+        key=lambda item: item[0][1:] != ("/", "Prefix")
+    )  # every server starts with its root location
     merged = False
     for key, primary in on_host:
         if primary == name:
-            loaded.log.append((name, f"the Service of {ref} is a primary of host {host} already, so it is not merged"))
+            loaded.log.append(
+                (name, f"the Service of {ref} is a primary of host {host} already, so it is not merged")
+            )
             return
         if wanted in (None, key):
             alternatives = loaded.upstreams[primary].alternatives
@@ -251,5 +266,7 @@ def _attach(loaded: Loaded, name: str, host: str, wanted: Location | None, ref: 
                 alternatives.append(name)
             merged = True
     if not merged:
-        loaded.log.append((name, f"a path of {ref} matches no location, so the controller deletes the whole canary"))
+        loaded.log.append(
+            (name, f"a path of {ref} matches no location, so the controller deletes the whole canary")
+        )
         del loaded.upstreams[name]

@@ -95,7 +95,9 @@ class IstioBackend:
                 nearest = nearest_split(stable, canary, route.total)
                 weights = tuple(zip(target.labels, (str(weight) for weight in target.weights), strict=True))
                 traffic = Traffic(nearest[0]) if nearest else None
-                readings.append(Reading(target.ref, target.part, weights, traffic, nearest is None or nearest[1]))
+                readings.append(
+                    Reading(target.ref, target.part, weights, traffic, nearest is None or nearest[1])
+                )
         return readings
 
     def check(self, route: Route, want: Traffic, live: Live) -> Sequence[Finding]:
@@ -213,10 +215,14 @@ def _targets(route: Route, service: VirtualServiceRoute, live: Live) -> list[_Ta
             )
         found += candidates
     if not found:
-        delegates = [dig(entry, "delegate", "name") for entry in _routes(ref, manifest, "http") if "delegate" in entry]
+        delegates = [
+            dig(entry, "delegate", "name") for entry in _routes(ref, manifest, "http") if "delegate" in entry
+        ]
         hint = "add both destinations to one route (the canary with weight 0)"
         if delegates:
-            hint = f"the weights live in a delegate: name VirtualService {delegates[0]} in the Rollout instead"
+            hint = (
+                f"the weights live in a delegate: name VirtualService {delegates[0]} in the Rollout instead"
+            )
         raise NotFoundError(f"{ref}: no route holds both {_roles(route)}", hint=hint)
     return found
 
@@ -251,7 +257,10 @@ def _selected(
             known = ", ".join(str(entry.get("name", f"[{index}]")) for index, entry in enumerate(entries))
             raise NotFoundError(f"{ref} has no {what}", hint=f"its {section} routes are: {known}")
         if section == "http" and len(matching) > 1:
-            raise AmbiguousError(f"{ref} has {len(matching)} http routes with the name {selector}", hint="give each route a name of its own")
+            raise AmbiguousError(
+                f"{ref} has {len(matching)} http routes with the name {selector}",
+                hint="give each route a name of its own",
+            )
         for index in matching:
             target = _target(route, ref, section, index, entries[index], live)
             if target is None:
@@ -266,7 +275,9 @@ def _selected(
 def _describe(selector: Any) -> str:
     if isinstance(selector, TlsMatch):
         port = [f"port {selector.port}"] if selector.port else []
-        return " and ".join([*port, *([f"SNI hosts {', '.join(selector.sni_hosts)}"] if selector.sni_hosts else [])])
+        return " and ".join(
+            [*port, *([f"SNI hosts {', '.join(selector.sni_hosts)}"] if selector.sni_hosts else [])]
+        )
     return f"port {selector}" if isinstance(selector, int) else repr(selector)
 
 
@@ -279,11 +290,17 @@ def _matches(section: str, entry: Manifest, selector: Any) -> bool:
     ports = {block.get("port") for block in blocks}
     if not isinstance(selector, TlsMatch):
         return ports == {selector}
-    hosts = {host for block in blocks if isinstance(block.get("sniHosts"), list) for host in block["sniHosts"]}
-    return (not selector.port or ports == {selector.port}) and (not selector.sni_hosts or hosts == set(selector.sni_hosts))
+    hosts = {
+        host for block in blocks if isinstance(block.get("sniHosts"), list) for host in block["sniHosts"]
+    }
+    return (not selector.port or ports == {selector.port}) and (
+        not selector.sni_hosts or hosts == set(selector.sni_hosts)
+    )
 
 
-def _target(route: Route, ref: ObjectRef, section: str, index: int, entry: Manifest, live: Live) -> _Target | None:
+def _target(
+    route: Route, ref: ObjectRef, section: str, index: int, entry: Manifest, live: Live
+) -> _Target | None:
     """Return the route as a target when it holds both roles, else None."""
     destinations = entry.get("route") or []
     place = f"spec.{section}[{index}].route"
@@ -299,7 +316,9 @@ def _target(route: Route, ref: ObjectRef, section: str, index: int, entry: Manif
     name = str(entry.get("name") or "")
     for role, positions in roles.items():
         if len(positions) > 1:
-            raise AmbiguousError(f"{ref}, {place}: {len(positions)} destinations are the {role} one", hint="keep one of them")
+            raise AmbiguousError(
+                f"{ref}, {place}: {len(positions)} destinations are the {role} one", hint="keep one of them"
+            )
     return _Target(
         ref,
         section,
@@ -307,7 +326,9 @@ def _target(route: Route, ref: ObjectRef, section: str, index: int, entry: Manif
         name,
         roles[STABLE][0],
         roles[CANARY][0],
-        tuple(_weight(ref, f"{place}[{position}].weight", item) for position, item in enumerate(destinations)),
+        tuple(
+            _weight(ref, f"{place}[{position}].weight", item) for position, item in enumerate(destinations)
+        ),
         tuple(_label(item) for item in destinations),
     )
 
@@ -322,10 +343,15 @@ def _role(route: Route, ref: ObjectRef, item: Manifest, live: Live) -> str | Non
     if rule and rule_ref:
         rule_host = str(dig(live[rule_ref].manifest, "spec", "host"))
         suffix = rule_host.removeprefix("*") if rule_host.startswith("*") else None
-        same = full.endswith(suffix) if suffix is not None else full == host_name(rule_host, rule_ref.namespace)
+        same = (
+            full.endswith(suffix) if suffix is not None else full == host_name(rule_host, rule_ref.namespace)
+        )
         names = {rule.stable_subset: STABLE, rule.canary_subset: CANARY}
         return names.get(str(subset)) if same else None
-    hosts = {host_name(route.stable_service, route.namespace): STABLE, host_name(route.canary_service, route.namespace): CANARY}
+    hosts = {
+        host_name(route.stable_service, route.namespace): STABLE,
+        host_name(route.canary_service, route.namespace): CANARY,
+    }
     return hosts.get(full)
 
 
@@ -348,7 +374,9 @@ def _check_subsets(route: Route, want: Traffic, live: Live) -> Iterator[Finding]
     if rule is None or ref is None:
         return
     subsets = dig(live[ref].manifest, "spec", "subsets")
-    labels = {dig(entry, "name"): dig(entry, "labels") for entry in (subsets if isinstance(subsets, list) else ())}
+    labels = {
+        dig(entry, "name"): dig(entry, "labels") for entry in (subsets if isinstance(subsets, list) else ())
+    }
     for name, weight in ((rule.stable_subset, want.split.stable), (rule.canary_subset, want.split.canary)):
         if name not in labels:
             severity = Severity.REFUSAL if weight else Severity.NOTE
@@ -365,8 +393,14 @@ def _check_sums(ref: ObjectRef, manifest: Manifest, want: Traffic) -> Iterator[F
     for section in _SECTIONS:
         for index, entry in enumerate(_routes(ref, manifest, section)):
             destinations = entry.get("route")
-            if isinstance(destinations, list) and len(destinations) > 1 and not any(dig(item, "weight") for item in destinations):
-                message = f"spec.{section}[{index}]: all weights are 0, so Envoy rejects the whole route table"
+            if (
+                isinstance(destinations, list)
+                and len(destinations) > 1
+                and not any(dig(item, "weight") for item in destinations)
+            ):
+                message = (
+                    f"spec.{section}[{index}]: all weights are 0, so Envoy rejects the whole route table"
+                )
                 yield Finding("istio-zero-sum", severity, ref, message, "give one destination a weight")
 
 
@@ -390,5 +424,13 @@ def _check_share(split: Split, target: _Target) -> Iterator[Finding]:
         yield Finding("istio-effective-share", Severity.NOTE, target.ref, message)
     lost = 0 < split.canary < split.total and canary in (0, target.pair)
     if lost and target.pair:
-        message = f"{target.part}: {split} of {target.pair} comes out as {canary}, so one version would get nothing"
-        yield Finding("istio-share-lost", Severity.REFUSAL, target.ref, message, "write the route's weights out of a larger sum")
+        message = (
+            f"{target.part}: {split} of {target.pair} comes out as {canary}, so one version would get nothing"
+        )
+        yield Finding(
+            "istio-share-lost",
+            Severity.REFUSAL,
+            target.ref,
+            message,
+            "write the route's weights out of a larger sum",
+        )

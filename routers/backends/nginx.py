@@ -175,10 +175,24 @@ def _check_pair(
     annotations = ingress_nginx.annotations_of(canary, manifest)
     _, policy, problems = ingress_nginx.read_canary(annotations, stanza.annotation_prefix)
     for problem in problems:
-        yield Finding("nginx-bad-annotation", refusal, canary, problem, "correct the annotations in the Rollout's nginx stanza")
-    if ingress_nginx.read_canary(ingress_nginx.annotations_of(stable, live[stable].manifest), stanza.annotation_prefix)[0]:
+        yield Finding(
+            "nginx-bad-annotation",
+            refusal,
+            canary,
+            problem,
+            "correct the annotations in the Rollout's nginx stanza",
+        )
+    if ingress_nginx.read_canary(
+        ingress_nginx.annotations_of(stable, live[stable].manifest), stanza.annotation_prefix
+    )[0]:
         message = "is marked as a canary itself, so the controller serves no path of it"
-        yield Finding("nginx-stable-is-canary", refusal, stable, message, "name the Ingress that serves the stable version")
+        yield Finding(
+            "nginx-stable-is-canary",
+            refusal,
+            stable,
+            message,
+            "name the Ingress that serves the stable version",
+        )
         return
     planned = replace(policy, weight=want.split.canary, total=want.split.total)
     for order in _orders(stable, live):
@@ -224,32 +238,62 @@ def _check_loaded(
         at = loaded.locations.get(path.location)
         if at is None:
             why = loaded.reasons(primary) or "the controller makes no location of it"
-            yield Finding("nginx-location-missing", refusal, stable, f"{address} is not served: {why}", "use a Service for one purpose only")
+            yield Finding(
+                "nginx-location-missing",
+                refusal,
+                stable,
+                f"{address} is not served: {why}",
+                "use a Service for one purpose only",
+            )
             continue
         if at[0] != primary:
             message = f"{address} is served by {at[1]}, so the canary would take part of that traffic or none"
-            yield Finding("nginx-path-taken", refusal, canary, message, "let one Ingress serve this host and path")
+            yield Finding(
+                "nginx-path-taken", refusal, canary, message, "let one Ingress serve this host and path"
+            )
             continue
         alternatives = loaded.upstreams[primary].alternatives
         if ours not in alternatives:
             why = loaded.reasons(ours) or "the controller does not merge it"
-            yield Finding("nginx-canary-ignored", refusal, canary, f"the canary would get nothing on {address}: {why}", "see the reason")
+            yield Finding(
+                "nginx-canary-ignored",
+                refusal,
+                canary,
+                f"the canary would get nothing on {address}: {why}",
+                "see the reason",
+            )
         elif alternatives[0] != ours:
             other = loaded.upstreams[alternatives[0]].first
-            message = f"{other} is the canary of {address} already, and the controller uses only the first one"
+            message = (
+                f"{other} is the canary of {address} already, and the controller uses only the first one"
+            )
             yield Finding("nginx-second-canary", refusal, canary, message, f"remove {other}")
         elif loaded.upstreams[ours].policy != planned:
             other = loaded.upstreams[ours].first
             message = f"Service {route.canary_service} is used by {other} first, and that one decides: the weight would be ignored"
-            yield Finding("nginx-canary-service-shared", refusal, canary, message, "give the canary a Service that no other Ingress uses")
+            yield Finding(
+                "nginx-canary-service-shared",
+                refusal,
+                canary,
+                message,
+                "give the canary a Service that no other Ingress uses",
+            )
         yield from _wider_effect(loaded, path, primary, stable)
 
 
 def _wider_effect(loaded: Loaded, path: IngressPath, primary: str, stable: ObjectRef) -> Iterator[Finding]:
     """Note the other places of the same Service and port: the controller splits those with it."""
-    others = sorted({f"{''.join(key[:2])} of {ref}" for key, (name, ref) in loaded.locations.items() if name == primary and ref != stable})
+    others = sorted(
+        {
+            f"{''.join(key[:2])} of {ref}"
+            for key, (name, ref) in loaded.locations.items()
+            if name == primary and ref != stable
+        }
+    )
     if others:
-        message = f"the controller splits Service {path.service} wherever it is served, so also {', '.join(others)}"
+        message = (
+            f"the controller splits Service {path.service} wherever it is served, so also {', '.join(others)}"
+        )
         yield Finding("nginx-wider-effect", Severity.NOTE, stable, message)
 
 
@@ -268,20 +312,36 @@ def _check_ports(route: Route, stable: ObjectRef, live: Live, refusal: Severity)
             yield Finding("nginx-service-port", refusal, ref, message, "add the port to the Service")
 
 
-def _notes(route: Route, stable: ObjectRef, canary: ObjectRef, live: Live, policy: Policy) -> Iterator[Finding]:
+def _notes(
+    route: Route, stable: ObjectRef, canary: ObjectRef, live: Live, policy: Policy
+) -> Iterator[Finding]:
     prefix = _stanza(route).annotation_prefix
     found = live[stable].manifest
     annotations = ingress_nginx.annotations_of(stable, found)
     if annotations.get(f"{prefix}/affinity") == "cookie":
-        message = "uses cookie affinity: users keep the version that they were first sent to, whatever the weight"
+        message = (
+            "uses cookie affinity: users keep the version that they were first sent to, whatever the weight"
+        )
         yield Finding("nginx-sticky", Severity.NOTE, stable, message)
     if policy.header or policy.cookie:
         name = f"header {policy.header}" if policy.header else f"cookie {policy.cookie}"
-        yield Finding("nginx-header-first", Severity.NOTE, canary, f"requests with {name} go by it, not by the weight")
+        yield Finding(
+            "nginx-header-first", Severity.NOTE, canary, f"requests with {name} go by it, not by the weight"
+        )
     if any("snippet" in key for key, _ in _stanza(route).annotations):
         message = "has a snippet annotation: a controller that does not allow snippets keeps the previous version of the object"
         yield Finding("nginx-snippet", Severity.NOTE, canary, message)
     if ingress_nginx.default_backend(stable, found):
-        yield Finding("nginx-default-backend", Severity.NOTE, stable, "has a default backend, which the canary Ingress does not copy")
+        yield Finding(
+            "nginx-default-backend",
+            Severity.NOTE,
+            stable,
+            "has a default backend, which the canary Ingress does not copy",
+        )
     if any(path.path is None for path in _stable_paths(route, stable, live)):
-        yield Finding("nginx-empty-path", Severity.NOTE, canary, 'has "/" where the stable Ingress omits the path: only so they match')
+        yield Finding(
+            "nginx-empty-path",
+            Severity.NOTE,
+            canary,
+            'has "/" where the stable Ingress omits the path: only so they match',
+        )

@@ -42,7 +42,9 @@ QUANTITY_WEIGHTS = {"v1alpha1": True, "v1alpha2": False, "v1alpha3": False, "v1a
 DEFAULT_VERSION = "v1alpha2"
 """Written where the store tells nothing: the version that most meshes with SMI support serve (linkerd-smi, OSM)."""
 
-_QUANTITY = re.compile(r"([+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30}))(?:[eE]([+-]?\d{1,2})|([numkMGTPE]|[KMGTPE]i)?)")
+_QUANTITY = re.compile(
+    r"([+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30}))(?:[eE]([+-]?\d{1,2})|([numkMGTPE]|[KMGTPE]i)?)"
+)
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 
 
@@ -74,7 +76,15 @@ class SmiBackend:
         """Manage the TrafficSplit; read the others, the CRD if it is there, and the Services."""
         ref = _ref(route)
         return [
-            Need(GROUP, ref.kind, ref.name, ref.namespace, Access.MANAGED, required=False, derived_from=route.ref),
+            Need(
+                GROUP,
+                ref.kind,
+                ref.name,
+                ref.namespace,
+                Access.MANAGED,
+                required=False,
+                derived_from=route.ref,
+            ),
             Need(GROUP, ref.kind, required=False),
             Need(_CRD_GROUP, _CRD, f"trafficsplits.{GROUP}", required=False),
             *service_needs(route),
@@ -111,17 +121,23 @@ class SmiBackend:
         backends = _backends(ref, found)
         pair = {name: weight for name, _, weight in backends}
         nearest = nearest_split(
-            pair.get(route.stable_service, Fraction(0)), pair.get(route.canary_service, Fraction(0)), route.total
+            pair.get(route.stable_service, Fraction(0)),
+            pair.get(route.canary_service, Fraction(0)),
+            route.total,
         )
         weights = tuple((name, str(text)) for name, text, _ in backends)
-        return [Reading(ref, "", weights, Traffic(nearest[0]) if nearest else None, nearest is None or nearest[1])]
+        return [
+            Reading(ref, "", weights, Traffic(nearest[0]) if nearest else None, nearest is None or nearest[1])
+        ]
 
     def check(self, route: Route, want: Traffic, live: Live) -> Sequence[Finding]:
         """Tell of overlapping splits, of a guessed API version and of a share that the integers cannot hold."""
         ref, root = _ref(route), _stanza(route).root_service
         findings = [*unknown_services(route, live)]
         for other in live.of(GROUP, ref.kind):
-            same_root = dig(other.manifest, "spec", "service") == root and other.ref.namespace == ref.namespace
+            same_root = (
+                dig(other.manifest, "spec", "service") == root and other.ref.namespace == ref.namespace
+            )
             if same_root and other.ref != ref:
                 message = f"splits Service {root} too, and SMI does not define which of two splits counts"
                 refusal = Severity.REFUSAL if want.split.canary else Severity.NOTE
@@ -138,7 +154,15 @@ class SmiBackend:
             findings.append(Finding("smi-effective-share", Severity.NOTE, ref, message))
         if not _known_versions(route, live):
             message = f"is written as {DEFAULT_VERSION}, because the store does not tell which versions the mesh serves"
-            findings.append(Finding("smi-version-guessed", Severity.NOTE, ref, message, "keep a TrafficSplit or its CRD in the store"))
+            findings.append(
+                Finding(
+                    "smi-version-guessed",
+                    Severity.NOTE,
+                    ref,
+                    message,
+                    "keep a TrafficSplit or its CRD in the store",
+                )
+            )
         return findings
 
 
@@ -156,7 +180,10 @@ def _version(route: Route, live: Live) -> str:
     candidates = _known_versions(route, live)
     version = next((name for name in candidates if name in QUANTITY_WEIGHTS), DEFAULT_VERSION)
     if candidates and version not in candidates:
-        raise ManifestError(str(_ref(route)), [f"apiVersion: none of {', '.join(candidates)} is known; known: {', '.join(QUANTITY_WEIGHTS)}"])
+        raise ManifestError(
+            str(_ref(route)),
+            [f"apiVersion: none of {', '.join(candidates)} is known; known: {', '.join(QUANTITY_WEIGHTS)}"],
+        )
     return version
 
 
@@ -168,7 +195,11 @@ def _known_versions(route: Route, live: Live) -> list[str]:
     for crd in live.of(_CRD_GROUP, _CRD):
         versions = dig(crd.manifest, "spec", "versions")
         served += [str(dig(entry, "name")) for entry in versions or () if dig(entry, "served")]
-    others = {str(found.manifest.get("apiVersion")).rpartition("/")[2] for found in live.of(GROUP, "TrafficSplit") if found is not own}
+    others = {
+        str(found.manifest.get("apiVersion")).rpartition("/")[2]
+        for found in live.of(GROUP, "TrafficSplit")
+        if found is not own
+    }
     return served or sorted(others, reverse=True)
 
 
@@ -186,14 +217,19 @@ def _backends(ref: ObjectRef, manifest: Manifest) -> list[tuple[str, Any, Fracti
         service, raw = dig(entry, "service"), dig(entry, "weight")
         weight = quantity(str(0 if raw is None else raw)) if not isinstance(raw, bool) else None
         if not isinstance(service, str) or any(service == name for name, _, _ in found):
-            raise ManifestError(str(ref), [f"spec.backends[{index}].service: {service!r} is no Service name or is listed twice"])
+            raise ManifestError(
+                str(ref),
+                [f"spec.backends[{index}].service: {service!r} is no Service name or is listed twice"],
+            )
         if weight is None or weight < 0:
             raise ManifestError(str(ref), [f"spec.backends[{index}].weight: {raw!r} is no weight"])
         found.append((service, 0 if raw is None else raw, weight))
     return found
 
 
-def _shares(route: Route, want: Traffic, ref: ObjectRef, backends: Sequence[tuple[str, Any, Fraction]]) -> tuple[int, int]:
+def _shares(
+    route: Route, want: Traffic, ref: ObjectRef, backends: Sequence[tuple[str, Any, Fraction]]
+) -> tuple[int, int]:
     """Return (stable, canary): out of the total, or out of what the pair has where foreign backends take part."""
     pair = (route.stable_service, route.canary_service)
     foreign = sum((weight for name, _, weight in backends if name not in pair), Fraction(0))
