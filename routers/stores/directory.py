@@ -63,7 +63,11 @@ class DirectoryStore:
     def read(self, needs: Sequence[Need]) -> Live:
         """Return the needed objects; see `Store.read`."""
         places = self._find(needs)
-        missing = [need for need in needs if need.required and need.name and need.ref not in places and not self._any(need, places)]
+        missing = [
+            need
+            for need in needs
+            if need.required and need.name and need.ref not in places and not self._any(need, places)
+        ]
         if missing:
             raise self._not_found(missing)
         return Live(self._live(ref, *place) for ref, place in places.items())
@@ -171,8 +175,13 @@ class DirectoryStore:
                 ref = ref_of(found.manifest, self.namespace)
                 if any((ref.kind, ref.name) == (need.kind, need.name) for need in missing):
                     alike.append(f"{self._where(path, found, ())} has {found.manifest['apiVersion']} {ref}")
-        names = ", ".join(f"{need.kind} {need.namespace + '/' if need.namespace else ''}{need.name}" for need in missing)
-        hints = [*alike, *(["a manifest without a namespace counts as the one given with -n"] if alike else [])]
+        names = ", ".join(
+            f"{need.kind} {need.namespace + '/' if need.namespace else ''}{need.name}" for need in missing
+        )
+        hints = [
+            *alike,
+            *(["a manifest without a namespace counts as the one given with -n"] if alike else []),
+        ]
         if skipped:
             more = f" and {len(skipped) - _NAMED_SKIPPED} more" if len(skipped) > _NAMED_SKIPPED else ""
             hints.append(f"not read as Kubernetes objects: {', '.join(skipped[:_NAMED_SKIPPED])}{more}")
@@ -201,14 +210,18 @@ class DirectoryStore:
         try:
             return yaml_text.edit(text, document, target, is_json=path.endswith(".json"))
         except UnwritableError as error:
-            raise UnwritableError(f"{path}: {error.message}", hint="simplify that part of the file by hand") from error
+            raise UnwritableError(
+                f"{path}: {error.message}", hint="simplify that part of the file by hand"
+            ) from error
 
     def _create(self, change: Change, manifest: Manifest) -> None:
         """Put a new object in a file beside the one that it derives from; a store of one file gets a new document."""
         if os.path.isfile(self.path):
             self._append(self.path, manifest)
             return
-        beside = self._find([_need(change.derived_from)]).get(change.derived_from) if change.derived_from else None
+        beside = (
+            self._find([_need(change.derived_from)]).get(change.derived_from) if change.derived_from else None
+        )
         folder = os.path.dirname(beside[0]) if beside else self.path
         path = files.new_name(folder, f"{manifest['kind'].lower()}-{manifest['metadata']['name']}")
         # The list comes first: were the process killed in between, the next call would find the object missing and
@@ -222,10 +235,15 @@ class DirectoryStore:
         raw = files.read(path) or b""
         mark, text = files.decode(raw)
         if path.endswith(".json"):
-            raise UnwritableError(f"{path}: a JSON file holds one document, so no object can be added to it", hint="give --dir the folder")
+            raise UnwritableError(
+                f"{path}: a JSON file holds one document, so no object can be added to it",
+                hint="give --dir the folder",
+            )
         newline = "\r\n" if "\r\n" in text else "\n"
         head = text if not text or text.endswith("\n") else text + newline
-        files.replace(path, mark + f"{head}---{newline}{yaml_text.block(manifest, 0, newline)}{newline}".encode())
+        files.replace(
+            path, mark + f"{head}---{newline}{yaml_text.block(manifest, 0, newline)}{newline}".encode()
+        )
 
     def _delete(self, path: str, found: Found) -> None:
         """Remove an object: its file when it is alone in it, its document, or its place in a List."""
@@ -238,14 +256,18 @@ class DirectoryStore:
         documents = parse(text, is_json=path.endswith(".json"))
         if all(index == found.document or item is None for index, item in enumerate(documents)):
             if os.path.isfile(self.path):
-                raise UnwritableError(f"{path} holds nothing else, and it is the whole store", hint="delete the file yourself")
+                raise UnwritableError(
+                    f"{path} holds nothing else, and it is the whole store", hint="delete the file yourself"
+                )
             kustomization.remove(self.path, path)
             files.remove(path)
             return
         start, end = yaml_text.document_spans(text)[found.document]
         rest = text[:start] + text[end:]
         if parse(rest) != [*documents[: found.document], *documents[found.document + 1 :]]:
-            raise UnwritableError(f"{path}: the document cannot be taken out", hint="move it to a file of its own")
+            raise UnwritableError(
+                f"{path}: the document cannot be taken out", hint="move it to a file of its own"
+            )
         files.replace(path, mark + rest.encode())
 
 

@@ -140,7 +140,11 @@ def new_name(folder: str, name: str) -> str:
 def _clean(folder: str) -> None:
     """Delete what a killed process left; the store's lock is held, so nobody else is writing."""
     with os.scandir(folder) as entries:
-        stale = [entry.path for entry in entries if entry.name.startswith(_TEMPORARY) and entry.name.endswith(".tmp")]
+        stale = [
+            entry.path
+            for entry in entries
+            if entry.name.startswith(_TEMPORARY) and entry.name.endswith(".tmp")
+        ]
     for path in stale:
         os.unlink(path)
 

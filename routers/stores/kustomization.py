@@ -73,4 +73,6 @@ def _change_one(path: str, folder: str, change: Callable[[str, list[Any]], None]
             try:
                 files.replace(path, mark + yaml_text.edit(text, index, wanted).encode())
             except UnwritableError as error:
-                raise UnwritableError(f"{path}: {error.message}", hint="list the file there yourself") from error
+                raise UnwritableError(
+                    f"{path}: {error.message}", hint="list the file there yourself"
+                ) from error

@@ -41,7 +41,9 @@ class _Loader(_Base):  # type: ignore[misc] # the base is chosen when the module
         mapping: dict[Hashable, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(None, None, "a key that is not text", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key that is not text", key_node.start_mark
+                )
             key = self.construct_object(key_node, deep=True)
             text = key if isinstance(key, str) else json.dumps(key)
             mapping[text] = self.construct_object(value_node, deep=deep)
@@ -149,7 +151,9 @@ def ref_of(manifest: Manifest, namespace: str) -> ObjectRef:
     """Name an object; `namespace` stands in where the manifest has none."""
     group, slash, _ = manifest["apiVersion"].rpartition("/")
     metadata = manifest["metadata"]
-    return ObjectRef(group if slash else "", manifest["kind"], metadata.get("namespace") or namespace, metadata["name"])
+    return ObjectRef(
+        group if slash else "", manifest["kind"], metadata.get("namespace") or namespace, metadata["name"]
+    )
 
 
 def line_of(text: str, document: int, path: Pointer) -> int:

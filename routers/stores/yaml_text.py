@@ -193,9 +193,21 @@ class _Editor:
         """Change the value at a node; `key` is the key that it stands behind, if it does."""
         if node.kind == "alias" or (old == new and type(old) is type(new)):
             return
-        if node.kind == "map" and isinstance(new, dict) and new and isinstance(old, dict) and self._mapping(node, old, new):
+        if (
+            node.kind == "map"
+            and isinstance(new, dict)
+            and new
+            and isinstance(old, dict)
+            and self._mapping(node, old, new)
+        ):
             return
-        if node.kind == "seq" and isinstance(new, list) and new and isinstance(old, list) and self._sequence(node, old, new):
+        if (
+            node.kind == "seq"
+            and isinstance(new, list)
+            and new
+            and isinstance(old, list)
+            and self._sequence(node, old, new)
+        ):
             return
         self._replace(node, new, key)
 
@@ -203,7 +215,9 @@ class _Editor:
         """Change a mapping key by key; False when it has to be written as a whole."""
         places = {self._key(key): position for position, (key, _) in enumerate(node.pairs)}
         gone = [places[name] for name in old if name not in new and name in places]
-        added = {name: value for name, value in new.items() if name not in places and old.get(name, _Node) != value}
+        added = {
+            name: value for name, value in new.items() if name not in places and old.get(name, _Node) != value
+        }
         if len(gone) == len(node.pairs) or any(name not in new and name not in places for name in old):
             return False
         if gone and added and node.flow:
@@ -213,17 +227,25 @@ class _Editor:
                 key, child = node.pairs[places[name]]
                 self._change(child, old[name], value, key)
         for position in gone:
-            self._remove([pair[0] for pair in node.pairs], [pair[1] for pair in node.pairs], position, node.flow)
+            self._remove(
+                [pair[0] for pair in node.pairs], [pair[1] for pair in node.pairs], position, node.flow
+            )
         if added:
             last = max(position for position in range(len(node.pairs)) if position not in gone)
             if node.flow:
                 self._insert_flow(node, node.pairs[last][0], node.pairs[last][1].end, self._flow(added)[1:-1])
             else:
-                self._insert_lines(node.pairs[last][1].end, block(added, node.pairs[0][0].column, self.newline))
+                self._insert_lines(
+                    node.pairs[last][1].end, block(added, node.pairs[0][0].column, self.newline)
+                )
         return True
 
     def _key(self, key: _Node) -> str:
-        documents = parse(f"? {self.text[key.start : key.end]}\n") if key.style is None and key.kind == "scalar" else None
+        documents = (
+            parse(f"? {self.text[key.start : key.end]}\n")
+            if key.style is None and key.kind == "scalar"
+            else None
+        )
         return next(iter(documents[0])) if documents else key.value
 
     def _sequence(self, node: _Node, old: list[Any], new: list[Any]) -> bool:
@@ -235,7 +257,11 @@ class _Editor:
         while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
             tail += 1
         before, after = old[head : len(old) - tail], new[head : len(new) - tail]
-        if not node.items or len(before) - len(after) >= len(node.items) or (node.flow and after[len(before) :] and not before and not head):
+        if (
+            not node.items
+            or len(before) - len(after) >= len(node.items)
+            or (node.flow and after[len(before) :] and not before and not head)
+        ):
             return False
         for offset, (was, wanted) in enumerate(zip(before, after, strict=False)):
             self._change(node.items[head + offset], was, wanted, None)
