@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from routers import guards, ownership
@@ -72,7 +72,7 @@ class Engine:
     """Everything that needs a store. Holds no state of its own: every call starts from the live objects."""
 
     store: Store
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
     def observe(self, route: Route, live: Live | None = None) -> Observation:
         """Read what the live objects say; `live` saves the reading when the caller has them already."""
@@ -104,17 +104,18 @@ class Engine:
             RefusedError: nothing has to change, and yet a data plane would not do what the objects say.
         """
         refuse_unsupported(route, want)
-        needs = needs_of(route)
-        live = self.store.read(needs)
+        live = self.store.read(needs_of(route))
         changes, simulated, findings = self._compute(route, want, live, adopt=adopt)
         if not create:
             changes = [change for change in changes if change.action is not Action.CREATE]
         if not changes:
             reasons = guards.refusals(findings, self.limits)
             if reasons and create:
-                raise RefusedError(f"nothing to change for {route.ref}, and yet it does not work:", reasons=reasons)
+                raise RefusedError(
+                    f"nothing to change for {route.ref}, and yet it does not work:", reasons=reasons
+                )
             return None
-        return self._value(route, want, needs, live, changes, simulated, findings, adopt=adopt)
+        return replace(self._value(route, want, live, changes, simulated, findings), adopt=adopt)
 
     def plan_removal(self, route: Route, *, adopt: bool = False) -> Plan | None:
         """Return the deletion of every managed object of the route that exists, or None.
@@ -140,8 +141,8 @@ class Engine:
         simulated = Live((found for ref, found in live.items() if ref not in gone), live.served)
         want = Traffic(Split(0, route.total))
         findings = tuple(self.store.limits)
-        plan = self._value(route, want, needs, live, changes, simulated, findings, adopt=adopt)
-        return replace(plan, removal=True)
+        plan = self._value(route, want, live, changes, simulated, findings)
+        return replace(plan, adopt=adopt, removal=True)
 
     def apply(self, plan: Plan, *, expect: str = "", dry_run: bool = False) -> Result:
         """Check the limits, write every change, and put back what was written when one fails for good.
@@ -169,7 +170,9 @@ class Engine:
             self._write_all(plan, journal)
         except ConflictError as conflict:
             if expect:
-                raise self._put_back(journal, StalePlanError(f"{conflict.message} after it was reviewed")) from conflict
+                raise self._put_back(
+                    journal, StalePlanError(f"{conflict.message} after it was reviewed")
+                ) from conflict
             self._retry(plan, journal)
         except BaseException as error:
             raise self._put_back(journal, error) from error
@@ -200,7 +203,9 @@ class Engine:
             absent = all(change.action is Action.CREATE for change in changes) and not want.split.canary
             if not absent:
                 names = ", ".join(str(change.ref) for change in changes)
-                return Verdict(Outcome.DIFFERS, Evidence.WRITTEN, observation.readings, f"not as asked: {names}")
+                return Verdict(
+                    Outcome.DIFFERS, Evidence.WRITTEN, observation.readings, f"not as asked: {names}"
+                )
         if refused:
             return Verdict(Outcome.UNKNOWN, Evidence.WRITTEN, observation.readings, "; ".join(refused))
         return Verdict(Outcome.MATCHES, Evidence.WRITTEN, observation.readings)
@@ -236,13 +241,10 @@ class Engine:
         self,
         route: Route,
         want: Traffic,
-        needs: Sequence[Need],
         live: Live,
         changes: Sequence[Change],
         simulated: Live,
         findings: tuple[Finding, ...],
-        *,
-        adopt: bool,
     ) -> Plan:
         try:
             before = self.observe(route, live).readings
@@ -250,9 +252,11 @@ class Engine:
             before = ()  # our own object is garbage, which is what this plan mends
         after = self.observe(route, simulated).readings
         # An object that only a whole-kind need asked for counts by what was found out from it, not by its version.
-        versions = {need.ref: live[need.ref].version for need in needs if need.name and need.ref in live}
+        versions = {
+            need.ref: live[need.ref].version for need in needs_of(route) if need.name and need.ref in live
+        }
         mark = fingerprint(route, want, versions, changes, findings)
-        return Plan(route, want, tuple(changes), before, after, findings, mark, adopt)
+        return Plan(route, want, tuple(changes), before, after, findings, mark)
 
     def _write_all(self, plan: Plan, journal: list[Change]) -> None:
         for change in plan.changes:
@@ -346,6 +350,8 @@ def _rendered(part: Backend, route: Route, want: Traffic, live: Live) -> list[tu
             None,
         )
         if ref is None:
-            raise RollwayError(f"backend {part.name} rendered {wanted['kind']} {metadata['name']}, which it did not ask to write")
+            raise RollwayError(
+                f"backend {part.name} rendered {wanted['kind']} {metadata['name']}, which it did not ask to write"
+            )
         pairs.append((writable[ref], wanted))
     return pairs

@@ -33,20 +33,26 @@ class Limits:
 
 def lift(findings: Sequence[Finding], allow: frozenset[str]) -> tuple[Finding, ...]:
     """Turn the refusals whose code is allowed into notes."""
-    return tuple(replace(found, severity=Severity.NOTE) if found.code in allow else found for found in findings)
+    return tuple(
+        replace(found, severity=Severity.NOTE) if found.code in allow else found for found in findings
+    )
 
 
 def enforce(plan: Plan, limits: Limits) -> None:
     """Raise RefusedError with every reason why the plan must not be applied; each names the flag that lifts it."""
     reasons = [*_broken_limits(plan, limits), *refusals(plan.findings, limits)]
     if reasons:
-        raise RefusedError(f"the plan for Rollout {plan.route.namespace}/{plan.route.name} is refused:", reasons=reasons)
+        raise RefusedError(
+            f"the plan for Rollout {plan.route.namespace}/{plan.route.name} is refused:", reasons=reasons
+        )
 
 
 def refusals(findings: Sequence[Finding], limits: Limits) -> list[str]:
     """Write the refusals that the limits do not allow, one line each."""
     return [
-        f"{found} (--allow {found.code})" for found in lift(findings, limits.allow) if found.severity is Severity.REFUSAL
+        f"{found} (--allow {found.code})"
+        for found in lift(findings, limits.allow)
+        if found.severity is Severity.REFUSAL
     ]
 
 
@@ -57,9 +63,14 @@ def _broken_limits(plan: Plan, limits: Limits) -> Iterator[str]:
         step = max((abs(canary_weight(new) - old) for old, new in _steps(plan)), default=0)
         if step > largest:
             yield f"the step is {step} of {total}, over the limit of {largest} (--max-step {step})"
-    if limits.keep_stable and any(reading.traffic and not reading.traffic.split.stable for reading in plan.after):
+    if limits.keep_stable and any(
+        reading.traffic and not reading.traffic.split.stable for reading in plan.after
+    ):
         yield "stable would get 0, and the limit is at least 1 (leave out --keep-stable)"
-    for action, allowed, flag in ((Action.CREATE, limits.create, "--no-create"), (Action.DELETE, limits.delete, "--no-delete")):
+    for action, allowed, flag in (
+        (Action.CREATE, limits.create, "--no-create"),
+        (Action.DELETE, limits.delete, "--no-delete"),
+    ):
         refs = [str(change.ref) for change in plan.changes if change.action is action]
         if refs and not allowed:
             yield f"{len(refs)} to {action.value} ({', '.join(refs)}), and the limit is 0 (leave out {flag})"

@@ -14,7 +14,16 @@ from routers.spec import parse_rollout
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from routers.model import Evidence, Finding, HeaderRoute, LiveObject, Manifest, MirrorRoute, Route, Verdict
+    from routers.model import (
+        Evidence,
+        Finding,
+        HeaderRoute,
+        LiveObject,
+        Manifest,
+        MirrorRoute,
+        Route,
+        Verdict,
+    )
     from routers.plan import Plan
     from routers.stores import Store
 
@@ -31,7 +40,8 @@ def read_route(store: Store, name: str, namespace: str = "") -> Route:
     """
     need = Need(ROLLOUT_GROUP, ROLLOUT_KIND, name, namespace, required=False)
     found = sorted(
-        (item for ref, item in store.read([need]).items() if need.matches(ref)), key=lambda item: item.ref.namespace
+        (item for ref, item in store.read([need]).items() if need.matches(ref)),
+        key=lambda item: item.ref.namespace,
     )
     if not found:
         store.read([replace(need, required=True)])
@@ -115,7 +125,9 @@ class TrafficRouter:
         """
         plan = self._engine.plan(self.route, traffic, adopt=adopt)
         if plan is None and expect:
-            raise StalePlanError(f"nothing has to change for {self.route.ref} now, so plan {expect} is out of date")
+            raise StalePlanError(
+                f"nothing has to change for {self.route.ref} now, so plan {expect} is out of date"
+            )
         if plan is None:
             result = Result(self.route, None, dry_run=dry_run, findings=tuple(self.store.limits))
         else:
@@ -136,7 +148,9 @@ class TrafficRouter:
         Raises:
             WeightError: the weight cannot be read, is out of range, or is not possible for blue-green.
         """
-        return self.set_traffic(self._traffic(weight), adopt=adopt, expect=expect, dry_run=dry_run, verify=verify)
+        return self.set_traffic(
+            self._traffic(weight), adopt=adopt, expect=expect, dry_run=dry_run, verify=verify
+        )
 
     def switch(
         self,
@@ -219,7 +233,9 @@ class TrafficRouter:
         if not dry_run:
             verdict = engine.verify(self.route, all_stable)
             if verdict.outcome is Outcome.DIFFERS:
-                raise NotVerifiedError(f"{self.route.ref} {verdict.outcome.value}: {verdict.reason}; nothing was deleted")
+                raise NotVerifiedError(
+                    f"{self.route.ref} {verdict.outcome.value}: {verdict.reason}; nothing was deleted"
+                )
         removal = engine.plan_removal(self.route, adopt=adopt)
         if removal:
             results.append(engine.apply(removal, dry_run=dry_run))
