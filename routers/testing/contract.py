@@ -1,0 +1,378 @@
+"""The contract that every backend keeps. Subclass `BackendContract`, say what a typical route and its objects are.
+
+    class TestNginxContract(BackendContract):
+        def route(self) -> Route: ...
+        def objects(self) -> list[Manifest]: ...
+
+Needs `rollway[testing]`. A backend that lacks a feature is tested to refuse it, not skipped.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from routers.backends import backends_of
+from routers.engine import Engine, needs_of
+from routers.errors import (
+    ApplyError,
+    ConflictError,
+    ForeignOwnerError,
+    NotFoundError,
+    RollwayError,
+    StoreError,
+    UnsupportedError,
+)
+from routers.model import Access, HeaderRoute, MirrorRoute, Outcome, Split, Strategy, Traffic
+from routers.ownership import ROLLOUT_ANNOTATION
+from routers.router import TrafficRouter
+from routers.testing.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from routers.model import Live, Manifest, Need, ObjectRef, Reading, Route
+    from routers.plan import Change
+
+WEIGHTS = (0, 1, 5, 50, 99, 100)
+AWKWARD = ("no", "1e3", "a: b", "line\nbreak", "{{ x }}", "'\"\\", "é☃")
+
+
+class BackendContract:
+    """What holds for every backend, whatever its objects are."""
+
+    def route(self) -> Route:
+        """Return a typical route that uses this backend alone, with total 100."""
+        raise NotImplementedError
+
+    def objects(self) -> list[Manifest]:
+        """Return the user's objects that the route needs, before rollway has done anything."""
+        raise NotImplementedError
+
+    def garbage(self) -> list[Manifest]:
+        """Return routing objects that no data plane could read, one for each way to be broken."""
+        raise NotImplementedError
+
+    # -- what the tests share
+
+    def store(self) -> MemoryStore:
+        """Return a fresh store with the user's objects."""
+        return MemoryStore(self.objects())
+
+    def router(self, store: MemoryStore | None = None) -> TrafficRouter:
+        """Return a router on a fresh store, or on the one given."""
+        return TrafficRouter(self.route(), store or self.store())
+
+    def written(self, access: Access) -> list[Need]:
+        """Return the needs of the route with that access."""
+        return [need for need in needs_of(self.route()) if need.access is access]
+
+    @property
+    def targets(self) -> list[ObjectRef]:
+        """The objects that this backend may write."""
+        return [need.ref for need in needs_of(self.route()) if need.access is not Access.READ]
+
+    def live(self, store: MemoryStore) -> Live:
+        """Read what the route needs."""
+        return store.read(needs_of(self.route()))
+
+    def render(self, store: MemoryStore, want: Traffic) -> list[Manifest]:
+        """Render with every backend of the route."""
+        return [
+            found
+            for part in backends_of(self.route())
+            for found in part.render(self.route(), want, self.live(store))
+        ]
+
+    def splits(self, store: MemoryStore) -> set[Split | None]:
+        """Return the splits that the objects say."""
+        readings: tuple[Reading, ...] = Engine(store).observe(self.route()).readings
+        return {reading.traffic.split if reading.traffic else None for reading in readings}
+
+    # -- pure
+
+    def test_render_is_pure(self) -> None:
+        """Rendering twice gives the same objects and leaves the live ones alone."""
+        store = self.store()
+        before = copy.deepcopy(store.manifests)
+        assert self.render(store, Traffic(Split(20))) == self.render(store, Traffic(Split(20)))
+        assert store.manifests == before
+
+    @given(total=st.integers(100, 5000), data=st.data())
+    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+    def test_any_split_round_trips(self, total: int, data: st.DataObject) -> None:
+        """Whatever is written is what is observed afterwards, exactly."""
+        split = Split(data.draw(st.integers(0, total)), total)
+        route = replace(self.route(), total=total)
+        store = self.store()
+        TrafficRouter(route, store).set_traffic(Traffic(split))
+        observation = Engine(store).observe(route)
+        assert {reading.traffic for reading in observation.readings} == {Traffic(split)}
+        assert all(reading.exact for reading in observation.readings)
+
+    @pytest.mark.parametrize("weight", WEIGHTS)
+    def test_same_wish_twice_changes_nothing(self, weight: int) -> None:
+        """After a weight is applied, the plan for it is None and nothing is written."""
+        store = self.store()
+        router = self.router(store)
+        router.set_weight(weight)
+        writes = len(store.log)
+        assert router.plan(weight) is None
+        assert not router.set_weight(weight).changed
+        assert len(store.log) == writes
+
+    @pytest.mark.parametrize("weight", WEIGHTS)
+    def test_only_targets_are_written(self, weight: int) -> None:
+        """Every write goes to an object that the backend asked to write; READ objects stay as they are."""
+        store = self.store()
+        before = copy.deepcopy(store.manifests)
+        self.router(store).set_weight(weight)
+        assert {change.ref for change in store.log} <= set(self.targets)
+        assert all(
+            store.manifests[ref] == manifest for ref, manifest in before.items() if ref not in self.targets
+        )
+
+    def test_rendered_objects_are_complete(self) -> None:
+        """Rendered objects have apiVersion, kind, namespace and a valid name, and are plain JSON."""
+        for manifest in self.render(self.store(), Traffic(Split(20))):
+            assert manifest["apiVersion"]
+            assert manifest["kind"]
+            assert 0 < len(manifest["metadata"]["name"]) <= 253
+            assert json.loads(json.dumps(manifest)) == manifest
+
+    @pytest.mark.parametrize("weight", WEIGHTS)
+    def test_weights_are_whole_and_sum_to_the_total(self, weight: int) -> None:
+        """The weights in the objects are whole numbers that sum to the total."""
+        store = self.store()
+        self.router(store).set_weight(weight)
+        readings = Engine(store).observe(self.route()).readings
+        assert readings
+        for reading in readings:
+            assert sum(int(value) for _, value in reading.weights) == 100
+            assert reading.traffic == Traffic(Split(weight))
+
+    def test_foreign_content_survives(self) -> None:
+        """Annotations, labels and fields that somebody else added to our objects stay through every change."""
+        store = self.store()
+        router = self.router(store)
+        router.set_weight(10)
+        for ref in self.targets:
+            manifest = store.manifests[ref]
+            manifest["metadata"].setdefault("annotations", {})["example.com/note"] = "keep: me"
+            manifest["metadata"].setdefault("labels", {})["team"] = "web"
+            manifest["metadata"]["finalizers"] = ["example.com/wait"]
+            manifest["spec"]["foreign"] = {"list": [1, None, True]}
+        for weight in (50, 0, 100):
+            router.set_weight(weight)
+            for ref in self.targets:
+                manifest = store.manifests[ref]
+                assert manifest["metadata"]["annotations"]["example.com/note"] == "keep: me"
+                assert manifest["metadata"]["labels"]["team"] == "web"
+                assert manifest["metadata"]["finalizers"] == ["example.com/wait"]
+                assert manifest["spec"]["foreign"] == {"list": [1, None, True]}
+        assert self.splits(store) == {Split(100)}
+
+    @pytest.mark.parametrize("text", AWKWARD)
+    def test_awkward_text_survives(self, text: str) -> None:
+        """Text that YAML reads as something else comes through rendering and merging unchanged."""
+        store = self.store()
+        router = self.router(store)
+        router.set_weight(10)
+        for ref in self.targets:
+            store.manifests[ref]["metadata"].setdefault("annotations", {})["example.com/awkward"] = text
+        router.set_weight(20)
+        assert {
+            store.manifests[ref]["metadata"]["annotations"]["example.com/awkward"] for ref in self.targets
+        } == {text}
+
+    def test_absent_objects_say_nothing(self) -> None:
+        """Before the first write the canary has nothing, and observing does not fail."""
+        observation = Engine(self.store()).observe(self.route())
+        assert observation.traffic == Traffic(Split(0))
+
+    def test_garbage_is_a_typed_error(self) -> None:
+        """A routing object that cannot be read raises a typed error and is not changed by observing."""
+        for broken in self.garbage():
+            store = self.store()
+            store.put(broken)
+            before = copy.deepcopy(store.manifests)
+            with pytest.raises(RollwayError) as caught:
+                Engine(store).observe(self.route())
+            assert str(broken["metadata"]["name"]) in str(caught.value)
+            assert store.manifests == before
+
+    # -- with a store
+
+    def test_foreign_managed_object_is_refused(self) -> None:
+        """An object of ours by name that belongs to somebody else is refused, and nothing is written."""
+        for need in self.written(Access.MANAGED):
+            store = self.store()
+            self.router(store).set_weight(10)
+            foreign = store.manifests[need.ref]
+            foreign["metadata"]["annotations"][ROLLOUT_ANNOTATION] = "default/another"
+            before, writes = copy.deepcopy(store.manifests), len(store.log)
+            with pytest.raises(ForeignOwnerError, match=need.name):
+                self.router(store).set_weight(20)
+            with pytest.raises(ForeignOwnerError):
+                self.router(store).reset()
+            assert (store.manifests, len(store.log)) == (before, writes)
+            self.router(store).set_weight(20, adopt=True)
+            assert self.splits(store) == {Split(20)}
+
+    @pytest.mark.parametrize(
+        ("feature", "name"),
+        [
+            (
+                Traffic(Split(5), header_routes=(HeaderRoute("beta", (("x-beta", "exact", "1"),)),)),
+                "header routes",
+            ),
+            (Traffic(Split(5), mirror_routes=(MirrorRoute("copy"),)), "mirror routes"),
+        ],
+    )
+    def test_missing_capability_is_refused(self, feature: Traffic, name: str) -> None:
+        """A wish with a feature that the backend lacks is refused before anything is rendered or written."""
+        store = self.store()
+        missing = [part for part in backends_of(self.route()) if part.capabilities.missing(feature) == name]
+        if not missing:
+            self.router(store).set_traffic(feature)
+            assert Engine(store).observe(self.route()).traffic == feature
+            return
+        with pytest.raises(UnsupportedError, match=name):
+            self.router(store).set_traffic(feature)
+        assert not store.log
+
+    def test_missing_input_is_named(self) -> None:
+        """Each required object that is missing is named, and nothing is written."""
+        for need in needs_of(self.route()):
+            if need.required and need.name:
+                store = self.store()
+                del store.manifests[need.ref]
+                with pytest.raises(NotFoundError, match=need.name):
+                    self.router(store).set_weight(20)
+                assert not store.log
+
+    def test_reset_leaves_the_objects_as_at_the_start(self) -> None:
+        """After weights came and went, reset leaves no object of ours and the user's objects as they were."""
+        store = self.store()
+        router = self.router(store)
+        router.set_weight(0)
+        start = {
+            ref: found for ref, found in copy.deepcopy(store.manifests).items() if ref not in self._managed()
+        }
+        for weight in (20, 70):
+            router.set_weight(weight)
+        router.reset()
+        assert store.manifests == start
+        writes = len(store.log)
+        assert router.reset() == []
+        assert len(store.log) == writes
+
+    def test_failure_at_any_write_is_put_back(self) -> None:
+        """When a write fails for good, the objects are as before, or the next call converges."""
+        store = self.store()
+        router = self.router(store)
+        router.set_weight(10)
+        before = copy.deepcopy(store.manifests)
+        for position in range(len(self.targets)):
+            store.fail(at=position)
+            with pytest.raises((ApplyError, StoreError)):
+                router.set_weight(60)
+            assert store.manifests == before
+        store.interfere = lambda _change: None
+        router.set_weight(60)
+        assert self.splits(store) == {Split(60)}
+
+    def test_failure_that_cannot_be_put_back_is_told_and_converges(self) -> None:
+        """When putting back fails as well, the error names the object, no canary share exceeds both wishes, and the next call converges."""
+        for position in range(1, len(self.targets)):
+            store = self.store()
+            router = self.router(store)
+            router.set_weight(10)
+            store.fail(at=position, times=99)
+            with pytest.raises(ApplyError, match="NOT put back"):
+                router.set_weight(60)
+            assert self.splits(store) <= {Split(10), Split(60)}
+            store.interfere = lambda _change: None
+            router.set_weight(60)
+            assert self.splits(store) == {Split(60)}
+
+    def test_killed_between_writes_converges(self) -> None:
+        """A process that dies after the k-th write leaves shares between the old and the new, and the next call ends at the wish."""
+        for position in range(len(self.targets)):
+            store = self.store()
+            router = self.router(store)
+            router.set_weight(10)
+            plan = router.plan(60)
+            assert plan is not None
+            for change in plan.changes[:position]:
+                store.write(change)
+            assert self.splits(store) <= {Split(10), Split(60)}
+            router.set_weight(60)
+            assert self.splits(store) == {Split(60)}
+
+    def test_conflict_is_planned_again(self) -> None:
+        """A foreign write between plan and apply is a conflict; the plan is made again and both edits are there."""
+        store = self.store()
+        router = self.router(store)
+        router.set_weight(10)
+        touched: list[ObjectRef] = []
+
+        def interfere(change: Change) -> None:
+            if change.ref not in touched:
+                touched.append(change.ref)
+                store.manifests[change.ref]["metadata"].setdefault("annotations", {})["example.com/seen"] = (
+                    "yes"
+                )
+
+        store.interfere = interfere
+        router.set_weight(30)
+        assert self.splits(store) == {Split(30)}
+        assert sorted(touched, key=str) == sorted(self.targets, key=str)
+        assert all(
+            "example.com/seen" in store.manifests[ref]["metadata"]["annotations"] for ref in self.targets
+        )
+
+    def test_endless_conflict_ends(self) -> None:
+        """A conflict that never ends is given up after a bounded number of tries, with the objects as before."""
+        store = self.store()
+        router = self.router(store)
+        router.set_weight(10)
+        before = copy.deepcopy(store.manifests)
+        store.fail(at=0, times=10_000, error=ConflictError("somebody else is faster"))
+        with pytest.raises(ConflictError, match="faster"):
+            router.set_weight(30)
+        assert store.manifests == before
+
+    def test_dry_run_writes_nothing(self) -> None:
+        """A dry run returns the plan and writes nothing."""
+        store = self.store()
+        result = self.router(store).set_weight(30, dry_run=True)
+        assert result.plan is not None
+        assert not result.changed
+        assert not store.log
+
+    def test_verify_tells_what_is_there(self) -> None:
+        """Verify says MATCHES for what was written and DIFFERS for anything else."""
+        store = self.store()
+        router = self.router(store)
+        router.set_weight(30)
+        assert router.verify(30).outcome is Outcome.MATCHES
+        assert router.verify(31).outcome is Outcome.DIFFERS
+
+    def test_blue_green_switches_all_traffic(self) -> None:
+        """A blue-green route moves everything at once, there and back, and refuses a weight in between."""
+        store = self.store()
+        router = TrafficRouter(replace(self.route(), strategy=Strategy.BLUE_GREEN), store)
+        router.switch("canary")
+        assert self.splits(store) == {Split(100)}
+        router.switch("stable")
+        assert self.splits(store) == {Split(0)}
+        with pytest.raises(RollwayError, match="blue-green"):
+            router.set_weight(50)
+
+    def _managed(self) -> set[ObjectRef]:
+        return {need.ref for need in self.written(Access.MANAGED)}

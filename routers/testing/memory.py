@@ -1,0 +1,113 @@
+"""A store in memory: objects with versions, patches with tests, and failures on purpose. No more of an API server."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from typing import TYPE_CHECKING
+
+import jsonpatch
+
+from routers.errors import ConflictError, NotFoundError, StoreError
+from routers.model import Evidence, Live, LiveObject
+from routers.plan import Action
+from routers.stores.manifests import ref_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from routers.model import Finding, Manifest, Need, ObjectRef
+    from routers.plan import Change
+
+
+class MemoryStore:
+    """Hold manifests in memory.
+
+    `served` maps API groups to served versions. `log` lists each write that was asked for. `interfere` is called
+    with each change just before it is made, and may change `manifests` or raise: a foreign writer, or a fault.
+    """
+
+    evidence = Evidence.WRITTEN
+    limits: Sequence[Finding] = ()
+
+    def __init__(
+        self,
+        manifests: Iterable[Manifest] = (),
+        namespace: str = "default",
+        served: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self.namespace = namespace
+        self.served = dict(served or {})
+        self.manifests: dict[ObjectRef, Manifest] = {}
+        self.log: list[Change] = []
+        self.interfere: Callable[[Change], None] = lambda _change: None
+        self._versions: dict[ObjectRef, tuple[Manifest, int]] = {}
+        self._lock = threading.RLock()
+        self._last = 0
+        for manifest in manifests:
+            self.put(manifest)
+
+    def put(self, manifest: Manifest) -> ObjectRef:
+        """Store an object, as a foreign writer would."""
+        with self._lock:
+            ref = ref_of(manifest, self.namespace)
+            self.manifests[ref] = copy.deepcopy(manifest)
+            return ref
+
+    def fail(self, *, at: int, error: BaseException | None = None, times: int = 1) -> None:
+        """Let the write with that number (from 0, counted from now) fail, and as many after it as `times` says."""
+        start = len(self.log)
+
+        def interfere(change: Change) -> None:
+            if at <= len(self.log) - 1 - start < at + times:
+                raise error or StoreError(f"{change.ref}: the disk is on fire")
+
+        self.interfere = interfere
+
+    def version(self, ref: ObjectRef) -> str:
+        """Return a number that changes whenever the object does."""
+        manifest = self.manifests[ref]
+        known = self._versions.get(ref)
+        if known is None or known[0] != manifest:
+            self._last += 1
+            self._versions[ref] = (copy.deepcopy(manifest), self._last)
+        return str(self._versions[ref][1])
+
+    def read(self, needs: Sequence[Need]) -> Live:
+        """Return the needed objects; see `routers.stores.Store.read`."""
+        with self._lock:
+            found = [
+                LiveObject(ref, manifest, self.version(ref))
+                for ref, manifest in self.manifests.items()
+                if any(need.matches(ref) for need in needs)
+            ]
+        missing = [
+            need
+            for need in needs
+            if need.required and need.name and not any(need.matches(item.ref) for item in found)
+        ]
+        if missing:
+            raise NotFoundError(", ".join(str(need.ref) for need in missing) + " not found in memory")
+        return Live(found, self.served)
+
+    def write(self, change: Change) -> str:
+        """Make one change; see `routers.stores.Store.write`."""
+        with self._lock:
+            self.log.append(change)
+            self.interfere(change)
+            found = self.manifests.get(change.ref)
+            if (found is None) != (change.action is Action.CREATE):
+                raise ConflictError(f"{change.ref} {'is gone' if found is None else 'exists already'}")
+            if change.action in (Action.APPLY, Action.DELETE) and self.version(change.ref) != change.version:
+                raise ConflictError(f"{change.ref} has changed since it was read")
+            if change.after is None:
+                del self.manifests[change.ref]
+                return ""
+            if change.action is Action.PATCH:
+                try:
+                    self.manifests[change.ref] = jsonpatch.apply_patch(found, list(change.patch))
+                except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+                    raise ConflictError(f"{change.ref} has changed where the plan relies on it") from error
+            else:
+                self.manifests[change.ref] = copy.deepcopy(change.after)
+            return self.version(change.ref)

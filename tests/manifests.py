@@ -1,0 +1,113 @@
+"""Manifests that many tests use, written as users write them."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from routers.model import Manifest
+
+
+def read(text: str) -> Manifest:
+    """Read one manifest."""
+    manifest: Manifest = yaml.safe_load(text)
+    return manifest
+
+
+def service(name: str, namespace: str = "default", port: int = 80) -> Manifest:
+    """Return a Service with the port `http`."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"selector": {"app": name}, "ports": [{"name": "http", "port": port}]},
+    }
+
+
+def path(service_name: str, at: str | None = "/", port: Any = 80, kind: str = "Prefix") -> dict[str, Any]:
+    """Return one path of an Ingress rule."""
+    found: dict[str, Any] = {"path": at} if at is not None else {}
+    backend = {
+        "service": {
+            "name": service_name,
+            "port": {"number": port} if isinstance(port, int) else {"name": port},
+        }
+    }
+    return {**found, "pathType": kind, "backend": backend}
+
+
+def ingress(
+    name: str = "web", host: str | None = "shop.example.com", *paths: dict[str, Any], **extra: Any
+) -> Manifest:
+    """Return an Ingress of class nginx with one rule; its paths lead to shop-stable unless given."""
+    rule: dict[str, Any] = {"http": {"paths": list(paths) or [path("shop-stable")]}}
+    if host is not None:
+        rule = {"host": host, **rule}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": name, "namespace": "default", **extra.pop("metadata", {})},
+        "spec": {"ingressClassName": "nginx", "rules": [rule], **extra},
+    }
+
+
+def destination(host: str, weight: int | None = None, **words: Any) -> dict[str, Any]:
+    """Return a route destination of a VirtualService."""
+    found: dict[str, Any] = {"destination": {"host": host, **words}}
+    return found if weight is None else {**found, "weight": weight}
+
+
+def virtual_service(name: str = "web", **sections: Any) -> Manifest:
+    """Return a VirtualService; with no section given, one http route with stable 100 and canary 0."""
+    if not sections:
+        sections = {
+            "http": [
+                {"name": "primary", "route": [destination("shop-stable", 100), destination("shop-canary", 0)]}
+            ]
+        }
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"hosts": ["shop.example.com"], **sections},
+    }
+
+
+def destination_rule(name: str = "shop", host: str = "shop", subsets: Any = None) -> Manifest:
+    """Return a DestinationRule with the subsets stable and canary."""
+    default = [{"name": role, "labels": {"version": role}} for role in ("stable", "canary")]
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "DestinationRule",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"host": host, "subsets": default if subsets is None else subsets},
+    }
+
+
+def traffic_split(
+    version: str = "v1alpha2", name: str = "shop", root: str = "shop-stable", **weights: Any
+) -> Manifest:
+    """Return a TrafficSplit; the backends are named by keyword, with `_` for `-`."""
+    backends = [{"service": key.replace("_", "-"), "weight": value} for key, value in weights.items()]
+    return {
+        "apiVersion": f"split.smi-spec.io/{version}",
+        "kind": "TrafficSplit",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"service": root, "backends": backends},
+    }
+
+
+def rollout(routing: Any = None, *, strategy: str = "canary", name: str = "shop", **body: Any) -> Manifest:
+    """Return a Rollout with the services shop-stable and shop-canary and the given trafficRouting."""
+    services = {"stableService": "shop-stable", "canaryService": "shop-canary"}
+    if strategy == "blueGreen":
+        services = {"activeService": "shop-stable", "previewService": "shop-canary"}
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Rollout",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"strategy": {strategy: {**services, "trafficRouting": copy.deepcopy(routing), **body}}},
+    }

@@ -1,0 +1,153 @@
+"""Every backend keeps the contract, alone, with several objects, and together with the others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import manifests as m
+from routers.backends import BUILTIN
+from routers.spec import parse_rollout
+from routers.testing.contract import BackendContract
+
+if TYPE_CHECKING:
+    from routers.model import Manifest, Route
+
+SERVICES = [m.service("shop-stable"), m.service("shop-canary")]
+
+
+class _Contract(BackendContract):
+    routing: dict[str, Any]
+
+    def route(self) -> Route:
+        return parse_rollout(m.rollout(self.routing))
+
+
+class TestNginx(_Contract):
+    """One stable Ingress."""
+
+    routing = {"nginx": {"stableIngress": "web"}}
+
+    def objects(self) -> list[Manifest]:
+        return [m.ingress(), *SERVICES]
+
+    def garbage(self) -> list[Manifest]:
+        name = {"name": "shop-web-canary"}
+        canary = {"nginx.ingress.kubernetes.io/canary": "true"}
+        weight = {"nginx.ingress.kubernetes.io/canary-weight": "many"}
+        return [
+            m.ingress(metadata={**name, "annotations": ["list"]}),
+            m.ingress(metadata={**name, "annotations": {**canary, **weight}}),
+        ]
+
+
+class TestNginxSeveral(TestNginx):
+    """Three stable Ingresses of one Rollout, which move together."""
+
+    routing = {"nginx": {"stableIngresses": ["web", "shop", "admin"]}}
+
+    def objects(self) -> list[Manifest]:
+        ports = ("web", 80), ("shop", 81), ("admin", 82)
+        service = m.service("shop-stable"), m.service("shop-canary")
+        for found in service:
+            found["spec"]["ports"] = [{"name": name, "port": port} for name, port in ports]
+        return [
+            *(
+                m.ingress(name, f"{name}.example.com", m.path("shop-stable", port=port))
+                for name, port in ports
+            ),
+            *service,
+        ]
+
+
+class TestIstioHosts(_Contract):
+    """One VirtualService, split by host, with a route of somebody else before ours."""
+
+    routing: dict[str, Any] = {"istio": {"virtualService": {"name": "web"}}}
+
+    def objects(self) -> list[Manifest]:
+        other = {"name": "images", "route": [m.destination("images")]}
+        ours = m.virtual_service()["spec"]["http"][0]
+        return [m.virtual_service(http=[other, ours]), *SERVICES]
+
+    def garbage(self) -> list[Manifest]:
+        bad_weight = m.virtual_service(
+            http=[{"route": [m.destination("shop-stable", 1.5), m.destination("shop-canary", 0)]}]
+        )  # type: ignore[arg-type] # on purpose
+        negative = m.virtual_service(
+            http=[{"route": [m.destination("shop-stable", -1), m.destination("shop-canary", 0)]}]
+        )
+        return [
+            bad_weight,
+            negative,
+            m.virtual_service(http={"route": []}),
+            m.virtual_service(http=[{"route": ["x"]}]),
+        ]
+
+
+class TestIstioSubsets(_Contract):
+    """Two VirtualServices with http, tls and tcp routes, split by the subsets of a DestinationRule."""
+
+    routing = {
+        "istio": {
+            "virtualServices": [{"name": "web"}, {"name": "tcp", "tcpRoutes": [{"port": 3306}]}],
+            "destinationRule": {"name": "shop", "stableSubsetName": "stable", "canarySubsetName": "canary"},
+        }
+    }
+
+    def objects(self) -> list[Manifest]:
+        pair = [m.destination("shop", 100, subset="stable"), m.destination("shop", 0, subset="canary")]
+        web = m.virtual_service(http=[{"route": pair}], tls=[{"match": [{"port": 443}], "route": pair}])
+        tcp = m.virtual_service("tcp", tcp=[{"match": [{"port": 3306}], "route": pair}])
+        return [web, tcp, m.destination_rule()]
+
+    def garbage(self) -> list[Manifest]:
+        return [m.virtual_service(tls=[{"route": {"a": 1}}])]
+
+
+class TestSmi(_Contract):
+    """One TrafficSplit with the defaults of Argo Rollouts."""
+
+    routing: dict[str, Any] = {"smi": {}}
+
+    def objects(self) -> list[Manifest]:
+        return list(SERVICES)
+
+    def garbage(self) -> list[Manifest]:
+        return [
+            m.traffic_split(shop_canary="many"),
+            m.traffic_split(shop_canary=-5),
+            m.traffic_split(shop_canary=True),
+            {**m.traffic_split(), "spec": {"backends": {"a": 1}}},
+            {**m.traffic_split(), "spec": {"backends": [{"weight": 1}]}},
+        ]
+
+
+class TestSmiQuantities(TestSmi):
+    """A TrafficSplit v1alpha1, whose weights are quantities written as text."""
+
+    def objects(self) -> list[Manifest]:
+        crd = {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": "trafficsplits.split.smi-spec.io"},
+            "spec": {"versions": [{"name": "v1alpha1", "served": True}]},
+        }
+        return [*SERVICES, crd]
+
+
+class TestAllTogether(_Contract):
+    """One Rollout with three backends, which move together."""
+
+    routing = {**TestNginx.routing, **TestIstioHosts.routing, **TestSmi.routing}
+
+    def objects(self) -> list[Manifest]:
+        return [m.ingress(), m.virtual_service(), *SERVICES]
+
+    def garbage(self) -> list[Manifest]:
+        return TestIstioHosts().garbage()
+
+
+def test_every_backend_has_a_contract_class() -> None:
+    """A backend without a subclass of the contract suite is not finished."""
+    covered = {name for kind in _Contract.__subclasses__() for name in kind.routing}
+    assert covered == set(BUILTIN)
