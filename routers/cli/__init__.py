@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
-    from routers.guards import Limits
-    from routers.model import Evidence, Route
+    from routers.model import Evidence
     from routers.router import TrafficRouter
     from routers.stores.directory import DirectoryStore
 
@@ -51,7 +50,11 @@ def _complete_name(ctx: click.Context, _parameter: click.Parameter, incomplete: 
 
     path = ctx.params.get("directory") or os.environ.get("ROLLWAY_DIR")
     try:
-        names = {found.ref.name for found, _ in read_routes(_open(path or "", ctx.params.get("namespace")))} if path else set()
+        names = (
+            {found.ref.name for found, _ in read_routes(_open(path or "", ctx.params.get("namespace")))}
+            if path
+            else set()
+        )
     except RollwayError:
         names = set()
     return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
@@ -75,7 +78,9 @@ def store_options(function: _Function) -> _Function:
         help="Directory (or one file) of manifests.",
     )
     @click.option("-n", "--namespace", help="Namespace of the Rollout, and of manifests that name none.")
-    @click.option("-o", "--output", type=click.Choice(["text", "json", "yaml"]), default="text", show_default=True)
+    @click.option(
+        "-o", "--output", type=click.Choice(["text", "json", "yaml"]), default="text", show_default=True
+    )
     @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
     @functools.wraps(function)
     def wrapper(directory: str | None, namespace: str | None, *, debug: bool, **words: Any) -> Any:  # noqa: ARG001 - main reads debug
@@ -90,7 +95,9 @@ def rollout_options(function: _Function) -> _Function:
     """Add NAME and -f, and read the Rollout into a router."""
 
     @click.argument("name", shell_complete=_complete_name)
-    @click.option("-f", "--filename", type=click.Path(exists=True, dir_okay=False), help="File with the Rollout.")
+    @click.option(
+        "-f", "--filename", type=click.Path(exists=True, dir_okay=False), help="File with the Rollout."
+    )
     @store_options
     @functools.wraps(function)
     def wrapper(name: str, filename: str | None, store: DirectoryStore, namespace: str, **words: Any) -> Any:
@@ -109,11 +116,12 @@ def limit_options(function: _Function) -> _Function:
     @click.option("--keep-stable", is_flag=True, help="Refuse to leave stable without traffic.")
     @click.option("--no-create", is_flag=True, help="Refuse to create objects.")
     @click.option("--no-delete", is_flag=True, help="Refuse to delete objects.")
-    @click.option("--allow", metavar="CODE", multiple=True, help="Tell a refusal with this code as a note (repeatable).")
+    @click.option(
+        "--allow", metavar="CODE", multiple=True, help="Tell a refusal with this code as a note (repeatable)."
+    )
     @functools.wraps(function)
     def wrapper(
         router: TrafficRouter,
-        *,
         max_step: str | None,
         keep_stable: bool,
         no_create: bool,
@@ -135,9 +143,16 @@ def write_options(function: _Function) -> _Function:
     """Add what the writing verbs share."""
     for decorate in (
         click.option("--dry-run", is_flag=True, help="Show the plan and write nothing."),
-        click.option("--expect", metavar="FINGERPRINT", default="", help="Refuse unless the plan is still the reviewed one."),
+        click.option(
+            "--expect",
+            metavar="FINGERPRINT",
+            default="",
+            help="Refuse unless the plan is still the reviewed one.",
+        ),
         click.option("--adopt", is_flag=True, help="Take over an object that belongs to somebody else."),
-        click.option("--verify", type=click.Choice(_LEVELS), help="Evidence to reach (default: the highest there is)."),
+        click.option(
+            "--verify", type=click.Choice(_LEVELS), help="Evidence to reach (default: the highest there is)."
+        ),
     ):
         function = decorate(function)
     return function
@@ -238,7 +253,9 @@ def _written(router: TrafficRouter, result: Any, weight: int | str, output: str)
 
 
 @cli.command(cls=_WeightCommand)
-@click.option("--level", type=click.Choice(_LEVELS), help="Evidence to ask for (default: the highest there is).")
+@click.option(
+    "--level", type=click.Choice(_LEVELS), help="Evidence to ask for (default: the highest there is)."
+)
 @rollout_options
 @limit_options
 @click.argument("weight", required=False)
@@ -309,7 +326,9 @@ def lint(store: DirectoryStore, namespace: str, output: str) -> None:
     if output == "text":
         for problem in problems:
             click.echo(problem.line)
-        counts = [sum(problem.severity == name for problem in problems) for name in ("fault", "refusal", "note")]
+        counts = [
+            sum(problem.severity == name for problem in problems) for name in ("fault", "refusal", "note")
+        ]
         click.echo("{} faults, {} refusals, {} notes".format(*counts))
     else:
         out.document([problem.document for problem in problems], output)
@@ -319,7 +338,9 @@ def lint(store: DirectoryStore, namespace: str, output: str) -> None:
 
 
 @cli.command()
-@click.option("-o", "--output", type=click.Choice(["text", "json", "yaml"]), default="text", show_default=True)
+@click.option(
+    "-o", "--output", type=click.Choice(["text", "json", "yaml"]), default="text", show_default=True
+)
 def backends(output: str) -> None:
     """Show what each backend can do."""
     from routers.cli import output as out  # noqa: PLC0415
@@ -364,6 +385,9 @@ def main(args: Sequence[str] | None = None) -> None:
     except Exception as error:
         if "--debug" in words:
             raise
-        click.echo(f"error: {type(error).__name__}: {error}\n  this is a bug in rollway; --debug shows where", err=True)
+        click.echo(
+            f"error: {type(error).__name__}: {error}\n  this is a bug in rollway; --debug shows where",
+            err=True,
+        )
         code = 1
     sys.exit(code if isinstance(code, int) else 0)

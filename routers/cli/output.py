@@ -77,7 +77,12 @@ def plan(value: Plan, wanted: Split) -> None:
     table(
         ("OBJECT", "PART", "BEFORE", "AFTER"),
         [
-            (str(reading.ref), reading.part, weights(before.get((reading.ref, reading.part))), weights(reading))
+            (
+                str(reading.ref),
+                reading.part,
+                weights(before.get((reading.ref, reading.part))),
+                weights(reading),
+            )
             for reading in value.after
         ],
     )

@@ -84,12 +84,19 @@ class Problem:
     @property
     def document(self) -> dict[str, Any]:
         """Write it for `-o json`."""
-        return {"place": self.place, "severity": self.severity, "rollout": self.rollout, "message": self.message}
+        return {
+            "place": self.place,
+            "severity": self.severity,
+            "rollout": self.rollout,
+            "message": self.message,
+        }
 
 
 def lint(store: DirectoryStore, namespace: str) -> list[Problem]:
     """Check every Rollout of the store: its manifest, its objects, and what the data planes say to them."""
-    return [problem for found, route in read_routes(store, namespace) for problem in _lint(store, found, route)]
+    return [
+        problem for found, route in read_routes(store, namespace) for problem in _lint(store, found, route)
+    ]
 
 
 def _lint(store: DirectoryStore, found: LiveObject, route: Route | RollwayError) -> Iterator[Problem]:
@@ -119,7 +126,16 @@ def _lint(store: DirectoryStore, found: LiveObject, route: Route | RollwayError)
 
 def capabilities() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return the table of the backends: a header and a row for each."""
-    header = ("BACKEND", "OBJECT", "ACCESS", "API VERSIONS", "TOTAL", "BLUE-GREEN", "HEADER ROUTES", "MIRROR ROUTES")
+    header = (
+        "BACKEND",
+        "OBJECT",
+        "ACCESS",
+        "API VERSIONS",
+        "TOTAL",
+        "BLUE-GREEN",
+        "HEADER ROUTES",
+        "MIRROR ROUTES",
+    )
     rows = []
     for name in BUILTIN:
         able = backend(name).capabilities
@@ -138,5 +154,3 @@ def capabilities() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
             )
         )
     return header, rows
-
-
