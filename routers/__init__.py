@@ -34,7 +34,7 @@ _HOME = {
     "read_routes": "routers.router",
 }
 
-__all__ = [  # noqa: PLE0604 - the names below are resolved on first use
+__all__ = [
     "DirectoryStore",
     "Evidence",
     "Limits",

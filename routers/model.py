@@ -409,6 +409,15 @@ def dig(value: Any, *path: str | int) -> Any:
     return value
 
 
+def duplicate(value: Any) -> Any:
+    """Copy a manifest in depth. Unlike `copy.deepcopy`, two places that share a YAML anchor become two values."""
+    if isinstance(value, dict):
+        return {key: duplicate(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [duplicate(item) for item in value]
+    return value
+
+
 def percent(share: Fraction) -> str:
     """Write a share as a percentage: exact up to four places (`0.5 %`), else rounded and marked (`~33.3333 %`)."""
     scaled = share * 1_000_000

@@ -6,12 +6,11 @@ of the keys that we set. A key on the record that we no longer want goes away; e
 
 from __future__ import annotations
 
-import copy
 import json
 from typing import TYPE_CHECKING, Any
 
 from routers.errors import ForeignOwnerError
-from routers.model import dig
+from routers.model import dig, duplicate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,7 +27,7 @@ _RECORDED = (("metadata", "annotations"), ("metadata", "labels"), ("spec",))
 
 def stamp(manifest: Manifest, route: Route) -> Manifest:
     """Return the wanted object with our label, our annotations and, when the Rollout has a uid, an ownerReference."""
-    stamped = copy.deepcopy(manifest)
+    stamped = duplicate(manifest)
     metadata = stamped["metadata"]
     labels = {**metadata.get("labels", {}), MANAGED_BY_LABEL: MANAGED_BY}
     annotations = {**metadata.get("annotations", {}), ROLLOUT_ANNOTATION: f"{route.namespace}/{route.name}"}
@@ -86,7 +85,7 @@ def merge(live: Manifest, wanted: Manifest, own_keys: Iterable[str] = ()) -> Man
 
     `own_keys` are annotation keys that are ours by nature: they go when they are not wanted, recorded or not.
     """
-    merged = copy.deepcopy(live)
+    merged = duplicate(live)
     merged["apiVersion"], merged["kind"] = wanted["apiVersion"], wanted["kind"]
     record = _record(live)
     ours_by_nature = {"annotations": set(own_keys)}
@@ -96,7 +95,7 @@ def merge(live: Manifest, wanted: Manifest, own_keys: Iterable[str] = ()) -> Man
         fresh = _dig(wanted, path)
         for key in gone - set(fresh):
             target.pop(key, None)
-        target.update(copy.deepcopy(fresh))
+        target.update(duplicate(fresh))
     owners = wanted["metadata"].get("ownerReferences", [])
     if owners:
         # An object has one controller at most, so an adopted object loses the one that it had.

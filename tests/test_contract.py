@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import manifests as m
+
 from routers.backends import BUILTIN
 from routers.spec import parse_rollout
 from routers.testing.contract import BackendContract

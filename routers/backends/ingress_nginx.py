@@ -83,6 +83,8 @@ class Loaded:
     upstreams: dict[str, Upstream] = field(default_factory=dict)
     locations: dict[Location, tuple[str, ObjectRef]] = field(default_factory=dict)
     log: list[tuple[str, str]] = field(default_factory=list)
+    skipped: list[tuple[str, ObjectRef, Location]] = field(default_factory=list)
+    """(upstream, Ingress, location) of the locations that no request reaches, because the Service is a canary."""
 
     def reasons(self, upstream: str) -> str:
         """Return what the controller would log of an upstream, once each, in order."""
@@ -212,11 +214,10 @@ def _add_locations(loaded: Loaded, ref: ObjectRef, manifest: Manifest) -> None:
         name = path.upstream(ref.namespace)
         upstream = loaded.upstreams[name]
         if upstream.no_server:
+            loaded.skipped.append((name, ref, path.location))
+            address = "".join(path.location[:2])
             loaded.log.append(
-                (
-                    name,
-                    f"{ref} gets no location {''.join(path.location[:2])}: {upstream.first} made its Service a canary first",
-                )
+                (name, f"{ref} gets no location {address}: {upstream.first} made its Service a canary first")
             )
         elif path.location in loaded.locations:
             owner = loaded.locations[path.location][1]

@@ -8,7 +8,6 @@ whole route table.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -30,6 +29,7 @@ from routers.model import (
     Traffic,
     dig,
     divide,
+    duplicate,
     nearest_split,
     percent,
 )
@@ -76,7 +76,7 @@ class IstioBackend:
         """Return a copy of each VirtualService with the wanted weights in the routes that carry them."""
         wanted = []
         for service in _stanza(route).virtual_services:
-            changed = copy.deepcopy(live[_ref(service)].manifest)
+            changed = duplicate(live[_ref(service)].manifest)
             for target in _targets(route, service, live):
                 destinations = changed["spec"][target.section][target.index]["route"]
                 for role, weight in _shares(want.split, target).items():

@@ -253,7 +253,7 @@ def _check_loaded(
             )
             continue
         alternatives = loaded.upstreams[primary].alternatives
-        if ours not in alternatives:
+        if ours not in alternatives or ours not in loaded.upstreams:
             why = loaded.reasons(ours) or "the controller does not merge it"
             yield Finding(
                 "nginx-canary-ignored",
@@ -263,7 +263,8 @@ def _check_loaded(
                 "see the reason",
             )
         elif alternatives[0] != ours:
-            other = loaded.upstreams[alternatives[0]].first
+            first = loaded.upstreams.get(alternatives[0])
+            other = first.first if first else alternatives[0]
             message = (
                 f"{other} is the canary of {address} already, and the controller uses only the first one"
             )
@@ -278,6 +279,13 @@ def _check_loaded(
                 message,
                 "give the canary a Service that no other Ingress uses",
             )
+        for name, victim, location in loaded.skipped:
+            if name == ours:
+                message = (
+                    f"{''.join(location[:2])} would answer 404, because its Service is the canary of {canary}"
+                )
+                remedy = "give the canary a Service that no other Ingress uses"
+                yield Finding("nginx-breaks-other", refusal, victim, message, remedy)
         yield from _wider_effect(loaded, path, primary, stable)
 
 

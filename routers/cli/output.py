@@ -112,7 +112,8 @@ def result(value: Result, wanted: Split) -> None:
     elif value.dry_run:
         plan(value.plan, wanted)
     else:
-        click.echo(f"{value.route.ref}: canary {wanted}")
+        removed = "removing what rollway made" if value.plan.removal else f"canary {wanted}"
+        click.echo(f"{value.route.ref}: {removed}")
         actions = {change.ref: change.action.value for change in value.plan.changes}
         for ref in value.written:
             click.echo(f"  {DONE[actions.get(ref, 'apply')]} {ref}")

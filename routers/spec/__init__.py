@@ -40,7 +40,7 @@ class _Faults:
     def __init__(self, locate: Callable[[Pointer], str]) -> None:
         self._locate = locate
         self._paths: list[Pointer] = []
-        self.lines: list[str] = []
+        self._lines: list[tuple[int, str]] = []
         self.unsupported = 0
 
     def add(self, path: Sequence[str | int], message: str) -> None:
@@ -49,8 +49,15 @@ class _Faults:
         if any(new != old and (new[: len(old)] == old or old[: len(new)] == new) for old in self._paths):
             return
         self._paths.append(new)
-        place = self._locate(tuple(path))
-        self.lines.append(f"{place + ': ' if place else ''}{dotted(path)}: {message}")
+        place = self._locate(new)
+        line = place.rpartition(":")[2]
+        text = f"{place + ': ' if place else ''}{dotted(path)}: {message}"
+        self._lines.append((int(line) if line.isdigit() else 0, text))
+
+    @property
+    def lines(self) -> list[str]:
+        """The faults in the order in which they stand in the file."""
+        return [text for _, text in sorted(self._lines, key=lambda item: item[0])]
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -168,7 +175,7 @@ def _known_keys(schema_path: Sequence[str | int]) -> list[str]:
 
 
 def _nearest(key: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=1)
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
 
 

@@ -7,7 +7,6 @@ lock on the directory, against what the file holds at that moment.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import os
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from routers.errors import ConflictError, DuplicateObjectError, NotFoundError, StoreError, UnwritableError
-from routers.model import Evidence, Finding, Live, LiveObject, Need, Severity
+from routers.model import Evidence, Finding, Live, LiveObject, Need, Severity, duplicate
 from routers.plan import Action, Change
 from routers.stores import files, kustomization, yaml_text
 from routers.stores.manifests import Found, UnreadableError, line_of, objects, parse, ref_of
@@ -195,7 +194,7 @@ class DirectoryStore:
             raise ConflictError(f"{path} is gone")
         mark, text = files.decode(raw)
         document = _document(text, path, found)
-        target: Any = copy.deepcopy(document)
+        target: Any = duplicate(document)
         if found.path:
             parent = target
             for step in found.path[:-1]:
@@ -249,7 +248,7 @@ class DirectoryStore:
         """Remove an object: its file when it is alone in it, its document, or its place in a List."""
         mark, text = files.decode(files.read(path) or b"")
         if found.path:
-            target = copy.deepcopy(_document(text, path, found))
+            target = duplicate(_document(text, path, found))
             del target["items"][found.path[-1]]
             files.replace(path, mark + self._edit(path, text, found.document, target).encode())
             return
@@ -277,7 +276,10 @@ def _may_hold(raw: bytes, tokens: set[tuple[bytes, bytes]]) -> bool:
         return True
     if any(kind in raw and name in raw for kind, name in tokens):
         return True
-    return b"\\" in raw and any(escape in raw for escape in _ESCAPES) or raw[:2] in (b"\xff\xfe", b"\xfe\xff")
+    return (b"\\" in raw and any(escape in raw for escape in _ESCAPES)) or raw[:2] in (
+        b"\xff\xfe",
+        b"\xfe\xff",
+    )
 
 
 def _need(ref: ObjectRef) -> Need:

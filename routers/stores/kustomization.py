@@ -5,11 +5,11 @@ Source: https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/re
 
 from __future__ import annotations
 
-import copy
 import os
 from typing import TYPE_CHECKING, Any
 
 from routers.errors import UnwritableError
+from routers.model import duplicate
 from routers.stores import files, yaml_text
 from routers.stores.manifests import UnreadableError, parse
 
@@ -67,7 +67,7 @@ def _change_one(path: str, folder: str, change: Callable[[str, list[Any]], None]
     for index, document in enumerate(documents):
         if not isinstance(document, dict) or not isinstance(document.get("resources"), list):
             continue
-        wanted = copy.deepcopy(document)
+        wanted = duplicate(document)
         change(folder, wanted["resources"])
         if wanted != document:
             try:

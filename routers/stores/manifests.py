@@ -7,7 +7,7 @@ cannot say is an error. So an object compares equal to what an API server would 
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable
+
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import yaml
 from routers.model import Manifest, ObjectRef, Pointer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Hashable, Iterator
 
 _EXPANDED_LIMIT = 2_000_000
 _DEPTH_LIMIT = 200
@@ -75,7 +75,7 @@ def parse(text: str, *, is_json: bool = False) -> list[Any]:
         if is_json:
             return [json.loads(text)]
         _refuse_deep(text)
-        documents = list(yaml.load_all(text, Loader=_Loader))  # noqa: S506 - a safe loader, see above
+        documents = list(yaml.load_all(text, Loader=_Loader))
     except yaml.YAMLError as error:
         raise UnreadableError(f"not YAML: {_brief(error)}") from error
     except (ValueError, RecursionError, OverflowError, TypeError) as error:

@@ -170,7 +170,12 @@ class _Editor:
         self._change(self.root, self.old, self.new, None)
         self._part_aliases()
         text = self.text
-        for change in sorted(self.edits, key=lambda change: (change.start, change.end), reverse=True):
+        # Backwards, so that positions stay true. Of two additions at one place the inner one was found first, and
+        # must come first in the text: so it is put in last.
+        order = sorted(
+            enumerate(self.edits), key=lambda item: (item[1].start, item[1].end, item[0]), reverse=True
+        )
+        for _, change in order:
             text = text[: change.start] + change.text + text[change.end :]
         return text
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from typing import TYPE_CHECKING
 
 import jsonpatch
 
 from routers.errors import ConflictError, NotFoundError, StoreError
-from routers.model import Evidence, Live, LiveObject
+from routers.model import Evidence, Live, LiveObject, duplicate
 from routers.plan import Action
 from routers.stores.manifests import ref_of
 
@@ -51,7 +50,7 @@ class MemoryStore:
         """Store an object, as a foreign writer would."""
         with self._lock:
             ref = ref_of(manifest, self.namespace)
-            self.manifests[ref] = copy.deepcopy(manifest)
+            self.manifests[ref] = duplicate(manifest)
             return ref
 
     def fail(self, *, at: int, error: BaseException | None = None, times: int = 1) -> None:
@@ -70,7 +69,7 @@ class MemoryStore:
         known = self._versions.get(ref)
         if known is None or known[0] != manifest:
             self._last += 1
-            self._versions[ref] = (copy.deepcopy(manifest), self._last)
+            self._versions[ref] = (duplicate(manifest), self._last)
         return str(self._versions[ref][1])
 
     def read(self, needs: Sequence[Need]) -> Live:
@@ -109,5 +108,5 @@ class MemoryStore:
                 except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
                     raise ConflictError(f"{change.ref} has changed where the plan relies on it") from error
             else:
-                self.manifests[change.ref] = copy.deepcopy(change.after)
+                self.manifests[change.ref] = duplicate(change.after)
             return self.version(change.ref)

@@ -1,0 +1,493 @@
+"""What single backends do beyond the contract and the golden cases."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import manifests as m
+from routers.backends import BUILTIN, backend, ingress_nginx
+from routers.backends.ingress_nginx import Policy, load, read_canary, read_paths
+from routers.backends.istio import host_name
+from routers.backends.nginx import canary_name
+from routers.backends.smi import quantity
+from routers.engine import Engine
+from routers.errors import ManifestError, RollwayError
+from routers.model import ObjectRef, Severity, Split, Traffic
+from routers.router import TrafficRouter
+from routers.spec import parse_rollout
+from routers.stores.manifests import ref_of
+from routers.testing import MemoryStore
+
+PREFIX = "nginx.ingress.kubernetes.io"
+REF = ObjectRef("networking.k8s.io", "Ingress", "default", "web")
+NGINX = {"nginx": {"stableIngress": "web"}}
+
+
+def annotations(**values: str) -> dict[str, Any]:
+    """Return metadata with ingress-nginx annotations, `_` for `-`."""
+    return {"annotations": {f"{PREFIX}/{key.replace('_', '-')}": value for key, value in values.items()}}
+
+
+def codes(store: MemoryStore, weight: int = 10, routing: Any = NGINX) -> set[tuple[str, str]]:
+    """Return the codes and severities of a plan's findings."""
+    plan = TrafficRouter(parse_rollout(m.rollout(routing)), store).plan(weight)
+    assert plan is not None
+    return {(found.code, found.severity.value) for found in plan.findings}
+
+
+# -- names
+
+
+@given(st.text("ab.-c", min_size=1, max_size=253), st.text("ab.-c", min_size=1, max_size=253))
+def test_canary_names_are_short_and_keep_their_form(rollout: str, ingress: str) -> None:
+    """A canary's name fits into 253 characters and is Argo's where that one fits."""
+    name = canary_name(rollout, ingress)
+    assert len(name) <= 253
+    assert name.endswith("-canary")
+    if len(rollout) + len(ingress) <= 245:
+        assert name == f"{rollout}-{ingress}-canary"
+
+
+def test_long_names_never_collide() -> None:
+    """Two long names that are equal at the start get different canary names."""
+    names = {canary_name("r" * 200, "i" * 100 + tail) for tail in "abc"}
+    assert len(names) == 3
+    assert canary_name("r" * 235 + ".", "i" * 50).count(".-") == 0
+
+
+# -- ingress-nginx
+
+
+def loaded(*ingresses: Any) -> ingress_nginx.Loaded:
+    """Return what the controller loads, oldest first."""
+    return load([(ref_of(found, "default"), found) for found in ingresses], PREFIX)
+
+
+CANARY = m.ingress(
+    "canary",
+    "shop.example.com",
+    m.path("shop-canary"),
+    metadata=annotations(canary="true", canary_weight="20"),
+)
+
+
+def test_a_good_canary_is_merged_with_its_policy() -> None:
+    """A canary with the same host, path and type becomes the alternative of the primary upstream."""
+    found = loaded(m.ingress(), CANARY)
+    assert found.upstreams["default-shop-stable-80"].alternatives == ["default-shop-canary-80"]
+    assert found.upstreams["default-shop-canary-80"].policy == Policy(20)
+    assert found.log == []
+    assert loaded(m.ingress(), CANARY, CANARY).upstreams["default-shop-stable-80"].alternatives == [
+        "default-shop-canary-80"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("others", "upstream", "reason"),
+    [
+        ([], "default-shop-canary-80", ""),
+        ([m.ingress("web", "other.example.com")], "default-shop-canary-80", "served by no other Ingress"),
+        (
+            [m.ingress("web", "shop.example.com", m.path("shop-stable", "/a"))],
+            "default-shop-canary-80",
+            "deletes the whole canary",
+        ),
+        (
+            [m.ingress("web", "shop.example.com", m.path("shop-stable", kind="Exact"))],
+            "default-shop-canary-80",
+            "deletes the whole canary",
+        ),
+        (
+            [m.ingress("web", "shop.example.com", m.path("shop-stable"), m.path("shop-canary", "/preview"))],
+            "default-shop-canary-80",
+            "a primary of host",
+        ),
+    ],
+)
+def test_the_controller_ignores_canaries_for_a_reason(others: list[Any], upstream: str, reason: str) -> None:
+    """Each case of an ignored canary is predicted, with what the controller would log."""
+    found = loaded(*others, CANARY)
+    assert all(upstream not in item.alternatives for item in found.upstreams.values())
+    assert reason in found.reasons(upstream)
+
+
+def test_one_wrong_path_deletes_the_whole_canary() -> None:
+    """A canary with one path that matches and one that does not is deleted, and its later paths are passed over."""
+    canary = m.ingress(
+        "canary",
+        "shop.example.com",
+        m.path("c"),
+        m.path("c", "/x"),
+        m.path("c", "/y"),
+        metadata=annotations(canary="true"),
+    )
+    found = loaded(m.ingress(), canary)
+    assert "default-c-80" not in found.upstreams
+
+
+def test_an_omitted_path_does_not_match_the_root() -> None:
+    """A canary path that is left out does not match the "/" that a normal Ingress makes of it."""
+    canary = m.ingress("canary", "shop.example.com", m.path("c", None), metadata=annotations(canary="true"))
+    assert (
+        "default-c-80"
+        not in loaded(m.ingress("web", "shop.example.com", m.path("s", None)), canary).upstreams
+    )
+
+
+def test_the_older_ingress_decides_what_a_service_is() -> None:
+    """A Service that an older normal Ingress uses stays normal; one that an older canary uses loses its location."""
+    preview = m.ingress("preview", "preview.example.com", m.path("shop-canary"))
+    normal_first = loaded(m.ingress(), preview, CANARY)
+    assert normal_first.upstreams["default-shop-canary-80"].policy == Policy()
+    canary_first = loaded(m.ingress(), CANARY, preview)
+    assert [item[1].name for item in canary_first.skipped] == ["preview"]
+
+
+def test_default_backends_are_merged_into_the_catch_all() -> None:
+    """A canary's default backend becomes the alternative of what the catch-all server serves, or is deleted."""
+    catch_all = {
+        **m.ingress("all"),
+        "spec": {"defaultBackend": {"service": {"name": "s", "port": {"number": 80}}}},
+    }
+    canary = {
+        **catch_all,
+        "metadata": {"name": "c", **annotations(canary="true")},
+        "spec": {"defaultBackend": {"service": {"name": "c", "port": {"number": 80}}}},
+    }
+    assert loaded(catch_all, canary).upstreams["default-s-80"].alternatives == ["default-c-80"]
+    assert "default-c-80" not in loaded(m.ingress(), canary).upstreams
+    resource = {**catch_all, "spec": {"defaultBackend": {"resource": {"kind": "Bucket"}}, "rules": []}}
+    assert loaded(resource).locations == {}
+
+
+def test_root_location_is_walked_first() -> None:
+    """The root location of a server comes first, so a primary there hides the other paths."""
+    web = m.ingress("web", "shop.example.com", m.path("shop-stable", "/a"), m.path("shop-canary"))
+    canary = m.ingress(
+        "canary", "shop.example.com", m.path("shop-canary", "/a"), metadata=annotations(canary="true")
+    )
+    assert "a primary of host" in loaded(web, canary).reasons("default-shop-canary-80")
+
+
+@pytest.mark.parametrize(
+    ("values", "enabled", "policy", "problems"),
+    [
+        ({}, False, Policy(), 0),
+        ({"canary": "1"}, True, Policy(), 0),
+        ({"canary": "no"}, False, Policy(), 1),
+        ({"canary": "false", "canary_weight": "5"}, False, Policy(5), 0),
+        ({"canary": "T", "canary_weight": "5.5", "canary_weight_total": "x"}, True, Policy(0, 100), 2),
+        ({"canary": "true", "canary_by_header": "X Beta"}, True, Policy(), 1),
+        (
+            {
+                "canary": "true",
+                "canary_by_header": "X",
+                "canary_by_header_pattern": "^(a|b)$",
+                "canary_by_cookie": "c",
+            },
+            True,
+            Policy(0, 100, "X", "", "^(a|b)$", "c"),
+            0,
+        ),
+    ],
+)
+def test_annotations_are_read_as_the_parser_does(
+    values: dict[str, str], enabled: bool, policy: Policy, problems: int
+) -> None:
+    """An invalid value falls back to its default, and that is told."""
+    found = read_canary(annotations(**values)["annotations"], PREFIX)
+    assert (found[0], found[1], len(found[2])) == (enabled, policy, problems)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        [],
+        {"rules": {}},
+        {"rules": ["x"]},
+        {"rules": [{"http": []}]},
+        {"rules": [{"host": 5, "http": {"paths": [{}]}}]},
+        {"rules": [{"http": {"paths": [{"backend": {"service": "x"}}]}}]},
+    ],
+)
+def test_malformed_ingresses_are_typed_errors(spec: Any) -> None:
+    """An Ingress that the API server would refuse is an error with its path."""
+    with pytest.raises(ManifestError, match="spec|host|http|backend"):
+        list(read_paths(REF, {**m.ingress(), "spec": spec}))
+
+
+def test_rules_without_service_have_no_paths() -> None:
+    """Rules without http and paths with a resource backend are passed over."""
+    spec = {
+        "rules": [
+            {"host": "a"},
+            {"http": None},
+            {"http": {"paths": [{"path": "/", "backend": {"resource": {"kind": "Bucket"}}}]}},
+        ]
+    }
+    assert list(read_paths(REF, {**m.ingress(), "spec": spec})) == []
+
+
+def test_age_decides_where_it_is_known() -> None:
+    """With creation times, only the order that they give counts: an older foreign canary wins, a younger one loses."""
+    for age, expected in (("2020", {("nginx-second-canary", "refusal")}), ("2024", set())):
+        beta = m.ingress(
+            "beta",
+            "shop.example.com",
+            m.path("beta"),
+            metadata={"creationTimestamp": f"{age}-01-01T00:00:00Z", **annotations(canary="true")},
+        )
+        web = m.ingress(metadata={"creationTimestamp": "2019-01-01T00:00:00Z"})
+        ours = m.ingress(
+            "shop-web-canary",
+            "shop.example.com",
+            m.path("shop-canary"),
+            metadata={
+                "creationTimestamp": "2022-01-01T00:00:00Z",
+                "annotations": {
+                    **annotations(canary="true")["annotations"],
+                    "rollway.dev/rollout": "default/shop",
+                },
+            },
+        )
+        store = MemoryStore([web, beta, ours, m.service("shop-canary"), m.service("shop-stable")])
+        assert codes(store) == expected
+
+
+def test_nginx_findings_are_notes_at_zero() -> None:
+    """Going to 0 is never refused for what the controller would ignore."""
+    store = MemoryStore([m.ingress(), m.ingress("old", "shop.example.com", m.path("legacy"))])
+    assert ("nginx-path-taken", "note") in codes(store, 0)
+    assert ("nginx-path-taken", "refusal") in codes(store, 10)
+
+
+def test_a_stable_service_that_is_a_canary_elsewhere_is_not_served() -> None:
+    """When another canary made the stable Service its own, the stable location is missing."""
+    other = m.ingress(
+        "other", "shop.example.com", m.path("shop-stable", "/x"), metadata=annotations(canary="true")
+    )
+    assert ("nginx-location-missing", "refusal") in codes(MemoryStore([m.ingress(), other]))
+
+
+def test_a_deleted_canary_is_refused() -> None:
+    """When another canary Ingress with our canary Service has a path that matches nothing, ours goes with it."""
+    other = m.ingress(
+        "a", "shop.example.com", m.path("shop-canary", "/nowhere"), metadata=annotations(canary="true")
+    )
+    assert ("nginx-canary-ignored", "refusal") in codes(MemoryStore([m.ingress(), other]))
+
+
+def test_garbage_in_our_own_object_is_mended() -> None:
+    """A canary Ingress of ours with an unreadable weight is planned over, not stumbled over."""
+    store = MemoryStore([m.ingress()])
+    router = TrafficRouter(parse_rollout(m.rollout(NGINX)), store)
+    router.set_weight(10)
+    ref = next(ref for ref in store.manifests if ref.name == "shop-web-canary")
+    store.manifests[ref]["metadata"]["annotations"][f"{PREFIX}/canary-weight"] = "lots"
+    router.set_weight(20)
+    assert router.observe().traffic == Traffic(Split(20))
+
+
+def test_weight_over_total_reads_as_everything() -> None:
+    """The controller treats a weight over the total as all of it; a canary that is switched off says nothing."""
+    canary = m.ingress(
+        "shop-web-canary",
+        "shop.example.com",
+        m.path("shop-canary"),
+        metadata=annotations(canary="true", canary_weight="300", canary_weight_total="200"),
+    )
+    engine, route = Engine(MemoryStore([m.ingress(), canary])), parse_rollout(m.rollout(NGINX))
+    assert engine.observe(route).traffic == Traffic(Split(100))
+    off = m.ingress("shop-web-canary", metadata=annotations(canary="false"))
+    assert Engine(MemoryStore([m.ingress(), off])).observe(route).readings[0].traffic is None
+
+
+# -- Istio
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["shop", "shop.prod", "shop.prod.svc", "shop.prod.svc.cluster.local", "shop.prod.svc.cluster.local."],
+)
+def test_every_spelling_of_a_host_is_one(host: str) -> None:
+    """Short and long names of a Service are the same host."""
+    assert host_name(host, "prod") == "shop.prod.svc.cluster.local"
+
+
+def test_external_hosts_stay_what_they_are() -> None:
+    """A host of three and more labels that is no Service is left alone."""
+    assert host_name("shop.example.com", "prod") == "shop.example.com"
+
+
+ISTIO = {"istio": {"virtualService": {"name": "web"}}}
+SUBSETS = {
+    "istio": {
+        **ISTIO["istio"],
+        "destinationRule": {"name": "shop", "stableSubsetName": "stable", "canarySubsetName": "canary"},
+    }
+}
+
+
+def test_wildcard_destination_rules_match_by_suffix() -> None:
+    """A DestinationRule for *.default.svc.cluster.local covers the hosts below it."""
+    pair = [m.destination("shop", 100, subset="stable"), m.destination("shop", 0, subset="canary")]
+    store = MemoryStore(
+        [m.virtual_service(http=[{"route": pair}]), m.destination_rule(host="*.default.svc.cluster.local")]
+    )
+    TrafficRouter(parse_rollout(m.rollout(SUBSETS)), store).set_weight(30)
+    assert Engine(store).observe(parse_rollout(m.rollout(SUBSETS))).traffic == Traffic(Split(30))
+
+
+def test_alike_and_broken_subsets_are_told() -> None:
+    """Subsets with equal labels are a note; a DestinationRule without a list of subsets lacks both."""
+    pair = [m.destination("shop", 100, subset="stable"), m.destination("shop", 0, subset="canary")]
+    alike = m.destination_rule(subsets=[{"name": "stable"}, {"name": "canary"}])
+    assert ("istio-subsets-alike", "note") in codes(
+        MemoryStore([m.virtual_service(http=[{"route": pair}]), alike]), routing=SUBSETS
+    )
+    none = m.destination_rule(subsets="none")
+    assert codes(MemoryStore([m.virtual_service(http=[{"route": pair}]), none]), routing=SUBSETS) >= {
+        ("istio-subset-missing", "refusal")
+    }
+
+
+def test_odd_destinations_are_somebody_elses() -> None:
+    """A destination without a host, and a route without destinations, are passed over."""
+    http = [
+        {"redirect": {"uri": "/"}},
+        {"route": [{"destination": {}}, {"weight": 1}]},
+        m.virtual_service()["spec"]["http"][0],
+    ]
+    store = MemoryStore([m.virtual_service(http=http)])
+    TrafficRouter(parse_rollout(m.rollout(ISTIO)), store).set_weight(10)
+    assert codes(store, 20, ISTIO) == {("service-unknown", "note")}
+
+
+def test_tls_and_tcp_selectors_need_match_blocks() -> None:
+    """A route whose match is no list, or has several ports, is not the selected one."""
+    pair = [m.destination("shop-stable", 100), m.destination("shop-canary", 0)]
+    tcp = [
+        {"match": "x", "route": pair},
+        {"match": [{"port": 1}, {"port": 2}], "route": pair},
+        {"match": [{"port": 1}], "route": pair},
+    ]
+    store = MemoryStore([m.virtual_service(tcp=tcp)])
+    routing = {"istio": {"virtualService": {"name": "web", "tcpRoutes": [{"port": 1}]}}}
+    TrafficRouter(parse_rollout(m.rollout(routing)), store).set_weight(10)
+    written = next(iter(store.manifests.values()))["spec"]["tcp"]
+    assert [entry["route"][1]["weight"] for entry in written] == [0, 0, 10]
+
+
+def test_a_selector_may_match_several_tls_routes() -> None:
+    """As in Argo, several TLS routes of one port all take part."""
+    pair = [m.destination("shop-stable", 100), m.destination("shop-canary", 0)]
+    tls = [{"match": [{"port": 443, "sniHosts": [name]}], "route": pair} for name in ("a", "b")]
+    store = MemoryStore([m.virtual_service(tls=tls)])
+    routing = {"istio": {"virtualService": {"name": "web", "tlsRoutes": [{"port": 443}]}}}
+    assert len(TrafficRouter(parse_rollout(m.rollout(routing)), store).set_weight(10).written) == 1
+    assert len(Engine(store).observe(parse_rollout(m.rollout(routing))).readings) == 2
+
+
+def test_zero_of_nothing_is_nothing_to_do() -> None:
+    """Where stable and canary have no traffic of their own, 0 changes nothing and says so by None."""
+    http = [
+        {
+            "route": [
+                m.destination("shop-stable", 0),
+                m.destination("shop-canary", 0),
+                m.destination("beta", 100),
+            ]
+        }
+    ]
+    router = TrafficRouter(parse_rollout(m.rollout(ISTIO)), MemoryStore([m.virtual_service(http=http)]))
+    assert router.plan(0) is None
+    assert router.observe().readings[0].traffic is None
+
+
+def test_weights_of_other_types_are_errors() -> None:
+    """A weight that is text or a truth value is no weight."""
+    for weight in ("50", True):
+        http = [
+            {
+                "route": [
+                    {"destination": {"host": "shop-stable"}, "weight": weight},
+                    m.destination("shop-canary", 0),
+                ]
+            }
+        ]
+        with pytest.raises(RollwayError, match="is no weight"):
+            TrafficRouter(parse_rollout(m.rollout(ISTIO)), MemoryStore([m.virtual_service(http=http)])).plan(
+                1
+            )
+
+
+# -- SMI
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1", 1),
+        ("500m", Fraction(1, 2)),
+        ("1.5k", 1500),
+        ("2Ki", 2048),
+        ("1e2", 100),
+        ("5E-1", Fraction(1, 2)),
+        ("+3", 3),
+        (".5", Fraction(1, 2)),
+        ("1Ei", 1024**6),
+        ("100n", Fraction(1, 10**7)),
+    ],
+)
+def test_quantities_are_read_exactly(text: str, value: Any) -> None:
+    """A resource.Quantity is read as the exact number that it is."""
+    assert quantity(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "x", "1 k", "--1", "1K", "1.2.3", "NaN", "1e999", "٣"])
+def test_other_text_is_no_quantity(text: str) -> None:
+    """What is no resource.Quantity is None."""
+    assert quantity(text) is None
+
+
+def test_served_versions_choose_the_version() -> None:
+    """A store that knows the served versions decides the version of a new split."""
+    store = MemoryStore(served={"split.smi-spec.io": ["v1", "v1alpha3"]})
+    TrafficRouter(parse_rollout(m.rollout({"smi": {}})), store).set_weight(10)
+    assert next(iter(store.manifests.values()))["apiVersion"] == "split.smi-spec.io/v1alpha3"
+
+
+def test_a_live_text_of_the_same_value_stays() -> None:
+    """A weight whose value stays keeps its text: 1k beside 1000 is no difference."""
+    live = m.traffic_split("v1alpha1", shop_canary="0", shop_stable="100", beta="1k")
+    store = MemoryStore([live])
+    TrafficRouter(parse_rollout(m.rollout({"smi": {}})), store).set_weight(50, adopt=True)
+    backends = next(iter(store.manifests.values()))["spec"]["backends"]
+    assert [entry["weight"] for entry in backends] == ["50", "50", "1k"]
+
+
+def test_a_split_without_weights_says_nothing() -> None:
+    """A TrafficSplit whose pair has no weight reads as no traffic."""
+    for live in (
+        m.traffic_split(shop_canary=0, shop_stable=0),
+        m.traffic_split(shop_canary=None),
+        m.traffic_split(beta=1),
+    ):
+        reading = Engine(MemoryStore([live])).observe(parse_rollout(m.rollout({"smi": {}}))).readings[0]
+        assert reading.traffic is None
+
+
+# -- the table
+
+
+def test_every_builtin_backend_tells_its_capabilities() -> None:
+    """Each backend has its name, objects and versions."""
+    for name in BUILTIN:
+        assert backend(name).name == name
+        assert backend(name).capabilities.versions
+    assert {found.value for found in Severity} == {"refusal", "note"}

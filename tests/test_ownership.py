@@ -1,0 +1,160 @@
+"""Ownership: what is stamped, what is refused, what survives a merge."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import manifests as m
+from routers.errors import ForeignOwnerError
+from routers.model import ObjectRef
+from routers.ownership import (
+    MANAGED_BY_LABEL,
+    RECORD_ANNOTATION,
+    ROLLOUT_ANNOTATION,
+    merge,
+    owned_by,
+    refuse_foreign,
+    stamp,
+)
+from routers.spec import parse_rollout
+
+ROUTE = parse_rollout(m.rollout({"smi": {}}))
+REF = ObjectRef("", "Thing", "default", "a")
+
+
+def thing(annotations: Any = None, labels: Any = None, owners: Any = None, **spec: Any) -> dict[str, Any]:
+    """Return an object with the given metadata and spec."""
+    metadata = {"name": "a", "annotations": annotations, "labels": labels, "ownerReferences": owners}
+    return {
+        "apiVersion": "v1",
+        "kind": "Thing",
+        "metadata": {key: value for key, value in metadata.items() if value is not None},
+        "spec": spec,
+    }
+
+
+def owner(name: str = "shop", uid: str = "1", **words: Any) -> dict[str, Any]:
+    """Return an ownerReference of a Rollout."""
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Rollout",
+        "name": name,
+        "uid": uid,
+        "controller": True,
+        **words,
+    }
+
+
+def test_stamp_marks_what_is_ours() -> None:
+    """A stamped object has our label, the Rollout's name, the record of our keys, and no owner without a uid."""
+    wanted = thing({"b": "1"}, x=1)
+    stamped = stamp(wanted, ROUTE)
+    assert stamped["metadata"]["labels"] == {MANAGED_BY_LABEL: "rollway"}
+    annotations = stamped["metadata"]["annotations"]
+    assert annotations[ROLLOUT_ANNOTATION] == "default/shop"
+    assert json.loads(annotations[RECORD_ANNOTATION]) == {
+        "annotations": ["b", ROLLOUT_ANNOTATION],
+        "labels": [MANAGED_BY_LABEL],
+        "spec": ["x"],
+    }
+    assert "ownerReferences" not in stamped["metadata"]
+    assert wanted == thing({"b": "1"}, x=1)
+    assert owned_by(stamped, ROUTE)
+
+
+def test_stamp_refers_to_a_rollout_that_exists() -> None:
+    """With a uid, the Rollout becomes the controller, so that the object goes with it."""
+    stamped = stamp(thing(), replace(ROUTE, uid="1"))
+    assert stamped["metadata"]["ownerReferences"] == [owner(blockOwnerDeletion=True)]
+
+
+@pytest.mark.parametrize(
+    ("found", "uid", "ours"),
+    [
+        (thing(), "", False),
+        (thing({ROLLOUT_ANNOTATION: "default/shop"}), "1", True),
+        (thing({ROLLOUT_ANNOTATION: "default/cart"}), "1", False),
+        (thing(owners=[owner()]), "1", True),
+        (thing(owners=[owner()]), "", True),
+        (thing(owners=[owner(uid="2")]), "1", False),
+        (thing(owners=[owner("cart")]), "1", False),
+        (thing(owners=[owner(kind="Deployment")]), "1", False),
+        (thing(owners=[owner(apiVersion="example.com/v1")]), "1", False),
+        (thing(owners=[owner(controller=False)]), "1", False),
+        (thing(owners="x"), "1", False),
+        (thing(owners=["x"]), "1", False),
+        (thing(["x"]), "1", False),
+    ],
+)
+def test_ownership_is_by_stamp_or_controller(found: dict[str, Any], uid: str, ours: bool) -> None:
+    """An object is ours by our annotation, or by a controller reference to the same Rollout."""
+    assert owned_by(found, replace(ROUTE, uid=uid)) is ours
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (thing(), "has no owner that rollway knows"),
+        (thing({ROLLOUT_ANNOTATION: "default/cart"}), "belongs to Rollout default/cart"),
+        (thing(owners=[owner("cart")]), "is controlled by Rollout cart"),
+    ],
+)
+def test_foreign_objects_are_refused_by_owner(found: dict[str, Any], words: str) -> None:
+    """The refusal names the owner and the way out."""
+    with pytest.raises(ForeignOwnerError, match=words) as caught:
+        refuse_foreign(REF, found, ROUTE)
+    assert "--adopt" in str(caught.value)
+
+
+def test_own_objects_are_not_refused() -> None:
+    """Our own object passes."""
+    refuse_foreign(REF, stamp(thing(), ROUTE), ROUTE)
+
+
+def test_merge_removes_what_we_set_and_no_longer_want() -> None:
+    """Keys on the record that are not wanted go; foreign keys of annotations, labels and spec stay."""
+    live = stamp(thing({"ours": "1", "old": "1"}, {"old": "1"}, tls=1, rules=1), ROUTE)
+    live["metadata"]["annotations"]["theirs"] = "1"
+    live["metadata"]["labels"]["theirs"] = "1"
+    live["spec"]["theirs"] = 1
+    live["status"] = {"ready": True}
+    merged = merge(live, stamp(thing({"ours": "2"}, rules=2), ROUTE))
+    annotations = merged["metadata"]["annotations"]
+    assert (annotations["ours"], annotations["theirs"], "old" in annotations) == ("2", "1", False)
+    assert merged["metadata"]["labels"] == {MANAGED_BY_LABEL: "rollway", "theirs": "1"}
+    assert merged["spec"] == {"rules": 2, "theirs": 1}
+    assert merged["status"] == {"ready": True}
+
+
+def test_merge_removes_own_keys_without_a_record() -> None:
+    """A key that is ours by nature goes even when no record names it (an object that Argo made)."""
+    merged = merge(thing({"total": "1000", "theirs": "1"}), stamp(thing(), ROUTE), own_keys=["total"])
+    assert "total" not in merged["metadata"]["annotations"]
+    assert merged["metadata"]["annotations"]["theirs"] == "1"
+
+
+@pytest.mark.parametrize("record", ["{", "[]", "3", '{"annotations": 3}', 5, '{"annotations": [1, {}]}'])
+def test_a_broken_record_removes_nothing(record: Any) -> None:
+    """A record that cannot be read counts as none: rather a stale key than a foreign one lost."""
+    merged = merge(thing({RECORD_ANNOTATION: record, "x": "1"}), stamp(thing(), ROUTE))
+    assert merged["metadata"]["annotations"]["x"] == "1"
+
+
+def test_merge_mends_metadata_of_the_wrong_shape() -> None:
+    """Annotations that are no mapping become one."""
+    merged = merge(thing(["list"]), stamp(thing({"a": "1"}), ROUTE))
+    assert merged["metadata"]["annotations"]["a"] == "1"
+
+
+def test_adopting_replaces_the_controller() -> None:
+    """An object has one controller; owners that do not control stay."""
+    other = owner("cart", "2", controller=False)
+    live = thing(owners=[owner("cart", "3"), other, "odd"])
+    merged = merge(live, stamp(thing(), replace(ROUTE, uid="1")))
+    assert merged["metadata"]["ownerReferences"] == [other, owner(blockOwnerDeletion=True)]
+    again = merge(merged, stamp(thing(), replace(ROUTE, uid="1")))
+    assert again == merged
