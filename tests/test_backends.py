@@ -102,11 +102,6 @@ def test_a_good_canary_is_merged_with_its_policy() -> None:
             "default-shop-canary-80",
             "deletes the whole canary",
         ),
-        (
-            [m.ingress("web", "shop.example.com", m.path("shop-stable"), m.path("shop-canary", "/preview"))],
-            "default-shop-canary-80",
-            "a primary of host",
-        ),
     ],
 )
 def test_the_controller_ignores_canaries_for_a_reason(others: list[Any], upstream: str, reason: str) -> None:

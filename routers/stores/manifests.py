@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from routers.model import Manifest, ObjectRef, Pointer
+from routers.model import Manifest, ObjectRef, Pointer, duplicate
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
@@ -80,8 +80,10 @@ def parse(text: str, *, is_json: bool = False) -> list[Any]:
         raise UnreadableError(f"not YAML: {_brief(error)}") from error
     except (ValueError, RecursionError, OverflowError, TypeError) as error:
         raise UnreadableError(f"cannot be read: {error}") from error
-    if "&" in text and "*" in text and _expanded(documents, {}, ()) > _EXPANDED_LIMIT:
-        raise UnreadableError("its aliases expand to too much, or to themselves")
+    if "&" in text and "*" in text:
+        if _expanded(documents, {}, ()) > _EXPANDED_LIMIT:
+            raise UnreadableError("its aliases expand to too much, or to themselves")
+        documents = duplicate(documents)  # what two places share in the text is two values in the object
     return documents
 
 

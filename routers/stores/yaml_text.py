@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from routers.model import Pointer
 
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*")
+_PLAIN = re.compile(r"(?:\.{1,2}/)?[A-Za-z_/][A-Za-z0-9_./-]*")
 # Words that YAML 1.1 or 1.2 parsers read as something else than text.
 _RESERVED = {"true", "false", "yes", "no", "on", "off", "y", "n", "null", "none", "nan", "inf"}
 _PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*\s+)+")
@@ -81,9 +81,8 @@ def document_spans(text: str) -> list[tuple[int, int]]:
         for event in yaml.parse(text, Loader=_Loader)
         if isinstance(event, yaml.DocumentStartEvent)
     ]
-    if starts:
-        starts[0] = 0
-    return list(zip(starts, [*starts[1:], len(text)], strict=True))
+    starts[:1] = [0] if starts else []
+    return list(zip(starts, [*starts[1:], len(text)], strict=False))
 
 
 def block(value: Any, indent: int, newline: str = "\n") -> str:
@@ -238,7 +237,9 @@ class _Editor:
         if added:
             last = max(position for position in range(len(node.pairs)) if position not in gone)
             if node.flow:
-                self._insert_flow(node, node.pairs[last][0], node.pairs[last][1].end, self._flow(added)[1:-1])
+                key, value = node.pairs[last]
+                written = to_json(added) if key.style == '"' else self._flow(added)
+                self._insert_flow(node, key, value.end, written[1:-1])
             else:
                 self._insert_lines(
                     node.pairs[last][1].end, block(added, node.pairs[0][0].column, self.newline)

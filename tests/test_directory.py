@@ -1,0 +1,565 @@
+"""The directory store: what it reads, what it refuses, and that its writes lose nothing."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import manifests as m
+from routers.errors import (
+    ConflictError,
+    DuplicateObjectError,
+    NotFoundError,
+    StoreError,
+    UnwritableError,
+)
+from routers.model import Evidence, Need, ObjectRef, Split, Traffic
+from routers.plan import Action, Change
+from routers.router import TrafficRouter, read_route, read_routes
+from routers.stores import files, yaml_text
+from routers.stores.directory import DirectoryStore
+
+ISTIO = {"istio": {"virtualService": {"name": "web"}}}
+NGINX = {"nginx": {"stableIngress": "web"}}
+SMI: dict[str, Any] = {"smi": {}}
+
+
+def write(folder: Path, **manifests: Any) -> None:
+    """Write manifests to files, `_` for `.` in the names; text as it is, lists as documents."""
+    for name, content in manifests.items():
+        text = (
+            content
+            if isinstance(content, str)
+            else yaml.safe_dump_all(content if isinstance(content, list) else [content])
+        )
+        path = folder / name.replace("__", "/").replace("_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode())
+
+
+def router(folder: Path, namespace: str = "default") -> TrafficRouter:
+    """Return the router of the Rollout shop in a folder."""
+    store = DirectoryStore(folder, namespace)
+    return TrafficRouter(read_route(store, "shop"), store)
+
+
+def test_a_path_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    """A store needs an existing path."""
+    with pytest.raises(StoreError, match="does not exist"):
+        DirectoryStore(tmp_path / "nothing")
+
+
+def test_files_of_every_form_are_read(tmp_path: Path) -> None:
+    """YAML, JSON, nested folders, several documents and Lists are read; hidden folders are not."""
+    listed = {"apiVersion": "v1", "kind": "List", "items": [m.ingress(), m.service("shop-stable")]}
+    write(tmp_path, rollout_yml=m.rollout(NGINX), a__b__list_yaml=listed, _git__x_yaml=m.ingress())
+    (tmp_path / "service.json").write_text(
+        '{"apiVersion":"v1","kind":"Service","metadata":{"name":"shop-canary"},"spec":{"ports":[{"port":80}]}}'
+    )
+    store = DirectoryStore(tmp_path)
+    live = store.read([Need("", "Service"), Need("networking.k8s.io", "Ingress")])
+    assert {ref.name for ref in live} == {"web", "shop-stable", "shop-canary"}
+    assert router(tmp_path).set_weight(10).verdict is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# head\n\nMANIFEST",
+        "---\nMANIFEST---\n# nothing else\n",
+        "\ufeffMANIFEST",
+        "other: {values: [1, 2]}\n---\nMANIFEST---\nx: 1\n",
+        "MANIFEST\n# trailing comment without line end",
+    ],
+)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_only_the_lines_that_must_change_change(tmp_path: Path, text: str, newline: str) -> None:
+    """In every style of file, just the two weights differ afterwards, byte by byte."""
+    manifest = textwrap.dedent("""\
+        apiVersion: networking.istio.io/v1   # version
+        kind: VirtualService
+        metadata: {name: "web", annotations: {note: 'a: b'}}
+        spec:
+          hosts: &hosts [shop.example.com]
+          http:
+          - name: other
+            route: [{destination: {host: x}}]
+            headers: {request: {set: {x-note: "tab\\there"}}}
+          - route:
+            - destination: {host: shop-stable}
+              weight: 0100	# a tab
+            - destination:
+                host: shop-canary
+              weight: 0
+          description: |
+            text with weight: 0
+    """).replace("0100", "100")
+    write(tmp_path, rollout_yaml=m.rollout(ISTIO))
+    file = tmp_path / "web.yaml"
+    file.write_bytes(text.replace("MANIFEST", manifest).replace("\n", newline).encode())
+    before = file.read_bytes().split(b"\n")
+    assert router(tmp_path).set_weight(30).changed
+    after = file.read_bytes().split(b"\n")
+    changed = [(old.strip(), new.strip()) for old, new in zip(before, after, strict=True) if old != new]
+    assert changed == [(b"weight: 100\t# a tab", b"weight: 70\t# a tab"), (b"weight: 0", b"weight: 30")]
+    router(tmp_path).set_weight(0)
+    assert file.read_bytes().split(b"\n") == before
+
+
+def test_a_manifest_in_json_stays_json(tmp_path: Path) -> None:
+    """A VirtualService in a JSON file gets its weights there."""
+    write(tmp_path, rollout_yaml=m.rollout(ISTIO))
+    text = '{"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": "web"}, "spec": {"http": [{"route": [{"destination": {"host": "shop-stable"}, "weight": 100}, {"destination": {"host": "shop-canary"}}]}]}}'
+    (tmp_path / "web.json").write_text(text)
+    router(tmp_path).set_weight(30)
+    assert (tmp_path / "web.json").read_text() == text.replace("100", "70").replace(
+        '"shop-canary"}}', '"shop-canary"}, "weight": 30}'
+    )
+
+
+def test_shared_anchors_are_parted(tmp_path: Path) -> None:
+    """Two routes that share their destinations through an anchor are parted when only one of them is ours."""
+    text = textwrap.dedent("""\
+        apiVersion: networking.istio.io/v1
+        kind: VirtualService
+        metadata: {name: web}
+        spec:
+          tcp:
+          - match: [{port: 1}]
+            route: &both
+            - {destination: {host: shop-stable}, weight: 100}
+            - {destination: {host: shop-canary}, weight: 0}
+          - match: [{port: 2}]
+            route: *both
+    """)
+    routing = {"istio": {"virtualService": {"name": "web", "tcpRoutes": [{"port": 1}]}}}
+    write(tmp_path, rollout_yaml=m.rollout(routing), web_yaml=text)
+    router(tmp_path).set_weight(30)
+    routes = yaml.safe_load((tmp_path / "web.yaml").read_text())["spec"]["tcp"]
+    assert [[item["weight"] for item in entry["route"]] for entry in routes] == [[70, 30], [100, 0]]
+
+
+def test_the_same_object_twice_names_both_places(tmp_path: Path) -> None:
+    """A needed object that stands in two files is an error with both files and lines."""
+    write(
+        tmp_path,
+        rollout_yaml=m.rollout(ISTIO),
+        a_yaml=m.virtual_service(),
+        b_yaml=[m.service("x"), m.virtual_service()],
+    )
+    with pytest.raises(DuplicateObjectError, match=r"a\.yaml:1 and .*b\.yaml:\d+"):
+        router(tmp_path).set_weight(10)
+    write(tmp_path, c_yaml=m.rollout(SMI))
+    with pytest.raises(DuplicateObjectError):
+        read_routes(DirectoryStore(tmp_path))
+
+
+def test_duplicates_that_nobody_needs_are_left_alone(tmp_path: Path) -> None:
+    """Another app's duplicate Ingress does not stop this one."""
+    write(
+        tmp_path,
+        rollout_yaml=m.rollout(NGINX),
+        web_yaml=m.ingress(),
+        a_yaml=m.ingress("x", "x.example.com"),
+        b_yaml=m.ingress("x", "x.example.com"),
+    )
+    assert router(tmp_path).set_weight(10).changed
+
+
+def test_what_is_missing_is_told_with_what_was_skipped(tmp_path: Path) -> None:
+    """A missing object's error names alike objects and every file that was not read as objects."""
+    write(
+        tmp_path,
+        rollout_yaml=m.rollout(ISTIO),
+        values_yaml="replicas: 3\n",
+        chart_yaml="{{ if }}\n",
+        empty_yaml="",
+    )
+    (tmp_path / "latin.yaml").write_bytes(b"kind: VirtualService # \xe9\n")
+    other = m.virtual_service()
+    other["metadata"]["namespace"] = "prod"
+    write(tmp_path, other_yaml=other)
+    with pytest.raises(NotFoundError) as caught:
+        router(tmp_path).set_weight(10)
+    text = str(caught.value)
+    assert "VirtualService default/web not found" in text
+    assert "other.yaml:1 has networking.istio.io/v1 VirtualService prod/web" in text
+    for name in (
+        "values.yaml (no Kubernetes object)",
+        "chart.yaml (not YAML: ",
+        "latin.yaml ('utf-8'",
+        "empty.yaml (no Kub",
+    ):
+        assert name in text
+
+
+def test_many_skipped_files_are_counted(tmp_path: Path) -> None:
+    """A long list of skipped files is cut and counted."""
+    write(tmp_path, **{f"v{number}_yaml": "a: 1\n" for number in range(20)})
+    with pytest.raises(NotFoundError, match="and 12 more"):
+        read_route(DirectoryStore(tmp_path), "shop")
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    """A link to nowhere is named as unreadable when something is missing."""
+    (tmp_path / "gone.yaml").symlink_to(tmp_path / "nowhere.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    with pytest.raises(NotFoundError, match=r"gone\.yaml \(cannot be read\)"):
+        read_route(DirectoryStore(tmp_path), "shop")
+
+
+def test_escaped_names_are_found(tmp_path: Path) -> None:
+    """A name that is spelled with escapes is found although a search for its text would not find it."""
+    write(tmp_path, rollout_yaml=m.rollout(ISTIO))
+    text = (
+        yaml.safe_dump(m.virtual_service())
+        .replace("name: web", 'name: "w\\x65b"')
+        .replace("kind: VirtualService", 'kind: "Virtual\\u0053ervice"')
+    )
+    (tmp_path / "web.yaml").write_text(text)
+    assert router(tmp_path).set_weight(10).changed
+
+
+def test_the_namespace_option_is_that_of_objects_without_one(tmp_path: Path) -> None:
+    """-n is the namespace of manifests that name none; a Rollout is found in any unless one is given."""
+    manifest = m.rollout(ISTIO)
+    service = m.virtual_service()
+    del manifest["metadata"]["namespace"], service["metadata"]["namespace"]
+    write(tmp_path, app_yaml=[manifest, service])
+    assert router(tmp_path, "prod").route.namespace == "prod"
+    assert router(tmp_path, "prod").set_weight(10).written == (
+        ObjectRef("networking.istio.io", "VirtualService", "prod", "web"),
+    )
+    with pytest.raises(NotFoundError):
+        read_route(DirectoryStore(tmp_path, "prod"), "shop", "test")
+
+
+# -- new and deleted objects
+
+
+def test_a_new_object_stands_beside_its_origin_and_in_its_kustomization(tmp_path: Path) -> None:
+    """A canary Ingress gets a file beside the stable one and a line in each kustomization that lists that; reset undoes it."""
+    kustomization = "kind: Kustomization\nresources: # all\n  - ./web.yaml # the site\n  - rollout.yaml\n"
+    write(
+        tmp_path,
+        base__web_yaml=m.ingress(),
+        base__rollout_yaml=m.rollout(NGINX),
+        base__kustomization_yaml=kustomization,
+    )
+    write(
+        tmp_path,
+        kustomization_yml="resources: [base/web.yaml, other]\n",
+        other__kustomization_yaml="resources: [x.yaml]\n",
+        broken__kustomization_yaml="{{",
+        odd__kustomization_yaml="- a\n",
+    )
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    router(tmp_path).set_weight(10)
+    assert (tmp_path / "base/ingress-shop-web-canary.yaml").exists()
+    listed = kustomization.replace("# the site\n", "# the site\n  - ./ingress-shop-web-canary.yaml\n")
+    assert (tmp_path / "base/kustomization.yaml").read_text() == listed
+    assert (
+        tmp_path / "kustomization.yml"
+    ).read_text() == "resources: [base/web.yaml, base/ingress-shop-web-canary.yaml, other]\n"
+    router(tmp_path).reset()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_kustomization_that_cannot_be_edited_stops_the_creation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the list cannot take the new file, nothing is written, and the error names the kustomization."""
+    write(
+        tmp_path,
+        web_yaml=m.ingress(),
+        rollout_yaml=m.rollout(NGINX),
+        kustomization_yaml="resources: [web.yaml]\n",
+    )
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def refuse(*_: Any, **__: Any) -> str:
+        raise UnwritableError("too odd")
+
+    monkeypatch.setattr(yaml_text, "edit", refuse)
+    with pytest.raises(UnwritableError, match=r"kustomization\.yaml: too odd"):
+        router(tmp_path).set_weight(10)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_names_of_new_files_are_free_and_short(tmp_path: Path) -> None:
+    """A new file never takes the place of another, and its name fits the file system."""
+    (tmp_path / "a.yaml").touch()
+    assert files.new_name(str(tmp_path), "a") == str(tmp_path / "a-2.yaml")
+    long = Path(files.new_name(str(tmp_path), "x" * 253))
+    assert len(long.name) <= 255
+    assert long != Path(files.new_name(str(tmp_path), "x" * 252 + "y"))
+
+
+def test_a_store_of_one_file_gets_new_documents(tmp_path: Path) -> None:
+    """With one file as the store, a new object becomes a document of it, and goes again."""
+    for text_end in ("", "\n"):
+        file = tmp_path / "app.yaml"
+        file.write_text(
+            yaml.safe_dump_all([m.rollout(SMI), m.service("shop-stable")]).rstrip("\n") + text_end
+        )
+        before = file.read_text()
+        router(file).set_weight(10)
+        assert file.read_text().startswith(before)
+        assert router(file).observe().traffic == Traffic(Split(10))
+        router(file).reset()
+        assert file.read_text().rstrip("\n") == before.rstrip("\n")
+
+
+def test_a_store_of_one_json_file_takes_no_new_object(tmp_path: Path) -> None:
+    """JSON has one document a file, so a creation is refused with the way out."""
+    import json
+
+    file = tmp_path / "app.json"
+    file.write_text(json.dumps(m.rollout(SMI)))
+    with pytest.raises(UnwritableError, match="JSON file holds one document"):
+        router(file).set_weight(10)
+
+
+def test_the_only_object_of_a_store_of_one_file_is_not_deleted(tmp_path: Path) -> None:
+    """A file that is the whole store is never deleted."""
+    file = tmp_path / "split.yaml"
+    file.write_text(yaml.safe_dump(m.traffic_split(shop_canary=1)))
+    store = DirectoryStore(file)
+    ref = ObjectRef("split.smi-spec.io", "TrafficSplit", "default", "shop")
+    live = store.read([Need(ref.group, ref.kind)])
+    with pytest.raises(UnwritableError, match="whole store"):
+        store.write(Change(Action.DELETE, ref, live[ref].manifest, None, (), live[ref].version))
+
+
+def test_managed_objects_in_lists_are_changed_and_deleted_there(tmp_path: Path) -> None:
+    """A canary object inside a List is updated and removed inside that List."""
+    write(tmp_path, rollout_yaml=m.rollout(SMI))
+    router(tmp_path).set_weight(10)
+    split = yaml.safe_load((tmp_path / "trafficsplit-shop.yaml").read_text())
+    (tmp_path / "trafficsplit-shop.yaml").unlink()
+    write(
+        tmp_path,
+        list_yaml={"apiVersion": "v1", "kind": "List", "items": [m.service("a"), split, m.service("b")]},
+    )
+    router(tmp_path).set_weight(20)
+    router(tmp_path).reset()
+    assert [
+        item["metadata"]["name"] for item in yaml.safe_load((tmp_path / "list.yaml").read_text())["items"]
+    ] == ["a", "b"]
+
+
+# -- writing
+
+
+def change_of(folder: Path, weight: int) -> tuple[DirectoryStore, Change]:
+    """Return a store and the one change that a weight needs."""
+    found = router(folder)
+    plan = found.plan(weight)
+    assert plan is not None
+    store = found.store
+    assert isinstance(store, DirectoryStore)
+    return store, plan.changes[0]
+
+
+def test_conflicts_are_noticed(tmp_path: Path) -> None:
+    """A change computed from what is no longer there is a conflict, and writes nothing."""
+    write(tmp_path, rollout_yaml=m.rollout({**ISTIO, **SMI}), web_yaml=m.virtual_service())
+    router(tmp_path).set_weight(10)
+    plan = router(tmp_path).plan(20)
+    assert plan is not None
+    store = DirectoryStore(tmp_path)
+    patch, apply = plan.changes
+    create = Change(Action.CREATE, apply.ref, None, apply.after)
+    router(tmp_path).set_weight(30)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for change in (patch, apply, create):
+        with pytest.raises(ConflictError):
+            store.write(change)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    (tmp_path / "web.yaml").unlink()
+    with pytest.raises(ConflictError, match="is gone"):
+        store.write(patch)
+
+
+def test_foreign_edits_of_other_fields_are_kept(tmp_path: Path) -> None:
+    """A comment, another field or another object that is written between plan and apply stays."""
+    write(tmp_path, rollout_yaml=m.rollout(ISTIO), web_yaml=m.virtual_service())
+    store, change = change_of(tmp_path, 20)
+    file = tmp_path / "web.yaml"
+    file.write_text("# new comment\n" + file.read_text() + "---\nmore: 1\n")
+    store.write(change)
+    assert file.read_text().startswith("# new comment\n")
+    assert file.read_text().endswith("---\nmore: 1\n")
+    assert router(tmp_path).observe().traffic == Traffic(Split(20))
+
+
+def test_utf16_is_refused(tmp_path: Path) -> None:
+    """A file in UTF-16 is not read as objects, and said so."""
+    (tmp_path / "a.yaml").write_bytes(yaml.safe_dump(m.rollout(SMI)).encode("utf-16"))
+    with pytest.raises(NotFoundError, match="utf-8"):
+        read_route(DirectoryStore(tmp_path), "shop")
+
+
+def test_links_and_modes_survive_a_write(tmp_path: Path) -> None:
+    """Writing through a symbolic link changes its target, and the mode of the file stays."""
+    write(tmp_path, k8s__rollout_yaml=m.rollout(ISTIO), real_yaml=m.virtual_service())
+    (tmp_path / "real.yaml").chmod(0o640)
+    (tmp_path / "k8s" / "web.yaml").symlink_to("../real.yaml")
+    router(tmp_path / "k8s").set_weight(20)
+    assert (tmp_path / "k8s" / "web.yaml").is_symlink()
+    assert "weight: 20" in (tmp_path / "real.yaml").read_text()
+    assert (tmp_path / "real.yaml").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the disk refuses, the old content is there, no temporary file is left, and the error is typed."""
+    write(tmp_path, rollout_yaml=m.rollout(ISTIO), web_yaml=m.virtual_service())
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left"):
+        router(tmp_path).set_weight(20)
+    monkeypatch.setattr(os, "unlink", full)
+    with pytest.raises(StoreError, match="cannot be deleted"):
+        files.remove(str(tmp_path / "web.yaml"))
+    monkeypatch.undo()
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_folders_that_cannot_be_read_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that the user may not read, or that vanished, is a typed error."""
+    store = DirectoryStore(tmp_path)
+
+    def denied(*_: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(StoreError, match="Permission denied"):
+        store.read([Need("", "Service")])
+    monkeypatch.setattr(os, "open", denied)
+    with pytest.raises(StoreError, match="cannot be opened"), files.locked(str(tmp_path)):
+        pass
+
+
+def test_leftovers_of_a_killed_process_go_away(tmp_path: Path) -> None:
+    """A temporary file of a killed writer is removed by the next write in that folder, and never read."""
+    write(tmp_path, rollout_yaml=m.rollout(ISTIO), web_yaml=m.virtual_service())
+    (tmp_path / ".rollway-0123.tmp").write_text("half")
+    router(tmp_path).set_weight(20)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rollout.yaml", "web.yaml"]
+
+
+KILLED = """
+import os, signal, sys
+from routers.stores import files, yaml_text
+from routers.router import TrafficRouter, read_route
+from routers.stores.directory import DirectoryStore
+left = int(sys.argv[2])
+def dying(name):
+    real = getattr(os, name)
+    def call(*args, **words):
+        global left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*args, **words)
+    return call
+for name in ("replace", "fsync", "unlink", "fchmod"):
+    setattr(os, name, dying(name))
+store = DirectoryStore(sys.argv[1])
+router = TrafficRouter(read_route(store, "shop"), store)
+router.set_weight(60) if sys.argv[3] == "set" else router.reset()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("action", ["set", "reset"])
+def test_a_kill_at_any_point_loses_nothing(tmp_path: Path, action: str) -> None:
+    """Killed at each of its system calls, the next call converges, and every file is old or new, never half."""
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    kustomization = "resources:\n- web.yaml\n- vs.yaml\n"
+    for point in range(60):
+        folder = tmp_path / str(point)
+        write(
+            folder,
+            web_yaml=m.ingress(),
+            vs_yaml=m.virtual_service(),
+            rollout_yaml=m.rollout({**NGINX, **ISTIO, **SMI}),
+            kustomization_yaml=kustomization,
+        )
+        if action == "reset":
+            router(folder).set_weight(10)
+        ended = subprocess.run([sys.executable, script, folder, str(point), action], check=False)
+        for file in folder.glob("*.yaml"):
+            assert list(yaml.safe_load_all(file.read_text()))[0]
+        if action == "set":
+            router(folder).set_weight(60)
+            assert {reading.traffic for reading in router(folder).observe().readings} == {Traffic(Split(60))}
+            assert "ingress-shop-web-canary.yaml" in (folder / "kustomization.yaml").read_text()
+        else:
+            router(folder).reset()
+            assert (folder / "kustomization.yaml").read_text() == kustomization
+            assert sorted(path.name for path in folder.glob("*.yaml")) == [
+                "kustomization.yaml",
+                "rollout.yaml",
+                "vs.yaml",
+                "web.yaml",
+            ]
+        if ended.returncode == 0:
+            assert point > 5
+            return
+        assert ended.returncode == -signal.SIGKILL
+    raise AssertionError("the call never ended by itself")
+
+
+def edit_many(folder: str, name: str, count: int) -> None:
+    """Set weights many times, as one of several processes."""
+    for weight in range(1, count + 1):
+        store = DirectoryStore(folder)
+        TrafficRouter(read_route(store, name), store).set_weight(weight)
+
+
+@pytest.mark.slow
+def test_two_processes_never_lose_a_change(tmp_path: Path) -> None:
+    """Three processes that write different Rollouts in one file at once all get their last weight."""
+    names = ("a", "b", "c")
+    routing = {name: {"istio": {"virtualService": {"name": "web", "routes": [name]}}} for name in names}
+    http = [
+        {"name": name, "route": [m.destination(f"{name}-stable", 100), m.destination(f"{name}-canary", 0)]}
+        for name in names
+    ]
+    rollouts = [
+        m.rollout(routing[name], name=name, stableService=f"{name}-stable", canaryService=f"{name}-canary")
+        for name in names
+    ]
+    write(tmp_path, app_yaml=[*rollouts, m.virtual_service(http=http)])
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=edit_many, args=(str(tmp_path), name, 12)) for name in names]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    store = DirectoryStore(tmp_path)
+    for name in names:
+        assert TrafficRouter(read_route(store, name), store).observe().traffic == Traffic(Split(12))
+
+
+def test_a_directory_shows_written_and_says_what_it_cannot(tmp_path: Path) -> None:
+    """The evidence of files is `written`; what they cannot know is a note, not a refusal."""
+    store = DirectoryStore(tmp_path)
+    assert store.evidence is Evidence.WRITTEN
+    assert [found.severity.value for found in store.limits] == ["note"]
