@@ -185,12 +185,7 @@ class Engine:
         Raises:
             UnsupportedError: the store cannot show that level.
         """
-        highest = self.store.evidence
-        if level is not None and level > highest:
-            raise UnsupportedError(
-                f"this store cannot show evidence {level.name.lower()!r}; the highest it has is {highest.name.lower()!r}",
-                hint="only a data plane can say more than its objects",
-            )
+        self.refuse_evidence(level)
         live = self.store.read(needs_of(route))
         observation = self.observe(route, live)
         try:
@@ -209,6 +204,15 @@ class Engine:
         if refused:
             return Verdict(Outcome.UNKNOWN, Evidence.WRITTEN, observation.readings, "; ".join(refused))
         return Verdict(Outcome.MATCHES, Evidence.WRITTEN, observation.readings)
+
+    def refuse_evidence(self, level: Evidence | None) -> None:
+        """Raise UnsupportedError when the store cannot show that level of evidence."""
+        highest = self.store.evidence
+        if level is not None and level > highest:
+            raise UnsupportedError(
+                f"this store cannot show evidence {level.name.lower()!r}; the highest it has is {highest.name.lower()!r}",
+                hint="only a data plane can say more than its objects",
+            )
 
     def confirm(self, result: Result, want: Traffic, level: Evidence | None = None) -> Result:
         """Add the verdict to a result, and raise NotVerifiedError unless it matches."""

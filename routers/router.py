@@ -123,6 +123,7 @@ class TrafficRouter:
             NotVerifiedError: it was written, and what is there is not what was asked.
             RollwayError: anything that `plan` and `apply` raise.
         """
+        self._engine.refuse_evidence(verify)
         plan = self._engine.plan(self.route, traffic, adopt=adopt)
         if plan is None and expect:
             raise StalePlanError(

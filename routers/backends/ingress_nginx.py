@@ -108,7 +108,7 @@ def read_paths(ref: ObjectRef, manifest: Manifest) -> Iterator[IngressPath]:
                     _expect(ref, path, "path", kind=str, default=None) or None,
                     _expect(ref, path, "pathType", kind=str, default="ImplementationSpecific"),
                     _expect(ref, service, "name", kind=str, default=""),
-                    _expect(ref, service, "port", kind=dict),
+                    _port(ref, service),
                 )
 
 
@@ -117,8 +117,15 @@ def default_backend(ref: ObjectRef, manifest: Manifest) -> IngressPath | None:
     service = _expect(ref, manifest, "spec", "defaultBackend", "service", kind=dict)
     if not service:
         return None
-    port = _expect(ref, service, "port", kind=dict)
+    port = _port(ref, service)
     return IngressPath(-1, None, None, "Prefix", _expect(ref, service, "name", kind=str, default=""), port)
+
+
+def _port(ref: ObjectRef, service: Mapping[str, Any]) -> Mapping[str, Any]:
+    port: Mapping[str, Any] = _expect(ref, service, "port", kind=dict)
+    _expect(ref, port, "name", kind=str, default="")
+    _expect(ref, port, "number", kind=int, default=0)
+    return port
 
 
 def annotations_of(ref: ObjectRef, manifest: Manifest) -> Mapping[str, str]:

@@ -287,15 +287,14 @@ def _matches(section: str, entry: Manifest, selector: Any) -> bool:
         return bool(entry.get("name") == selector)
     blocks = entry.get("match")
     blocks = [block for block in blocks if isinstance(block, dict)] if isinstance(blocks, list) else []
-    ports = {block.get("port") for block in blocks}
+    ports = {str(block.get("port")) for block in blocks}
     if not isinstance(selector, TlsMatch):
-        return ports == {selector}
+        return ports == {str(selector)}
     hosts = {
-        host for block in blocks if isinstance(block.get("sniHosts"), list) for host in block["sniHosts"]
+        str(host) for block in blocks if isinstance(block.get("sniHosts"), list) for host in block["sniHosts"]
     }
-    return (not selector.port or ports == {selector.port}) and (
-        not selector.sni_hosts or hosts == set(selector.sni_hosts)
-    )
+    same_port = not selector.port or ports == {str(selector.port)}
+    return same_port and (not selector.sni_hosts or hosts == set(selector.sni_hosts))
 
 
 def _target(
@@ -374,9 +373,8 @@ def _check_subsets(route: Route, want: Traffic, live: Live) -> Iterator[Finding]
     if rule is None or ref is None:
         return
     subsets = dig(live[ref].manifest, "spec", "subsets")
-    labels = {
-        dig(entry, "name"): dig(entry, "labels") for entry in (subsets if isinstance(subsets, list) else ())
-    }
+    listed = subsets if isinstance(subsets, list) else []
+    labels = {str(dig(entry, "name")): dig(entry, "labels") for entry in listed}
     for name, weight in ((rule.stable_subset, want.split.stable), (rule.canary_subset, want.split.canary)):
         if name not in labels:
             severity = Severity.REFUSAL if weight else Severity.NOTE

@@ -312,7 +312,8 @@ def _check_ports(route: Route, stable: ObjectRef, live: Live, refusal: Severity)
     if service is None:
         return
     ports = dig(service, "spec", "ports")
-    known = {value for port in ports or () for value in (dig(port, "name"), dig(port, "port"))}
+    listed = ports if isinstance(ports, list) else []
+    known = [value for port in listed for value in (dig(port, "name"), dig(port, "port"))]
     for path in _stable_paths(route, stable, live):
         wanted = path.port.get("name") or path.port.get("number")
         if wanted not in known:

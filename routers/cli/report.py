@@ -114,13 +114,15 @@ def _lint(store: DirectoryStore, found: LiveObject, route: Route | RollwayError)
             if finding.code != "files-only":
                 at = live[finding.ref].locate(()) if finding.ref in live else place
                 yield Problem(at, finding.severity.value, name, str(finding))
-    except ManifestError as error:
-        for fault in error.faults:
-            at, colon, rest = fault.partition(": ")
-            located = bool(colon) and at.rpartition(":")[2].isdigit()
-            yield Problem(at if located else place, "fault", name, rest if located else fault)
     except RollwayError as error:
         severity = "fault" if isinstance(error, InvalidInputError) or error.exit_code == 1 else "refusal"
+        parts = error.faults if isinstance(error, ManifestError) else getattr(error, "reasons", ())
+        for part in parts:
+            at, colon, rest = part.partition(": ")
+            located = bool(colon) and at.rpartition(":")[2].isdigit()
+            yield Problem(at if located else place, severity, name, rest if located else part)
+        if parts:
+            return
         yield Problem(place, severity, name, str(error).replace("\n  ", "; "))
 
 
