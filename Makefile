@@ -29,7 +29,7 @@ tests: .venv/ready  ## unit, contract, property, golden, fuzz, CLI, README and w
 	$(BIN)/coverage erase
 	$(BIN)/pytest --numprocesses 2 --cov --cov-report=
 	$(BIN)/coverage report --fail-under=95
-	$(BIN)/coverage report --fail-under=100 --include='routers/model.py,routers/spec/*,routers/plan.py,routers/ownership.py,routers/backends/*'
+	$(BIN)/coverage report --fail-under=100 --include='routers/model.py,routers/weights.py,routers/spec/*,routers/plan.py,routers/ownership.py,routers/backends/*'
 
 bench: .venv/ready  ## the figures of benchmarks/, measured now
 	$(BIN)/python benchmarks/bench.py

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from routers.model import Split, Traffic
+from routers.model import Traffic
 from routers.router import TrafficRouter
 from routers.spec import parse_rollout
 from routers.testing import MemoryStore
+from routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,11 +97,12 @@ def big_directory(folder: Path, rollouts: int) -> None:
         here.mkdir(parents=True)
         kind = ("nginx", "istio", "smi")[number % 3]
         services = [_service(f"{app}-{role}") for role in ("stable", "canary")]
-        routing = {
+        routings: dict[str, dict[str, Any]] = {
             "nginx": {"nginx": {"stableIngress": app}},
             "istio": {"istio": {"virtualService": {"name": app}}},
             "smi": {"smi": {}},
-        }[kind]
+        }
+        routing = routings[kind]
         routed = {"nginx": _ingress, "istio": _virtual_service, "smi": _traffic_split}[kind](app)
         _dump(here / "services.yaml", *services)
         _dump(here / "app.yaml", _rollout(app, routing), _config(app))
@@ -197,10 +199,7 @@ def directory(runs: int, scratch: Path, rollouts: int) -> None:
         {
             "parse all (PyYAML, libyaml)": lambda _: [sys.executable, "-c", PARSE, str(folder)],
             **{
-                f"set-weight ({kind})": lambda number, app=f"app-{at:04d}": [
-                    *(ROLLWAY, "set-weight", app, str(20 + number % 2)),
-                    *where,
-                ]
+                f"set-weight ({kind})": _set_weight_of(f"app-{at:04d}", where)
                 for at, kind in enumerate(("nginx", "istio", "smi"))
             },
             "status of all": lambda _: [ROLLWAY, "status", *where],
@@ -211,6 +210,10 @@ def directory(runs: int, scratch: Path, rollouts: int) -> None:
     for name, (seconds, memory) in figures.items():
         goal = {"parse all (PyYAML, libyaml)": "", "status of all": "1.5"}.get(name, "1.0")
         print(f"{name:32}{seconds:9.2f}{seconds / base:8.2f}{memory:8.0f}  {goal}")
+
+
+def _set_weight_of(app: str, where: Sequence[str]) -> Callable[[int], Sequence[str]]:
+    return lambda number: [ROLLWAY, "set-weight", app, str(20 + number % 2), *where]
 
 
 def reconcile(runs: int) -> None:
@@ -234,18 +237,18 @@ def reconcile(runs: int) -> None:
 
 def _router(kind: str, routes: int) -> TrafficRouter:
     names = [f"r{number}" for number in range(routes)]
-    routing: dict[str, Any] = {
+    routings: dict[str, dict[str, Any]] = {
         "nginx": {"nginx": {"stableIngress": "shop"}},
         "istio": {"istio": {"virtualService": {"name": "shop", "routes": names}}},
         "smi": {"smi": {}},
-    }[kind]
+    }
     objects = [
         _service("shop-stable"),
         _service("shop-canary"),
         _ingress("shop", routes),
         _virtual_service("shop", routes),
     ]
-    return TrafficRouter(parse_rollout(_rollout("shop", routing)), MemoryStore(objects))
+    return TrafficRouter(parse_rollout(_rollout("shop", routings[kind])), MemoryStore(objects))
 
 
 def main() -> None:

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from routers.engine import Result
     from routers.errors import RollwayError
     from routers.guards import Limits
-    from routers.model import Evidence, Route, Split, Traffic, Verdict
+    from routers.model import Evidence, Route, Traffic, Verdict
     from routers.plan import Plan
     from routers.router import TrafficRouter, read_route, read_routes
     from routers.stores.directory import DirectoryStore
+    from routers.weights import Split
 
 _HOME = {
     "DirectoryStore": "routers.stores.directory",
@@ -26,7 +27,7 @@ _HOME = {
     "Result": "routers.engine",
     "RollwayError": "routers.errors",
     "Route": "routers.model",
-    "Split": "routers.model",
+    "Split": "routers.weights",
     "Traffic": "routers.model",
     "TrafficRouter": "routers.router",
     "Verdict": "routers.model",

@@ -19,8 +19,9 @@ from routers.errors import (
     WeightError,
 )
 from routers.guards import Limits
-from routers.model import Access, Evidence, Live, LiveObject, Need, Outcome, Split, Traffic, Verdict
+from routers.model import Access, Evidence, Live, LiveObject, Need, Outcome, Traffic, Verdict
 from routers.plan import Action, Change, Plan, change_for, fingerprint
+from routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

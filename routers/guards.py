@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from routers.errors import RefusedError
-from routers.model import Severity, parse_weight
+from routers.model import Severity
 from routers.plan import Action
+from routers.weights import parse_weight
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -27,7 +27,7 @@ _RECORDED = (("metadata", "annotations"), ("metadata", "labels"), ("spec",))
 
 def stamp(manifest: Manifest, route: Route) -> Manifest:
     """Return the wanted object with our label, our annotations and, when the Rollout has a uid, an ownerReference."""
-    stamped = duplicate(manifest)
+    stamped: Manifest = duplicate(manifest)
     metadata = stamped["metadata"]
     labels = {**metadata.get("labels", {}), MANAGED_BY_LABEL: MANAGED_BY}
     annotations = {**metadata.get("annotations", {}), ROLLOUT_ANNOTATION: f"{route.namespace}/{route.name}"}
@@ -85,7 +85,7 @@ def merge(live: Manifest, wanted: Manifest, own_keys: Iterable[str] = ()) -> Man
 
     `own_keys` are annotation keys that are ours by nature: they go when they are not wanted, recorded or not.
     """
-    merged = duplicate(live)
+    merged: Manifest = duplicate(live)
     merged["apiVersion"], merged["kind"] = wanted["apiVersion"], wanted["kind"]
     record = _record(live)
     ours_by_nature = {"annotations": set(own_keys)}

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from routers.engine import Engine, Observation, Result, needs_of
 from routers.errors import AmbiguousError, NotFoundError, NotVerifiedError, RollwayError, StalePlanError
 from routers.guards import Limits
-from routers.model import CANARY, STABLE, Need, Outcome, Split, Traffic
+from routers.model import CANARY, STABLE, Need, Outcome, Traffic
 from routers.spec import parse_rollout
+from routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

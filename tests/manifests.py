@@ -54,7 +54,7 @@ def ingress(
     }
 
 
-def destination(host: str, weight: int | None = None, **words: Any) -> dict[str, Any]:
+def destination(host: str, weight: Any = None, **words: Any) -> dict[str, Any]:
     """Return a route destination of a VirtualService."""
     found: dict[str, Any] = {"destination": {"host": host, **words}}
     return found if weight is None else {**found, "weight": weight}

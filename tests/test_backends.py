@@ -12,23 +12,24 @@ from hypothesis import strategies as st
 import manifests as m
 from routers.backends import BUILTIN, backend, ingress_nginx
 from routers.backends.ingress_nginx import Policy, load, read_canary, read_paths
-from routers.backends.istio import host_name
 from routers.backends.nginx import canary_name
 from routers.backends.smi import quantity
+from routers.backends.virtual_service import host_name
 from routers.engine import Engine
 from routers.errors import ManifestError, RollwayError
-from routers.model import ObjectRef, Severity, Split, Traffic
+from routers.model import ObjectRef, Severity, Traffic
 from routers.router import TrafficRouter
 from routers.spec import parse_rollout
 from routers.stores.manifests import ref_of
 from routers.testing import MemoryStore
+from routers.weights import Split
 
 PREFIX = "nginx.ingress.kubernetes.io"
 REF = ObjectRef("networking.k8s.io", "Ingress", "default", "web")
 NGINX = {"nginx": {"stableIngress": "web"}}
 
 
-def annotations(**values: str) -> dict[str, Any]:
+def canary_metadata(**values: str) -> dict[str, Any]:
     """Return metadata with ingress-nginx annotations, `_` for `-`."""
     return {"annotations": {f"{PREFIX}/{key.replace('_', '-')}": value for key, value in values.items()}}
 
@@ -72,7 +73,7 @@ CANARY = m.ingress(
     "canary",
     "shop.example.com",
     m.path("shop-canary"),
-    metadata=annotations(canary="true", canary_weight="20"),
+    metadata=canary_metadata(canary="true", canary_weight="20"),
 )
 
 
@@ -119,7 +120,7 @@ def test_one_wrong_path_deletes_the_whole_canary() -> None:
         m.path("c"),
         m.path("c", "/x"),
         m.path("c", "/y"),
-        metadata=annotations(canary="true"),
+        metadata=canary_metadata(canary="true"),
     )
     found = loaded(m.ingress(), canary)
     assert "default-c-80" not in found.upstreams
@@ -127,7 +128,9 @@ def test_one_wrong_path_deletes_the_whole_canary() -> None:
 
 def test_an_omitted_path_does_not_match_the_root() -> None:
     """A canary path that is left out does not match the "/" that a normal Ingress makes of it."""
-    canary = m.ingress("canary", "shop.example.com", m.path("c", None), metadata=annotations(canary="true"))
+    canary = m.ingress(
+        "canary", "shop.example.com", m.path("c", None), metadata=canary_metadata(canary="true")
+    )
     assert (
         "default-c-80"
         not in loaded(m.ingress("web", "shop.example.com", m.path("s", None)), canary).upstreams
@@ -151,7 +154,7 @@ def test_default_backends_are_merged_into_the_catch_all() -> None:
     }
     canary = {
         **catch_all,
-        "metadata": {"name": "c", **annotations(canary="true")},
+        "metadata": {"name": "c", **canary_metadata(canary="true")},
         "spec": {"defaultBackend": {"service": {"name": "c", "port": {"number": 80}}}},
     }
     assert loaded(catch_all, canary).upstreams["default-s-80"].alternatives == ["default-c-80"]
@@ -164,7 +167,7 @@ def test_root_location_is_walked_first() -> None:
     """The root location of a server comes first, so a primary there hides the other paths."""
     web = m.ingress("web", "shop.example.com", m.path("shop-stable", "/a"), m.path("shop-canary"))
     canary = m.ingress(
-        "canary", "shop.example.com", m.path("shop-canary", "/a"), metadata=annotations(canary="true")
+        "canary", "shop.example.com", m.path("shop-canary", "/a"), metadata=canary_metadata(canary="true")
     )
     assert "a primary of host" in loaded(web, canary).reasons("default-shop-canary-80")
 
@@ -195,7 +198,7 @@ def test_annotations_are_read_as_the_parser_does(
     values: dict[str, str], enabled: bool, policy: Policy, problems: int
 ) -> None:
     """An invalid value falls back to its default, and that is told."""
-    found = read_canary(annotations(**values)["annotations"], PREFIX)
+    found = read_canary(canary_metadata(**values)["annotations"], PREFIX)
     assert (found[0], found[1], len(found[2])) == (enabled, policy, problems)
 
 
@@ -212,7 +215,7 @@ def test_annotations_are_read_as_the_parser_does(
 )
 def test_malformed_ingresses_are_typed_errors(spec: Any) -> None:
     """An Ingress that the API server would refuse is an error with its path."""
-    with pytest.raises(ManifestError, match="spec|host|http|backend"):
+    with pytest.raises(ManifestError, match=r"spec|host|http|backend"):
         list(read_paths(REF, {**m.ingress(), "spec": spec}))
 
 
@@ -235,7 +238,7 @@ def test_age_decides_where_it_is_known() -> None:
             "beta",
             "shop.example.com",
             m.path("beta"),
-            metadata={"creationTimestamp": f"{age}-01-01T00:00:00Z", **annotations(canary="true")},
+            metadata={"creationTimestamp": f"{age}-01-01T00:00:00Z", **canary_metadata(canary="true")},
         )
         web = m.ingress(metadata={"creationTimestamp": "2019-01-01T00:00:00Z"})
         ours = m.ingress(
@@ -245,7 +248,7 @@ def test_age_decides_where_it_is_known() -> None:
             metadata={
                 "creationTimestamp": "2022-01-01T00:00:00Z",
                 "annotations": {
-                    **annotations(canary="true")["annotations"],
+                    **canary_metadata(canary="true")["annotations"],
                     "rollway.dev/rollout": "default/shop",
                 },
             },
@@ -264,7 +267,7 @@ def test_nginx_findings_are_notes_at_zero() -> None:
 def test_a_stable_service_that_is_a_canary_elsewhere_is_not_served() -> None:
     """When another canary made the stable Service its own, the stable location is missing."""
     other = m.ingress(
-        "other", "shop.example.com", m.path("shop-stable", "/x"), metadata=annotations(canary="true")
+        "other", "shop.example.com", m.path("shop-stable", "/x"), metadata=canary_metadata(canary="true")
     )
     assert ("nginx-location-missing", "refusal") in codes(MemoryStore([m.ingress(), other]))
 
@@ -272,7 +275,7 @@ def test_a_stable_service_that_is_a_canary_elsewhere_is_not_served() -> None:
 def test_a_deleted_canary_is_refused() -> None:
     """When another canary Ingress with our canary Service has a path that matches nothing, ours goes with it."""
     other = m.ingress(
-        "a", "shop.example.com", m.path("shop-canary", "/nowhere"), metadata=annotations(canary="true")
+        "a", "shop.example.com", m.path("shop-canary", "/nowhere"), metadata=canary_metadata(canary="true")
     )
     assert ("nginx-canary-ignored", "refusal") in codes(MemoryStore([m.ingress(), other]))
 
@@ -294,11 +297,11 @@ def test_weight_over_total_reads_as_everything() -> None:
         "shop-web-canary",
         "shop.example.com",
         m.path("shop-canary"),
-        metadata=annotations(canary="true", canary_weight="300", canary_weight_total="200"),
+        metadata=canary_metadata(canary="true", canary_weight="300", canary_weight_total="200"),
     )
     engine, route = Engine(MemoryStore([m.ingress(), canary])), parse_rollout(m.rollout(NGINX))
     assert engine.observe(route).traffic == Traffic(Split(100))
-    off = m.ingress("shop-web-canary", metadata=annotations(canary="false"))
+    off = m.ingress("shop-web-canary", metadata=canary_metadata(canary="false"))
     assert Engine(MemoryStore([m.ingress(), off])).observe(route).readings[0].traffic is None
 
 

@@ -71,7 +71,7 @@ def test_a_session_with_every_verb(shop: Path) -> None:
         "dry run: nothing was written\n"
     )
     assert rollway("switch", "shop", "canary", *where).code == 0
-    assert list(yaml.safe_load_all(rollway("render", "shop", "1/4", *where).stdout))[0]["kind"] == "Ingress"
+    assert next(yaml.safe_load_all(rollway("render", "shop", "1/4", *where).stdout))["kind"] == "Ingress"
     assert rollway("reset", "shop", *where).code == 0
     assert "nothing is left to delete" in rollway("reset", "shop", *where).stdout
     assert rollway("plan", "shop", "0", *where, "--no-create").code == 4
@@ -213,7 +213,7 @@ def test_status_marks_shares_that_are_not_exact(shop: Path) -> None:
 
 
 def test_lint_tells_every_finding_with_its_place(shop: Path) -> None:
-    """lint covers every Rollout, with file and line, and its exit code is that of the worst finding."""
+    """Lint covers every Rollout, with file and line, and its exit code is that of the worst finding."""
     assert rollway("lint", "--dir", str(EXAMPLES)).code == 0
     (shop / "old.yaml").write_text(yaml.safe_dump(m.ingress("old", "shop.example.com", m.path("legacy"))))
     rollway("set-weight", "shop", "0", "--dir", str(shop))

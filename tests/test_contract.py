@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import manifests as m
-
 from routers.backends import BUILTIN
 from routers.spec import parse_rollout
 from routers.testing.contract import BackendContract
@@ -73,7 +72,7 @@ class TestIstioHosts(_Contract):
     def garbage(self) -> list[Manifest]:
         bad_weight = m.virtual_service(
             http=[{"route": [m.destination("shop-stable", 1.5), m.destination("shop-canary", 0)]}]
-        )  # type: ignore[arg-type] # on purpose
+        )
         negative = m.virtual_service(
             http=[{"route": [m.destination("shop-stable", -1), m.destination("shop-canary", 0)]}]
         )

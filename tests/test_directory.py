@@ -22,11 +22,12 @@ from routers.errors import (
     StoreError,
     UnwritableError,
 )
-from routers.model import Evidence, Need, ObjectRef, Split, Traffic
+from routers.model import Evidence, Need, ObjectRef, Traffic
 from routers.plan import Action, Change
 from routers.router import TrafficRouter, read_route, read_routes
 from routers.stores import files, yaml_text
 from routers.stores.directory import DirectoryStore
+from routers.weights import Split
 
 ISTIO = {"istio": {"virtualService": {"name": "web"}}}
 NGINX = {"nginx": {"stableIngress": "web"}}
@@ -504,7 +505,7 @@ def test_a_kill_at_any_point_loses_nothing(tmp_path: Path, action: str) -> None:
             router(folder).set_weight(10)
         ended = subprocess.run([sys.executable, script, folder, str(point), action], check=False)
         for file in folder.glob("*.yaml"):
-            assert list(yaml.safe_load_all(file.read_text()))[0]
+            assert next(yaml.safe_load_all(file.read_text()))
         if action == "set":
             router(folder).set_weight(60)
             assert {reading.traffic for reading in router(folder).observe().readings} == {Traffic(Split(60))}

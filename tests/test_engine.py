@@ -25,11 +25,12 @@ from routers.errors import (
     WeightError,
 )
 from routers.guards import Limits
-from routers.model import Evidence, HeaderRoute, MirrorRoute, ObjectRef, Outcome, Split, Traffic
+from routers.model import Evidence, HeaderRoute, MirrorRoute, ObjectRef, Outcome, Traffic
 from routers.plan import Action, Change
 from routers.router import TrafficRouter, read_route, read_routes
 from routers.spec import parse_rollout
 from routers.testing import MemoryStore
+from routers.weights import Split
 
 ISTIO = {"istio": {"virtualService": {"name": "web"}}}
 NGINX = {"nginx": {"stableIngress": "web"}}

@@ -126,7 +126,8 @@ class _Plain(yaml.SafeDumper):
 
 def attempt(router: TrafficRouter, draw: random.Random) -> None:
     """Ask for a weight; what succeeds must verify, and a second time must change nothing."""
-    weight = draw.choice([0, 1, 20, 99, 100, "0.5%", "1/3"])
+    weights: list[int | str] = [0, 1, 20, 99, 100, "0.5%", "1/3"]
+    weight = draw.choice(weights)
     result = router.set_weight(weight)
     assert result.verdict is not None
     assert result.verdict.outcome is Outcome.MATCHES

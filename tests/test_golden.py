@@ -12,9 +12,10 @@ import os
 import shlex
 from pathlib import Path
 
-import manifests as m
 import pytest
 import yaml
+
+import manifests as m
 from running import rollway
 
 GOLDEN = Path(__file__).parent / "golden"

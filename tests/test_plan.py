@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 import manifests as m
 from routers.errors import RollwayError
-from routers.model import Access, LiveObject, Need, ObjectRef, Split, Traffic
+from routers.model import Access, LiveObject, Need, ObjectRef, Traffic
 from routers.plan import Action, Change, change_for, differences, fingerprint, pointer
 from routers.spec import parse_rollout
+from routers.weights import Split
 
 ROUTE = parse_rollout(m.rollout({"smi": {}}))
 REF = ObjectRef("example.com", "Thing", "default", "a")

@@ -31,7 +31,7 @@ def commands(block: str) -> list[tuple[str, str]]:
 def settled(text: str) -> str:
     """Make output comparable: no trailing blanks, columns a single gap apart, no fingerprint."""
     text = re.sub(r"fingerprint \w+", "fingerprint FINGERPRINT", text)
-    return "\n".join(re.sub(r" {3,}", "   ", line).rstrip() for line in text.strip().splitlines())
+    return "\n".join(re.sub(r" {2,}", "  ", line).rstrip() for line in text.strip().splitlines())
 
 
 @pytest.mark.parametrize("block", [block for block in CONSOLES if "rollway" in block and "pip" not in block])

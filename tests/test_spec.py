@@ -92,7 +92,7 @@ def test_defaults_are_those_of_argo() -> None:
 
 
 def test_blue_green_has_routing_too() -> None:
-    """active plays stable and preview plays canary."""
+    """Active plays stable and preview plays canary."""
     route = parse_rollout(m.rollout({"smi": {}}, strategy="blueGreen"))
     assert (route.stable_service, route.canary_service, route.strategy) == (
         "shop-stable",
@@ -200,7 +200,8 @@ def test_each_fault_is_told_with_its_path(routing: Any, fault: str) -> None:
 @pytest.mark.parametrize("router", ["alb", "traefik", "apisix", "ambassador", "appMesh", "plugins"])
 def test_another_router_is_refused_by_name(router: str) -> None:
     """A router that rollway lacks is refused even beside one that it has; supported ones are listed."""
-    for routing in ({router: {}}, {router: {}, "smi": {}}):
+    routings: list[dict[str, Any]] = [{router: {}}, {router: {}, "smi": {}}]
+    for routing in routings:
         with pytest.raises(
             UnsupportedError, match=rf"router '{router}' is not supported \(supported: nginx, istio, smi\)"
         ):

@@ -253,8 +253,8 @@ def test_documents_are_found_where_they_stand() -> None:
     ("text", "reason"),
     [
         ("{{ .Values.x }}: {{ y }}", "not YAML"),
-        ("a: !Ref b", "constructor for the tag"),
-        ("a: !!binary aGk=", "constructor for the tag"),
+        ("a: !Ref b", "no manifest has the tag"),
+        ("a: !!binary aGk=", "no manifest has the tag"),
         ("? [a]\n: b", "a key that is not text"),
         ("a: &a [*a]", "aliases expand"),
         ("x: " + "9" * 5000, "cannot be read"),

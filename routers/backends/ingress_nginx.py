@@ -205,9 +205,10 @@ def load(ingresses: Sequence[tuple[ObjectRef, Manifest]], prefix: str) -> Loaded
     for ref, found in normal:
         _add_locations(loaded, ref, found)
     if normal:
+        servers = {host: _Server(loaded, host) for host in hosts}
         for ref, found in ingresses:
             if canaries[ref][0]:
-                _merge(loaded, hosts, ref, found)
+                _merge(loaded, servers, ref, found)
     return loaded
 
 
@@ -238,42 +239,53 @@ def _add_locations(loaded: Loaded, ref: ObjectRef, manifest: Manifest) -> None:
         loaded.locations.setdefault((CATCH_ALL, "/", "Prefix"), (default.upstream(ref.namespace), ref))
 
 
-def _merge(loaded: Loaded, hosts: set[str], ref: ObjectRef, manifest: Manifest) -> None:
+class _Server:
+    """The locations of one host in the order in which the controller walks them: the root comes first."""
+
+    def __init__(self, loaded: Loaded, host: str) -> None:
+        found = [(key, name) for key, (name, _) in loaded.locations.items() if key[0] == host]
+        self.locations = sorted(found, key=lambda item: item[0][1:] != ("/", "Prefix"))
+        self.position = {key: index for index, (key, _) in enumerate(self.locations)}
+        self.primary: dict[str, int] = {}
+        for index, (_, name) in enumerate(self.locations):
+            self.primary.setdefault(name, index)
+
+
+def _merge(loaded: Loaded, servers: Mapping[str, _Server], ref: ObjectRef, manifest: Manifest) -> None:
     """Attach a canary Ingress to the primary upstreams of the locations that it matches."""
     default = default_backend(ref, manifest)
     if default:
-        _attach(loaded, default.upstream(ref.namespace), CATCH_ALL, None, ref)
+        _attach(loaded, default.upstream(ref.namespace), servers[CATCH_ALL], None, ref)
     for path in read_paths(ref, manifest):
         name = path.upstream(ref.namespace)
         host, _, kind = path.location
         if name not in loaded.upstreams:
             continue  # an earlier path of this canary was not matched, so the controller has deleted it
-        if host not in hosts:
+        if host not in servers:
             loaded.log.append((name, f"host {host} of {ref} is served by no other Ingress"))
             continue
         # The raw path is compared: an omitted one does not match the location "/" that a normal Ingress made of it.
-        _attach(loaded, name, host, (host, path.path or "", kind), ref)
+        _attach(loaded, name, servers[host], (host, path.path or "", kind), ref)
 
 
-def _attach(loaded: Loaded, name: str, host: str, wanted: Location | None, ref: ObjectRef) -> None:
-    """Walk the locations of a host as the controller does; `wanted` None (a default backend) matches all of them."""
-    on_host = [(key, found) for key, (found, _) in loaded.locations.items() if key[0] == host]
-    on_host.sort(
-        key=lambda item: item[0][1:] != ("/", "Prefix")
-    )  # every server starts with its root location
-    merged = False
-    for key, primary in on_host:
-        if primary == name:
-            loaded.log.append(
-                (name, f"the Service of {ref} is a primary of host {host} already, so it is not merged")
-            )
-            return
-        if wanted in (None, key):
-            alternatives = loaded.upstreams[primary].alternatives
-            if name not in alternatives:
-                alternatives.append(name)
-            merged = True
-    if not merged:
+def _attach(loaded: Loaded, name: str, server: _Server, wanted: Location | None, ref: ObjectRef) -> None:
+    """Merge into the location wanted (a default backend: into all), up to the first that the Service itself serves."""
+    end = server.primary.get(name, len(server.locations))
+    if wanted is None:
+        merged = server.locations[:end]
+    else:
+        at = server.position.get(wanted, end)
+        merged = server.locations[at : at + 1] if at < end else []
+    for _, primary in merged:
+        alternatives = loaded.upstreams[primary].alternatives
+        if name not in alternatives:
+            alternatives.append(name)
+    if name in server.primary:
+        host = server.locations[end][0][0]
+        loaded.log.append(
+            (name, f"the Service of {ref} is a primary of host {host} already, so it is not merged")
+        )
+    elif not merged:
         loaded.log.append(
             (name, f"a path of {ref} matches no location, so the controller deletes the whole canary")
         )

@@ -25,9 +25,9 @@ from routers.model import (
     Severity,
     Traffic,
     dig,
-    nearest_split,
 )
 from routers.render import render
+from routers.weights import nearest_split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -231,20 +231,17 @@ def _check_loaded(
     live: Live,
     refusal: Severity,
 ) -> Iterator[Finding]:
+    primaries: dict[str, str] = {}
     for path in _stable_paths(route, stable, live):
         primary = path.upstream(stable.namespace)
         ours = replace(path, service=route.canary_service).upstream(canary.namespace)
+        primaries[primary] = ours
         address = "".join(path.location[:2])
         at = loaded.locations.get(path.location)
         if at is None:
             why = loaded.reasons(primary) or "the controller makes no location of it"
-            yield Finding(
-                "nginx-location-missing",
-                refusal,
-                stable,
-                f"{address} is not served: {why}",
-                "use a Service for one purpose only",
-            )
+            message, remedy = f"{address} is not served: {why}", "use a Service for one purpose only"
+            yield Finding("nginx-location-missing", refusal, stable, message, remedy)
             continue
         if at[0] != primary:
             message = f"{address} is served by {at[1]}, so the canary would take part of that traffic or none"
@@ -255,16 +252,11 @@ def _check_loaded(
         alternatives = loaded.upstreams[primary].alternatives
         if ours not in alternatives or ours not in loaded.upstreams:
             why = loaded.reasons(ours) or "the controller does not merge it"
-            yield Finding(
-                "nginx-canary-ignored",
-                refusal,
-                canary,
-                f"the canary would get nothing on {address}: {why}",
-                "see the reason",
-            )
+            message = f"the canary would get nothing on {address}: {why}"
+            yield Finding("nginx-canary-ignored", refusal, canary, message, "mend what the reason names")
         elif alternatives[0] != ours:
             first = loaded.upstreams.get(alternatives[0])
-            other = first.first if first else alternatives[0]
+            other = first.first if first else f"upstream {alternatives[0]}"
             message = (
                 f"{other} is the canary of {address} already, and the controller uses only the first one"
             )
@@ -272,36 +264,35 @@ def _check_loaded(
         elif loaded.upstreams[ours].policy != planned:
             other = loaded.upstreams[ours].first
             message = f"Service {route.canary_service} is used by {other} first, and that one decides: the weight would be ignored"
-            yield Finding(
-                "nginx-canary-service-shared",
-                refusal,
-                canary,
-                message,
-                "give the canary a Service that no other Ingress uses",
+            remedy = "give the canary a Service that no other Ingress uses"
+            yield Finding("nginx-canary-service-shared", refusal, canary, message, remedy)
+    yield from _side_effects(route, loaded, primaries, stable, canary, refusal)
+
+
+def _side_effects(
+    route: Route,
+    loaded: Loaded,
+    primaries: dict[str, str],
+    stable: ObjectRef,
+    canary: ObjectRef,
+    refusal: Severity,
+) -> Iterator[Finding]:
+    """Tell of other Ingresses that lose a location to our canary, or are split with the stable one."""
+    for name, victim, location in loaded.skipped:
+        if name in primaries.values():
+            message = (
+                f"{''.join(location[:2])} would answer 404, because its Service is the canary of {canary}"
             )
-        for name, victim, location in loaded.skipped:
-            if name == ours:
-                message = (
-                    f"{''.join(location[:2])} would answer 404, because its Service is the canary of {canary}"
-                )
-                remedy = "give the canary a Service that no other Ingress uses"
-                yield Finding("nginx-breaks-other", refusal, victim, message, remedy)
-        yield from _wider_effect(loaded, path, primary, stable)
-
-
-def _wider_effect(loaded: Loaded, path: IngressPath, primary: str, stable: ObjectRef) -> Iterator[Finding]:
-    """Note the other places of the same Service and port: the controller splits those with it."""
+            remedy = "give the canary a Service that no other Ingress uses"
+            yield Finding("nginx-breaks-other", refusal, victim, message, remedy)
+    listed = {found for found, _ in _pairs(route)}
     others = sorted(
-        {
-            f"{''.join(key[:2])} of {ref}"
-            for key, (name, ref) in loaded.locations.items()
-            if name == primary and ref != stable
-        }
+        f"{''.join(key[:2])} of {ref}"
+        for key, (name, ref) in loaded.locations.items()
+        if name in primaries and ref not in listed
     )
     if others:
-        message = (
-            f"the controller splits Service {path.service} wherever it is served, so also {', '.join(others)}"
-        )
+        message = f"the controller splits a Service wherever it is served, so also {', '.join(others)}"
         yield Finding("nginx-wider-effect", Severity.NOTE, stable, message)
 
 

@@ -22,11 +22,9 @@ from routers.model import (
     SmiRoute,
     Traffic,
     dig,
-    divide,
-    nearest_split,
-    percent,
 )
 from routers.render import render
+from routers.weights import divide, nearest_split, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,8 +56,9 @@ def quantity(text: str) -> Fraction | None:
         return None
     number, exponent, suffix = Fraction(found[1]), found[2], found[3] or ""
     if suffix.endswith("i"):
-        return number * 1024 ** ("KMGTPE".index(suffix[0]) + 1)
-    return number * Fraction(10) ** (int(exponent) if exponent else _DECIMAL[suffix])
+        return number * Fraction(1024 ** ("KMGTPE".index(suffix[0]) + 1))
+    power = int(exponent) if exponent else _DECIMAL[suffix]
+    return number * Fraction(10**power) if power >= 0 else number / Fraction(10**-power)
 
 
 class SmiBackend:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from routers.model import percent
+from routers.weights import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from routers.engine import Observation, Result
-    from routers.model import Finding, ObjectRef, Reading, Route, Split, Traffic, Verdict
+    from routers.model import Finding, ObjectRef, Reading, Route, Traffic, Verdict
     from routers.plan import Plan
+    from routers.weights import Split
 
 
 def object_document(ref: ObjectRef) -> dict[str, Any]:

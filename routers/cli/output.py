@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,8 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from routers.engine import Observation, Result
-    from routers.model import Finding, Reading, Split
+    from routers.model import Finding, Reading
     from routers.plan import Plan
+    from routers.weights import Split
 
 DONE = {"create": "created", "patch": "patched", "apply": "updated", "delete": "deleted"}
 
@@ -35,17 +35,11 @@ def yaml_text(value: Any) -> str:
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print columns, as wide as their content."""
-    from rich.console import Console  # noqa: PLC0415 - 20 ms that plain results do not pay
-    from rich.table import Table  # noqa: PLC0415
+    from tabulate import tabulate  # noqa: PLC0415 - plain results do not need it
 
-    grid = Table(*header, box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    for row in rows:
-        grid.add_row(*row)
-    terminal = sys.stdout.isatty()
-    console = Console(file=sys.stdout, highlight=False, markup=False, width=None if terminal else 400)
-    with console.capture() as captured:
-        console.print(grid)
-    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    lines = tabulate([header, *rows], tablefmt="plain", disable_numparse=True).splitlines()
+    click.secho(lines[0].rstrip(), bold=True)
+    click.echo("\n".join(line.rstrip() for line in lines[1:]))
 
 
 def weights(reading: Reading | None) -> str:
@@ -98,9 +92,9 @@ def diff(value: Plan) -> None:
     colours = {"+": "green", "-": "red", "@": "cyan"}
     for change in value.changes:
         old, new = (yaml_text(side).splitlines() if side else [] for side in (change.before, change.after))
-        names = [f"{change.ref}" if side else "/dev/null" for side in (change.before, change.after)]
+        source, target = (str(change.ref) if side else "/dev/null" for side in (change.before, change.after))
         click.echo(f"{change.action.value} {change.ref}")
-        for line in difflib.unified_diff(old, new, *names, lineterm="", n=2):
+        for line in difflib.unified_diff(old, new, source, target, lineterm="", n=2):
             click.secho(line, fg=colours.get(line[:1]))
     click.echo()
 

@@ -10,8 +10,9 @@ import click
 from routers.backends import BUILTIN, backend
 from routers.engine import Engine, needs_of
 from routers.errors import InvalidInputError, ManifestError, RollwayError
-from routers.model import Access, Live, Split, Traffic, dig
+from routers.model import Access, Live, Traffic, dig
 from routers.router import TrafficRouter, read_route, read_routes
+from routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +113,7 @@ def _lint(store: DirectoryStore, found: LiveObject, route: Route | RollwayError)
         want = engine.observe(route, live).traffic or Traffic(Split(0, route.total))
         for finding in engine.check(route, want, live):
             if finding.code != "files-only":
-                at = live[finding.ref].locate(()) if finding.ref in live else place
+                at = live[finding.ref].locate(()) if finding.ref and finding.ref in live else place
                 yield Problem(at, finding.severity.value, name, str(finding))
     except RollwayError as error:
         severity = "fault" if isinstance(error, InvalidInputError) or error.exit_code == 1 else "refusal"
@@ -138,7 +139,7 @@ def capabilities() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         "HEADER ROUTES",
         "MIRROR ROUTES",
     )
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name in BUILTIN:
         able = backend(name).capabilities
         group = able.versions[0].partition("/")[0]

@@ -5,7 +5,6 @@ The manifest is Argo Rollouts' own (`argoproj.io/v1alpha1`), plus `trafficRoutin
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
@@ -105,13 +104,13 @@ def _without_nulls(value: Any) -> Any:
 def _check_schema(manifest: Any, faults: _Faults) -> Any:
     """Add the faults that the schema finds; return the manifest without them, or None when too little is left."""
     view = _without_nulls(_relevant(manifest))
-    faulty: list[list[str | int]] = []
+    faulty: list[Pointer] = []
     for error in _validator.iter_errors(view):
         kind = error.kind
-        faulty.append([*error.instance_path])
+        faulty.append(tuple(error.instance_path))
         if isinstance(kind, jsonschema_rs.ValidationErrorKind.AdditionalProperties):
             known = _known_keys(error.schema_path)
-            faulty[-1:] = [[*error.instance_path, key] for key in kind.unexpected]
+            faulty[-1:] = [(*error.instance_path, key) for key in kind.unexpected]
             for key in kind.unexpected:
                 faults.add([*error.instance_path, key], f"unknown key{_nearest(key, known)}")
         elif isinstance(kind, jsonschema_rs.ValidationErrorKind.Required):
@@ -130,23 +129,20 @@ def _check_schema(manifest: Any, faults: _Faults) -> Any:
             if key not in _ROUTING_KEYS:
                 faults.unsupported += 1
                 supported = ", ".join(ROUTERS)
-                close = difflib.get_close_matches(key, sorted(_ROUTING_KEYS), n=1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
+                close = _closest(key, sorted(_ROUTING_KEYS), 0.6)
+                hint = f"; did you mean {close!r}?" if close else ""
                 faults.add([*path, key], f"router {key!r} is not supported (supported: {supported}){hint}")
     return _without(view, faulty)
 
 
-def _without(view: Any, faulty: Sequence[Sequence[str | int]]) -> Any:
-    for path in sorted(
-        {tuple(steps) for steps in faulty},
-        key=lambda steps: [str(step).zfill(9) for step in steps],
-        reverse=True,
-    ):
-        parent = view
-        for step in path[:-1]:
-            parent = parent[step]
-        if path and (isinstance(parent, list) or path[-1] in parent):
-            del parent[path[-1]]
+def _without(view: Any, faulty: Sequence[Pointer]) -> Any:
+    """Take the faulty values out, the deepest and last ones first; None when the rest is still not valid."""
+    for path in sorted(set(faulty), key=lambda steps: [str(step).zfill(9) for step in steps], reverse=True):
+        parent = dig(view, *path[:-1])
+        if path and isinstance(parent, list):
+            del parent[int(path[-1])]
+        elif path:
+            parent.pop(path[-1], None)
     return view if _validator.is_valid(view) else None
 
 
@@ -175,8 +171,14 @@ def _known_keys(schema_path: Sequence[str | int]) -> list[str]:
 
 
 def _nearest(key: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
+    close = _closest(key, known, 0.4)
+    return f"; did you mean {close!r}?" if close else f"; known: {', '.join(sorted(known))}"
+
+
+def _closest(key: str, known: Sequence[str], cutoff: float) -> str:
+    import difflib  # noqa: PLC0415 - only a fault needs it
+
+    return "".join(difflib.get_close_matches(key, known, n=1, cutoff=cutoff))
 
 
 def _read(rollout: Manifest, namespace: str, faults: _Faults) -> Route | None:

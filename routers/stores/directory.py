@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from routers.errors import ConflictError, DuplicateObjectError, NotFoundError, StoreError, UnwritableError
 from routers.model import Evidence, Finding, Live, LiveObject, Need, Severity, duplicate
 from routers.plan import Action, Change
-from routers.stores import files, kustomization, yaml_text
+from routers.stores import files, kustomization, patches, yaml_text
 from routers.stores.manifests import Found, UnreadableError, line_of, objects, parse, ref_of
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class DirectoryStore:
                 raise ConflictError(f"{change.ref} is gone")
             path, found = place
             if change.action is Action.PATCH:
-                after = _patched(change, found.manifest)
+                after = patches.patched(change, found.manifest)
             else:
                 if _version(found.manifest) != change.version:
                     raise ConflictError(f"{change.ref} in {path} has changed since it was read")
@@ -105,9 +105,11 @@ class DirectoryStore:
             DuplicateObjectError: one that must be unique stands in two places.
         """
         tokens = {(need.kind.encode(), need.name.encode()) for need in needs}
-        by_kind: dict[tuple[str, str], list[Need]] = {}
+        # Whether an object must be unique, by what a need names; an empty namespace or name means any.
+        asked: dict[tuple[str, str, str, str], bool] = {}
         for need in needs:
-            by_kind.setdefault((need.group, need.kind), []).append(need)
+            key = (need.group, need.kind, need.namespace, need.name)
+            asked[key] = asked.get(key, False) or bool(need.name) or need.unique
         places: dict[ObjectRef, tuple[str, Found]] = {}
         for path in files.walk(self.path):
             raw = files.read(path)
@@ -115,10 +117,15 @@ class DirectoryStore:
                 continue
             for found in self._parse(path, raw).found:
                 ref = ref_of(found.manifest, self.namespace)
-                asked = [need for need in by_kind.get((ref.group, ref.kind), ()) if need.matches(ref)]
-                if not asked:
+                unique = [
+                    asked[key]
+                    for namespace in ("", ref.namespace)
+                    for name in ("", ref.name)
+                    if (key := (ref.group, ref.kind, namespace, name)) in asked
+                ]
+                if not unique:
                     continue
-                if ref in places and any(need.name or need.unique for need in asked):
+                if ref in places and any(unique):
                     raise DuplicateObjectError(
                         f"{ref} stands in two places: {self._where(*places[ref], ())} and {self._where(path, found, ())}",
                         hint="keep one of them, or give --dir a folder that has only one",
@@ -293,13 +300,3 @@ def _version(manifest: Manifest) -> str:
 
 def _document(text: str, path: str, found: Found) -> Any:
     return parse(text, is_json=path.endswith(".json"))[found.document]
-
-
-def _patched(change: Change, manifest: Manifest) -> Manifest:
-    import jsonpatch  # noqa: PLC0415 - 10 ms that only a patch costs
-
-    try:
-        patched: Manifest = jsonpatch.apply_patch(manifest, list(change.patch))
-    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
-        raise ConflictError(f"{change.ref} has changed where the plan relies on it") from error
-    return patched

@@ -76,11 +76,11 @@ def edit(text: str, document: int, new: Any, *, is_json: bool = False) -> str:
 
 def document_spans(text: str) -> list[tuple[int, int]]:
     """Return where each document starts and ends, its `---` included."""
-    starts = [
-        event.start_mark.index
-        for event in yaml.parse(text, Loader=_Loader)
-        if isinstance(event, yaml.DocumentStartEvent)
-    ]
+    starts: list[int] = []
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.DocumentStartEvent):
+            assert event.start_mark is not None, "a parsed event has its place"
+            starts.append(event.start_mark.index)
     starts[:1] = [0] if starts else []
     return list(zip(starts, [*starts[1:], len(text)], strict=False))
 
@@ -116,9 +116,9 @@ def _scalar(value: Any, style: str | None = None, *, is_json: bool = False) -> s
     return to_json(value)
 
 
-def _documents(text: str) -> Iterator[Iterator[yaml.Event]]:
+def _documents(text: str) -> Iterator[Iterator[Any]]:
     """Yield the events of each document."""
-    events: list[yaml.Event] = []
+    events: list[Any] = []
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.DocumentStartEvent):
             events = []
@@ -128,11 +128,11 @@ def _documents(text: str) -> Iterator[Iterator[yaml.Event]]:
             events.append(event)
 
 
-def _root(events: Iterator[yaml.Event]) -> _Node:
+def _root(events: Iterator[Any]) -> _Node:
     return _node(next(events), events)
 
 
-def _node(event: yaml.Event, events: Iterator[yaml.Event]) -> _Node:
+def _node(event: Any, events: Iterator[Any]) -> _Node:
     start, end = event.start_mark.index, event.end_mark.index
     if isinstance(event, yaml.AliasEvent):
         return _Node("alias", start, end, anchor=event.anchor)

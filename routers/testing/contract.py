@@ -29,10 +29,11 @@ from routers.errors import (
     StoreError,
     UnsupportedError,
 )
-from routers.model import Access, HeaderRoute, MirrorRoute, Outcome, Split, Strategy, Traffic
+from routers.model import Access, HeaderRoute, MirrorRoute, Outcome, Strategy, Traffic
 from routers.ownership import ROLLOUT_ANNOTATION
 from routers.router import TrafficRouter
 from routers.testing.memory import MemoryStore
+from routers.weights import Split
 
 if TYPE_CHECKING:
     from routers.model import Live, Manifest, Need, ObjectRef, Reading, Route

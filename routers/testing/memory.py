@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-import jsonpatch
-
 from routers.errors import ConflictError, NotFoundError, StoreError
 from routers.model import Evidence, Live, LiveObject, duplicate
 from routers.plan import Action
 from routers.stores.manifests import ref_of
+from routers.stores.patches import patched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -103,10 +102,8 @@ class MemoryStore:
                 del self.manifests[change.ref]
                 return ""
             if change.action is Action.PATCH:
-                try:
-                    self.manifests[change.ref] = jsonpatch.apply_patch(found, list(change.patch))
-                except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
-                    raise ConflictError(f"{change.ref} has changed where the plan relies on it") from error
+                assert found is not None, "a patch has an object, see above"
+                self.manifests[change.ref] = patched(change, found)
             else:
                 self.manifests[change.ref] = duplicate(change.after)
             return self.version(change.ref)

@@ -1,0 +1,271 @@
+"""Find the routes of a VirtualService that carry the weights, and read them.
+
+Source: https://istio.io/latest/docs/reference/config/networking/virtual-service/. Among several destinations a missing
+weight is 0. Routes are selected as Argo Rollouts does (`utils/istio`), but hosts count with their namespace.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from routers.errors import AmbiguousError, ManifestError, NotFoundError
+from routers.model import CANARY, STABLE, IstioRoute, ObjectRef, TlsMatch, dig
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from routers.model import Live, Manifest, Route, VirtualServiceRoute
+
+GROUP = "networking.istio.io"
+SECTIONS = ("http", "tls", "tcp")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One route that carries the weights: where it stands, and which of its destinations are stable and canary."""
+
+    ref: ObjectRef
+    section: str
+    index: int
+    name: str
+    stable: int
+    canary: int
+    weights: tuple[int, ...]
+    labels: tuple[str, ...]
+
+    @property
+    def part(self) -> str:
+        """How people call the route: by its name, or by its place."""
+        return f"{self.section} route {self.name}" if self.name else f"{self.section}[{self.index}]"
+
+    @property
+    def pair(self) -> int:
+        """What stable and canary have together: the rollout's own traffic."""
+        return self.weights[self.stable] + self.weights[self.canary]
+
+    @property
+    def foreign(self) -> int:
+        """What all other destinations have together."""
+        return sum(self.weights) - self.pair
+
+
+def stanza_of(route: Route) -> IstioRoute:
+    """Return the Rollout's Istio stanza."""
+    assert route.istio is not None, "the engine asks only the backends that the route names"
+    return route.istio
+
+
+def ref_of(service: VirtualServiceRoute) -> ObjectRef:
+    """Name the VirtualService object."""
+    return ObjectRef(GROUP, "VirtualService", service.namespace, service.name)
+
+
+def rule_ref(route: Route) -> ObjectRef | None:
+    """Name the DestinationRule object, for a split by subsets."""
+    rule = stanza_of(route).destination_rule
+    return ObjectRef(GROUP, "DestinationRule", route.namespace, rule.name) if rule else None
+
+
+def host_name(host: str, namespace: str) -> str:
+    """Write a destination host in full: `svc`, `svc.ns` and `svc.ns.svc` as `svc.ns.svc.cluster.local`."""
+    labels = host.rstrip(".").split(".")
+    if len(labels) == 1:
+        labels.append(namespace)
+    if len(labels) == 2:
+        labels.append("svc")
+    if len(labels) == 3 and labels[2] == "svc":
+        labels += ["cluster", "local"]
+    return ".".join(labels)
+
+
+def find_targets(route: Route, service: VirtualServiceRoute, live: Live) -> list[Target]:
+    """Find the routes of a VirtualService that carry the weights, in all sections.
+
+    Raises:
+        NotFoundError: a section that the Rollout names has no such route, or nothing matches at all.
+        AmbiguousError: a section that it does not name has several.
+        ManifestError: the VirtualService is not of the shape that the API has.
+    """
+    ref = ref_of(service)
+    manifest = live[ref].manifest
+    found: list[Target] = []
+    for section in SECTIONS:
+        entries = routes_of(ref, manifest, section)
+        selectors: Sequence[Any] = getattr(service, section)
+        if not entries:
+            continue
+        if selectors:
+            found += _selected(route, ref, section, entries, selectors, live)
+            continue
+        skip = route.managed_routes if section == "http" else ()
+        candidates = [
+            target
+            for index, entry in enumerate(entries)
+            if entry.get("name") not in skip and (target := _target(route, ref, section, index, entry, live))
+        ]
+        if len(candidates) > 1:
+            listed = ", ".join(target.part for target in candidates)
+            raise AmbiguousError(
+                f"{ref}: {listed} all hold stable and canary, and the Rollout does not say which ones carry the weights",
+                hint=f"name them in {field_of(section)}",
+            )
+        found += candidates
+    if not found:
+        delegates = [
+            dig(entry, "delegate", "name")
+            for entry in routes_of(ref, manifest, "http")
+            if "delegate" in entry
+        ]
+        hint = "add both destinations to one route (the canary with weight 0)"
+        if delegates:
+            hint = (
+                f"the weights live in a delegate: name VirtualService {delegates[0]} in the Rollout instead"
+            )
+        raise NotFoundError(f"{ref}: no route holds both {_roles(route)}", hint=hint)
+    return found
+
+
+def field_of(section: str) -> str:
+    """Return the Rollout's field that selects routes of a section."""
+    return {"http": "routes", "tls": "tlsRoutes", "tcp": "tcpRoutes"}[section]
+
+
+def _roles(route: Route) -> str:
+    rule = stanza_of(route).destination_rule
+    if rule:
+        return f"subset {rule.stable_subset} and subset {rule.canary_subset} of DestinationRule {rule.name}"
+    return f"stable Service {route.stable_service} and canary Service {route.canary_service}"
+
+
+def routes_of(ref: ObjectRef, manifest: Manifest, section: str) -> list[Manifest]:
+    """Return the routes of a section, none where it is absent.
+
+    Raises:
+        ManifestError: it is no list of mappings.
+    """
+    entries = dig(manifest, "spec", section) or []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ManifestError(str(ref), [f"spec.{section}: a list of routes belongs here"])
+    return entries
+
+
+def _selected(
+    route: Route, ref: ObjectRef, section: str, entries: list[Manifest], selectors: Sequence[Any], live: Live
+) -> list[Target]:
+    """Return the routes that the Rollout names in this section; each selector must match, and what matches must hold both."""
+    chosen: dict[int, Target] = {}
+    for selector in selectors:
+        matching = [index for index, entry in enumerate(entries) if _matches(section, entry, selector)]
+        what = f"{section} route {_describe(selector)}"
+        if not matching:
+            known = ", ".join(str(entry.get("name", f"[{index}]")) for index, entry in enumerate(entries))
+            raise NotFoundError(f"{ref} has no {what}", hint=f"its {section} routes are: {known}")
+        if section == "http" and len(matching) > 1:
+            raise AmbiguousError(
+                f"{ref} has {len(matching)} http routes with the name {selector}",
+                hint="give each route a name of its own",
+            )
+        for index in matching:
+            target = _target(route, ref, section, index, entries[index], live)
+            if target is None:
+                raise NotFoundError(
+                    f"{ref}, {what}: does not hold both {_roles(route)}",
+                    hint="add the missing destination with weight 0",
+                )
+            chosen[index] = target
+    return [chosen[index] for index in sorted(chosen)]
+
+
+def _describe(selector: Any) -> str:
+    if isinstance(selector, TlsMatch):
+        port = [f"port {selector.port}"] if selector.port else []
+        return " and ".join(
+            [*port, *([f"SNI hosts {', '.join(selector.sni_hosts)}"] if selector.sni_hosts else [])]
+        )
+    return f"port {selector}" if isinstance(selector, int) else repr(selector)
+
+
+def _matches(section: str, entry: Manifest, selector: Any) -> bool:
+    """Compare as Argo Rollouts does: by name, or by the one port and the whole set of SNI hosts of all match blocks."""
+    if section == "http":
+        return bool(entry.get("name") == selector)
+    blocks = entry.get("match")
+    blocks = [block for block in blocks if isinstance(block, dict)] if isinstance(blocks, list) else []
+    ports = {str(block.get("port")) for block in blocks}
+    if not isinstance(selector, TlsMatch):
+        return ports == {str(selector)}
+    hosts = {
+        str(host) for block in blocks if isinstance(block.get("sniHosts"), list) for host in block["sniHosts"]
+    }
+    same_port = not selector.port or ports == {str(selector.port)}
+    return same_port and (not selector.sni_hosts or hosts == set(selector.sni_hosts))
+
+
+def _target(
+    route: Route, ref: ObjectRef, section: str, index: int, entry: Manifest, live: Live
+) -> Target | None:
+    """Return the route as a target when it holds both roles, else None."""
+    destinations = entry.get("route") or []
+    place = f"spec.{section}[{index}].route"
+    if not isinstance(destinations, list) or not all(isinstance(item, dict) for item in destinations):
+        raise ManifestError(str(ref), [f"{place}: a list of destinations belongs here"])
+    roles: dict[str, list[int]] = {STABLE: [], CANARY: []}
+    for position, item in enumerate(destinations):
+        role = _role(route, ref, item, live)
+        if role:
+            roles[role].append(position)
+    if not roles[STABLE] or not roles[CANARY]:
+        return None
+    name = str(entry.get("name") or "")
+    for role, positions in roles.items():
+        if len(positions) > 1:
+            raise AmbiguousError(
+                f"{ref}, {place}: {len(positions)} destinations are the {role} one", hint="keep one of them"
+            )
+    return Target(
+        ref,
+        section,
+        index,
+        name,
+        roles[STABLE][0],
+        roles[CANARY][0],
+        tuple(
+            _weight(ref, f"{place}[{position}].weight", item) for position, item in enumerate(destinations)
+        ),
+        tuple(_label(item) for item in destinations),
+    )
+
+
+def _role(route: Route, ref: ObjectRef, item: Manifest, live: Live) -> str | None:
+    """Tell whether a destination is stable, canary or somebody else's. Hosts count with their namespace."""
+    host, subset = dig(item, "destination", "host"), dig(item, "destination", "subset")
+    if not isinstance(host, str) or not host:
+        return None
+    full = host_name(host, ref.namespace)
+    rule, found = stanza_of(route).destination_rule, rule_ref(route)
+    if rule and found:
+        rule_host = str(dig(live[found].manifest, "spec", "host"))
+        suffix = rule_host.removeprefix("*") if rule_host.startswith("*") else None
+        same = full.endswith(suffix) if suffix is not None else full == host_name(rule_host, found.namespace)
+        names = {rule.stable_subset: STABLE, rule.canary_subset: CANARY}
+        return names.get(str(subset)) if same else None
+    hosts = {
+        host_name(route.stable_service, route.namespace): STABLE,
+        host_name(route.canary_service, route.namespace): CANARY,
+    }
+    return hosts.get(full)
+
+
+def _weight(ref: ObjectRef, place: str, item: Manifest) -> int:
+    weight = item.get("weight")
+    if weight is None:
+        return 0
+    if type(weight) is not int or not 0 <= weight < 2**31:
+        raise ManifestError(str(ref), [f"{place}: {weight!r} is no weight (a whole number from 0)"])
+    return weight
+
+
+def _label(item: Manifest) -> str:
+    host, subset = dig(item, "destination", "host"), dig(item, "destination", "subset")
+    return f"{host}/{subset}" if subset else str(host)
