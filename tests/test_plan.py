@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import manifests as m
 from routers.errors import RollwayError
-from routers.model import Access, LiveObject, Need, ObjectRef, Traffic
-from routers.plan import Action, Change, change_for, differences, fingerprint, pointer
+from routers.model import Access, Finding, LiveObject, Need, ObjectRef, Severity, Traffic
+from routers.plan import Action, Change, Plan, change_for, differences, fingerprint, pointer
 from routers.spec import parse_rollout
 from routers.weights import Split
 
@@ -117,6 +117,21 @@ def test_relied_fields_that_part_from_the_edit_are_left_out() -> None:
     change = change_for(need, LiveObject(REF, thing(1, a=1), "7"), thing(1, a=2), ROUTE, adopt=False)
     assert change is not None
     assert [step["op"] for step in change.patch] == ["replace"]
+
+
+def test_relied_fields_that_are_not_there_are_left_out() -> None:
+    """A declared sibling that the object lacks, or that stands in no collection, adds no test."""
+    need = replace(SHARED, fields=("/spec",), relies=("/spec/routes/*/name/deep", "/spec/none"))
+    change = change_for(need, LiveObject(REF, thing(1), "7"), thing(2), ROUTE, adopt=False)
+    assert change is not None
+    assert [step["op"] for step in change.patch] == ["replace"]
+
+
+def test_a_plan_sorts_its_findings() -> None:
+    """Refusals and notes of a plan can be asked for apart."""
+    refusal, note = (Finding(kind.value, kind, None, "x") for kind in (Severity.REFUSAL, Severity.NOTE))
+    plan = Plan(ROUTE, Traffic(Split(1)), (), (), (), (refusal, note), "")
+    assert (plan.refusals, plan.notes) == ((refusal,), (note,))
 
 
 def test_inverse_puts_back() -> None:
