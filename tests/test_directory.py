@@ -546,9 +546,14 @@ def test_two_processes_never_lose_a_change(tmp_path: Path) -> None:
         m.rollout(routing[name], name=name, stableService=f"{name}-stable", canaryService=f"{name}-canary")
         for name in names
     ]
-    write(tmp_path, app_yaml=[*rollouts, m.virtual_service(http=http)])
+    write(tmp_path, apps__app_yaml=[*rollouts, m.virtual_service(http=http)])
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=edit_many, args=(str(tmp_path), name, 12)) for name in names]
+    # One of them works on the folder below, as a second store of the same file.
+    folders = (tmp_path, tmp_path / "apps", tmp_path)
+    workers = [
+        context.Process(target=edit_many, args=(str(folder), name, 12))
+        for folder, name in zip(folders, names, strict=True)
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -557,6 +562,31 @@ def test_two_processes_never_lose_a_change(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path)
     for name in names:
         assert TrafficRouter(read_route(store, name), store).observe().traffic == Traffic(Split(12))
+
+
+def test_a_lock_can_be_taken_again_by_its_holder(tmp_path: Path) -> None:
+    """Whoever holds a folder's lock may ask for it again without waiting for itself."""
+    with files.locked(str(tmp_path)), files.locked(str(tmp_path / "file.yaml")):
+        pass
+
+
+def test_an_object_that_goes_between_finding_and_locking_is_a_conflict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the file loses the object just before its folder is locked, that is a conflict, and nothing is written."""
+    write(tmp_path, rollout_yaml=m.rollout(ISTIO), web_yaml=m.virtual_service())
+    store, change = change_of(tmp_path, 20)
+    real = files.locked
+
+    def locked(path: str) -> Any:
+        if path.endswith("web.yaml"):
+            (tmp_path / "web.yaml").write_text("a: 1\n")
+        return real(path)
+
+    monkeypatch.setattr(files, "locked", locked)
+    with pytest.raises(ConflictError, match="is gone"):
+        store.write(change)
+    assert (tmp_path / "web.yaml").read_text() == "a: 1\n"
 
 
 def test_a_directory_shows_written_and_says_what_it_cannot(tmp_path: Path) -> None:

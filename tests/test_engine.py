@@ -16,6 +16,7 @@ from routers.errors import (
     AmbiguousError,
     ApplyError,
     ConflictError,
+    ForeignOwnerError,
     NotFoundError,
     NotVerifiedError,
     RefusedError,
@@ -25,7 +26,7 @@ from routers.errors import (
     WeightError,
 )
 from routers.guards import Limits
-from routers.model import Evidence, HeaderRoute, MirrorRoute, ObjectRef, Outcome, Traffic
+from routers.model import Evidence, HeaderRoute, MirrorRoute, ObjectRef, Outcome, Traffic, duplicate
 from routers.plan import Action, Change
 from routers.router import TrafficRouter, read_route, read_routes
 from routers.spec import parse_rollout
@@ -252,6 +253,32 @@ def test_a_conflict_of_reset_is_planned_again() -> None:
     found.reset()
     assert len(seen) == 2
     assert not any(ref in memory.manifests for ref in seen)
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_creation_that_somebody_was_faster_with_is_planned_again(ours: bool) -> None:
+    """Argo TestReconcileCanaryCreateErrorAlreadyExistsPatch: an object made in between is updated if ours, else refused."""
+    found = router(NGINX)
+    memory = found.store
+    assert isinstance(memory, MemoryStore)
+
+    def interfere(change: Change) -> None:
+        memory.interfere = lambda _change: None
+        assert change.after is not None
+        made = m.ingress("shop-web-canary", "shop.example.com", m.path("shop-canary"))
+        if ours:
+            made["metadata"] = duplicate(change.after["metadata"])
+            made["metadata"]["annotations"]["nginx.ingress.kubernetes.io/canary-weight"] = "5"
+        memory.put(made)
+
+    memory.interfere = interfere
+    if ours:
+        assert found.set_weight(20).changed
+        assert found.observe().traffic == Traffic(Split(20))
+    else:
+        with pytest.raises(ForeignOwnerError):
+            found.set_weight(20)
+        assert not any("annotations" in made["metadata"] for made in memory.manifests.values())
 
 
 def test_a_conflict_that_leaves_nothing_to_do_is_done() -> None:

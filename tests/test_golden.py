@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import shlex
 from pathlib import Path
 
@@ -70,3 +71,11 @@ def test_there_are_enough_cases() -> None:
     """Every case has its golden file, no golden file is left over, and there are more than thirty."""
     assert {case.stem for case in CASES} == {text.stem for text in GOLDEN.glob("*/*.txt")}
     assert len(CASES) > 30
+
+
+def test_the_page_for_argo_users_names_cases_that_exist() -> None:
+    """Every case that docs/argo-rollouts.md names is a golden case."""
+    page = (GOLDEN.parent.parent / "docs" / "argo-rollouts.md").read_text()
+    named = re.findall(r"`((?:nginx|istio|smi|several|manifest)/[a-z0-9-]+)`", page)
+    assert len(named) > 30
+    assert set(named) <= {f"{case.parent.name}/{case.stem}" for case in CASES}

@@ -83,18 +83,29 @@ class DirectoryStore:
                 return _version(change.after)
             if place is None:
                 raise ConflictError(f"{change.ref} is gone")
-            path, found = place
-            if change.action is Action.PATCH:
-                after = patches.patched(change, found.manifest)
-            else:
-                if _version(found.manifest) != change.version:
-                    raise ConflictError(f"{change.ref} in {path} has changed since it was read")
-                if change.after is None:
-                    self._delete(path, found)
-                    return ""
-                after = change.after
-            self._rewrite(path, found, after)
-            return _version(after)
+            # A store of a folder below, or of one that links here, locks the file's own folder: hold that as well.
+            with files.locked(os.path.realpath(place[0])):
+                return self._write_in(place[0], change)
+
+    def _write_in(self, path: str, change: Change) -> str:
+        """Change or delete an object in a file whose folder is locked."""
+        parsed = self._parse(path, files.read(path) or b"")
+        found = next(
+            (item for item in parsed.found if ref_of(item.manifest, self.namespace) == change.ref), None
+        )
+        if found is None:
+            raise ConflictError(f"{change.ref} is gone")
+        if change.action is Action.PATCH:
+            after = patches.patched(change, found.manifest)
+        else:
+            if _version(found.manifest) != change.version:
+                raise ConflictError(f"{change.ref} in {path} has changed since it was read")
+            if change.after is None:
+                self._delete(path, found)
+                return ""
+            after = change.after
+        self._rewrite(path, found, after)
+        return _version(after)
 
     # -- reading
 
@@ -196,10 +207,7 @@ class DirectoryStore:
     # -- writing
 
     def _rewrite(self, path: str, found: Found, after: Manifest) -> None:
-        raw = files.read(path)
-        if raw is None:
-            raise ConflictError(f"{path} is gone")
-        mark, text = files.decode(raw)
+        mark, text = files.decode(files.read(path) or b"")
         document = _document(text, path, found)
         target: Any = duplicate(document)
         if found.path:
@@ -229,11 +237,15 @@ class DirectoryStore:
             self._find([_need(change.derived_from)]).get(change.derived_from) if change.derived_from else None
         )
         folder = os.path.dirname(beside[0]) if beside else self.path
+        with files.locked(folder):
+            self._create_in(folder, beside[0] if beside else None, manifest)
+
+    def _create_in(self, folder: str, beside: str | None, manifest: Manifest) -> None:
         path = files.new_name(folder, f"{manifest['kind'].lower()}-{manifest['metadata']['name']}")
         # The list comes first: were the process killed in between, the next call would find the object missing and
         # write it, but it would not find a list that lacks the file.
         if beside:
-            kustomization.add(self.path, beside[0], path)
+            kustomization.add(self.path, beside, path)
         files.replace(path, (yaml_text.block(manifest, 0) + "\n").encode())
 
     @staticmethod

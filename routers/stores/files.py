@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import threading
 from typing import TYPE_CHECKING
 
 from routers.errors import StoreError
@@ -69,18 +70,31 @@ def decode(raw: bytes) -> tuple[bytes, str]:
     return mark, raw[len(mark) :].decode("utf-8")
 
 
+_held = threading.local()
+
+
 @contextlib.contextmanager
 def locked(path: str) -> Iterator[None]:
-    """Hold the one lock of a store, so that two processes write one after the other. It leaves no file behind."""
-    folder = path if os.path.isdir(path) else os.path.dirname(os.path.abspath(path))
+    """Hold the lock of a folder (of a file: of its folder), so that processes write one after the other.
+
+    It leaves no file behind. A thread that holds it may take it again. Take the lock of a folder above before that of
+    a folder below, so that two stores of which one lies inside the other never wait for each other.
+    """
+    folder = os.path.realpath(path if os.path.isdir(path) else os.path.dirname(os.path.abspath(path)))
+    held: set[str] = _held.__dict__.setdefault("folders", set())
+    if folder in held:
+        yield
+        return
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise StoreError(f"{folder} cannot be opened: {error.strerror}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        held.add(folder)
         yield
     finally:
+        held.discard(folder)
         os.close(descriptor)
 
 

@@ -55,7 +55,8 @@ def _change(root: str, change: Callable[[str, list[Any]], None]) -> None:
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in NAMES:
             if name in names:
-                _change_one(os.path.join(folder, name), folder, change)
+                with files.locked(folder):
+                    _change_one(os.path.join(folder, name), folder, change)
 
 
 def _change_one(path: str, folder: str, change: Callable[[str, list[Any]], None]) -> None:
