@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import manifests as m
@@ -272,6 +272,13 @@ def test_a_stable_service_that_is_a_canary_elsewhere_is_not_served() -> None:
     assert ("nginx-location-missing", "refusal") in codes(MemoryStore([m.ingress(), other]))
 
 
+def test_a_stable_service_that_a_canary_has_deleted_is_not_served() -> None:
+    """When another canary Ingress uses the stable Service and matches nothing, the controller deletes the stable upstream."""
+    other = m.ingress("other", "b", m.path("shop-stable"), metadata=canary_metadata(canary="true"))
+    store = MemoryStore([m.ingress(), other, m.ingress("b", "b", m.path("x", "/x"))])
+    assert ("nginx-location-missing", "refusal") in codes(store)
+
+
 def test_a_deleted_canary_is_refused() -> None:
     """When another canary Ingress with our canary Service has a path that matches nothing, ours goes with it."""
     other = m.ingress(
@@ -303,6 +310,57 @@ def test_weight_over_total_reads_as_everything() -> None:
     assert engine.observe(route).traffic == Traffic(Split(100))
     off = m.ingress("shop-web-canary", metadata=canary_metadata(canary="false"))
     assert Engine(MemoryStore([m.ingress(), off])).observe(route).readings[0].traffic is None
+
+
+INGRESSES = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", "c", None]),
+        st.lists(
+            st.tuples(
+                st.sampled_from(["shop-stable", "shop-canary", "x", "y", "z"]),
+                st.sampled_from(["/", "/p", None]),
+            ),
+            min_size=1,
+            max_size=2,
+        ),
+        st.booleans(),
+    ),
+    max_size=7,
+)
+
+
+@given(INGRESSES)
+@settings(max_examples=300, deadline=None)
+def test_unconnected_ingresses_change_nothing(others: list[Any]) -> None:
+    """What is predicted from the connected Ingresses alone is what is predicted from all of them."""
+    found = [m.ingress("web", "a")]
+    for number, (host, paths, canary) in enumerate(others):
+        listed = [m.path(name, at) for name, at in paths]
+        found.append(
+            m.ingress(f"i{number}", host, *listed, metadata=canary_metadata(canary="true") if canary else {})
+        )
+    store = MemoryStore(found)
+    expected = codes_and_words(store)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ingress_nginx, "component", lambda ingresses, _start: ingresses)
+        assert codes_and_words(store) == expected
+
+
+def codes_and_words(store: MemoryStore) -> list[str]:
+    """Return the findings of a plan as sorted text."""
+    plan = TrafficRouter(parse_rollout(m.rollout(NGINX)), store).plan(10)
+    assert plan is not None
+    return sorted(str(finding) for finding in plan.findings)
+
+
+def test_a_broken_ingress_of_somebody_else_is_left_out() -> None:
+    """An Ingress that the API server would refuse does not stop another app."""
+    broken = {**m.ingress("broken"), "spec": {"rules": "none"}}
+    assert (
+        TrafficRouter(parse_rollout(m.rollout(NGINX)), MemoryStore([m.ingress(), broken]))
+        .set_weight(5)
+        .changed
+    )
 
 
 # -- Istio

@@ -196,6 +196,18 @@ def test_status_tells_objects_that_disagree(shop: Path) -> None:
     assert rollway("verify", "shop", "--dir", str(shop)).code == 5
 
 
+def test_status_of_one_tells_what_the_data_plane_would_say(shop: Path) -> None:
+    """The status of one Rollout has the findings of its data planes, also where its weights cannot be carried."""
+    (shop / "old.yaml").write_text(yaml.safe_dump(m.ingress("old", "shop.example.com", m.path("legacy"))))
+    assert "nginx-path-taken" in rollway("status", "shop", "--dir", str(shop)).stderr
+    http = [
+        {"route": [m.destination("shop-stable", 0), m.destination("shop-canary", 0), m.destination("x", 9)]}
+    ]
+    istio = m.rollout({"istio": {"virtualService": {"name": "odd"}}, "maxTrafficWeight": 100}, name="odd")
+    (shop / "odd.yaml").write_text(yaml.safe_dump_all([istio, m.virtual_service("odd", http=http)]))
+    assert rollway("status", "odd", "--dir", str(shop)).code == 0
+
+
 def test_status_marks_shares_that_are_not_exact(shop: Path) -> None:
     """A live share between two weights is shown as `about`; a route without traffic says so."""
     text = (

@@ -114,6 +114,15 @@ def test_no_delete_stops_reset_before_deletions() -> None:
     assert found.observe().traffic == Traffic(Split(0))
 
 
+def test_removal_is_planned_for_own_objects_only() -> None:
+    """The deletion of managed objects is refused for those of others, unless they are adopted."""
+    found = router(NGINX, m.ingress("shop-web-canary"))
+    engine = Engine(found.store)
+    with pytest.raises(ForeignOwnerError):
+        engine.plan_removal(found.route)
+    assert engine.plan_removal(found.route, adopt=True) is not None
+
+
 def test_an_allowed_refusal_becomes_a_note() -> None:
     """A refusal whose code is allowed is told as a note, and the write happens."""
     found = router(

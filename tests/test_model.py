@@ -116,6 +116,21 @@ def test_division_can_be_read_back(total: int, more: int, data: st.DataObject) -
     assert nearest_split(Fraction(stable), Fraction(canary), total) == (split, True)
 
 
+@pytest.mark.parametrize(
+    ("split", "budget", "parts"),
+    [
+        ((1, 3), 2, (1, 1)),
+        ((1, 2), 1, (1, 0)),
+        ((2, 3), 1, (0, 1)),
+        ((20, 100), 67, (54, 13)),
+        ((50, 100), 3, (2, 1)),
+    ],
+)
+def test_the_largest_remainder_decides(split: tuple[int, int], budget: int, parts: tuple[int, int]) -> None:
+    """The larger remainder gets the unit; a tie goes to stable."""
+    assert divide(Split(*split), budget) == parts
+
+
 def test_nearest_split_tells_what_is_not_exact() -> None:
     """A share between two weights is read as the nearest one and marked; no weight at all is nothing."""
     assert nearest_split(Fraction(2), Fraction(1), 100) == (Split(33), True)

@@ -190,6 +190,35 @@ def read_canary(annotations: Mapping[str, str], prefix: str) -> tuple[bool, Poli
     return enabled, policy, tuple(problems)
 
 
+def component(
+    ingresses: Sequence[tuple[ObjectRef, Manifest]], start: ObjectRef
+) -> list[tuple[ObjectRef, Manifest]]:
+    """Return the Ingresses that can have an effect on the one given, in the order in which they came.
+
+    Two Ingresses touch each other only through a host or an upstream that both have, so these are all that are
+    connected with it. One that the API server would refuse is left out, because no controller ever sees it.
+    """
+    marks: dict[ObjectRef, set[tuple[str, str]]] = {}
+    having: dict[tuple[str, str], list[ObjectRef]] = {}
+    for ref, found in ingresses:
+        try:
+            paths = list(_all_paths(ref, found))
+        except ManifestError:
+            continue
+        hosts = {("host", path.location[0]) for path in paths}
+        marks[ref] = hosts | {("upstream", path.upstream(ref.namespace)) for path in paths}
+        for mark in marks[ref]:
+            having.setdefault(mark, []).append(ref)
+    reached, waiting = {start}, [start]
+    while waiting:
+        for mark in marks.get(waiting.pop(), ()):
+            for ref in having.pop(mark, ()):
+                if ref not in reached:
+                    reached.add(ref)
+                    waiting.append(ref)
+    return [(ref, found) for ref, found in ingresses if ref in reached]
+
+
 def load(ingresses: Sequence[tuple[ObjectRef, Manifest]], prefix: str) -> Loaded:
     """Return what the controller loads from these Ingresses, given oldest first."""
     loaded = Loaded()
@@ -277,9 +306,9 @@ def _attach(loaded: Loaded, name: str, server: _Server, wanted: Location | None,
         at = server.position.get(wanted, end)
         merged = server.locations[at : at + 1] if at < end else []
     for _, primary in merged:
-        alternatives = loaded.upstreams[primary].alternatives
-        if name not in alternatives:
-            alternatives.append(name)
+        upstream = loaded.upstreams.get(primary)  # another canary Ingress may have had it deleted
+        if upstream and name not in upstream.alternatives:
+            upstream.alternatives.append(name)
     if name in server.primary:
         host = server.locations[end][0][0]
         loaded.log.append(

@@ -208,10 +208,11 @@ def _orders(stable: ObjectRef, live: Live) -> Iterator[list[tuple[ObjectRef, Man
     created is the newest; files know no age at all.
     """
     name = ingress_nginx.class_of(stable, live[stable].manifest)
+    everything = [(found.ref, found.manifest) for found in live.of(GROUP, "Ingress")]
     related = [
-        (found.ref, found.manifest)
-        for found in live.of(GROUP, "Ingress")
-        if name is None or ingress_nginx.class_of(found.ref, found.manifest) in (None, name)
+        (ref, found)
+        for ref, found in ingress_nginx.component(everything, stable)
+        if name is None or ingress_nginx.class_of(ref, found) in (None, name)
     ]
     related.sort(key=lambda item: (item[0].namespace, item[0].name), reverse=True)
     ages = [item[1]["metadata"].get("creationTimestamp") for item in related]
@@ -238,7 +239,8 @@ def _check_loaded(
         primaries[primary] = ours
         address = "".join(path.location[:2])
         at = loaded.locations.get(path.location)
-        if at is None:
+        deleted = primary not in loaded.upstreams
+        if at is None or (at[0] == primary and deleted):
             why = loaded.reasons(primary) or "the controller makes no location of it"
             message, remedy = f"{address} is not served: {why}", "use a Service for one purpose only"
             yield Finding("nginx-location-missing", refusal, stable, message, remedy)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from routers.backends import BUILTIN, backend
 from routers.engine import Engine, needs_of
-from routers.errors import InvalidInputError, ManifestError, RollwayError
-from routers.model import Access, Live, Traffic, dig
+from routers.errors import InvalidInputError, ManifestError, RefusedError, RollwayError
+from routers.model import Access, Finding, Live, Severity, Traffic, dig
 from routers.router import TrafficRouter, read_route, read_routes
 from routers.weights import Split
 
@@ -29,7 +29,13 @@ def observe(store: DirectoryStore, namespace: str, name: str | None) -> tuple[li
         The observations, and whether any Rollout could not be observed.
     """
     if name:
-        return [TrafficRouter(read_route(store, name, namespace), store).observe()], False
+        router = TrafficRouter(read_route(store, name, namespace), store)
+        seen_one = router.observe()
+        try:
+            return [replace(seen_one, findings=tuple(router.check()))], False
+        except RefusedError as error:
+            problem = Finding("cannot-carry-weights", Severity.REFUSAL, None, error.message, error.hint)
+            return [replace(seen_one, findings=(*seen_one.findings, problem))], False
     routes: list[Route] = []
     failed = False
     for found, route in read_routes(store, namespace):
@@ -41,11 +47,10 @@ def observe(store: DirectoryStore, namespace: str, name: str | None) -> tuple[li
         else:
             routes.append(route)
     seen: list[Observation] = []
-    live, missing = _read_all(store, routes)
+    live = _read_all(store, routes)
     for route in routes:
         try:
-            if missing:
-                store.read([need for need in needs_of(route) if need.required and need.ref not in live])
+            _require(store, route, live)
             seen.append(Engine(store).observe(route, live))
         except RollwayError as error:
             failed = True
@@ -59,13 +64,17 @@ def _routed(rollout: LiveObject) -> bool:
     return any(dig(strategy, name, "trafficRouting") is not None for name in ("canary", "blueGreen"))
 
 
-def _read_all(store: DirectoryStore, routes: list[Route]) -> tuple[Live, bool]:
-    """Read what all routes need at once, and tell whether something that is required was not there."""
-    from dataclasses import replace  # noqa: PLC0415
+def _read_all(store: DirectoryStore, routes: list[Route]) -> Live:
+    """Read what all routes need at once, whether or not it is there."""
+    needs = [replace(need, required=False) for route in routes for need in needs_of(route)]
+    return store.read(needs) if needs else Live(())
 
-    needs = [need for route in routes for need in needs_of(route)]
-    live = store.read([replace(need, required=False) for need in needs]) if needs else Live(())
-    return live, any(need.required and need.name and need.ref not in live for need in needs)
+
+def _require(store: DirectoryStore, route: Route, live: Live) -> None:
+    """Raise the store's own error when something that a route requires was not read."""
+    missing = [need for need in needs_of(route) if need.required and need.name and need.ref not in live]
+    if missing:
+        store.read(missing)
 
 
 @dataclass(frozen=True)
@@ -95,12 +104,14 @@ class Problem:
 
 def lint(store: DirectoryStore, namespace: str) -> list[Problem]:
     """Check every Rollout of the store: its manifest, its objects, and what the data planes say to them."""
-    return [
-        problem for found, route in read_routes(store, namespace) for problem in _lint(store, found, route)
-    ]
+    rollouts = read_routes(store, namespace)
+    live = _read_all(store, [route for _, route in rollouts if not isinstance(route, RollwayError)])
+    return [problem for found, route in rollouts for problem in _lint(store, found, route, live)]
 
 
-def _lint(store: DirectoryStore, found: LiveObject, route: Route | RollwayError) -> Iterator[Problem]:
+def _lint(
+    store: DirectoryStore, found: LiveObject, route: Route | RollwayError, live: Live
+) -> Iterator[Problem]:
     place, name = found.locate(()), f"{found.ref.namespace}/{found.ref.name}"
     if not _routed(found):
         yield Problem(place, "note", name, "has no trafficRouting, so rollway has nothing to do for it")
@@ -108,7 +119,7 @@ def _lint(store: DirectoryStore, found: LiveObject, route: Route | RollwayError)
     try:
         if isinstance(route, RollwayError):
             raise route
-        live = store.read(needs_of(route))
+        _require(store, route, live)
         engine = Engine(store)
         want = engine.observe(route, live).traffic or Traffic(Split(0, route.total))
         for finding in engine.check(route, want, live):
