@@ -227,7 +227,7 @@ def reconcile(runs: int) -> None:
             samples = []
             for _ in range(runs):
                 start = time.perf_counter()
-                router.plan(want)
+                router.set_traffic(want)
                 samples.append((time.perf_counter() - start) * 1e6)
             found = statistics.median(samples)
             print(

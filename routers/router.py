@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from routers.engine import Engine, Observation, Result, needs_of
 from routers.errors import AmbiguousError, NotFoundError, NotVerifiedError, RollwayError, StalePlanError
 from routers.guards import Limits
-from routers.model import CANARY, STABLE, Need, Outcome, Traffic
+from routers.model import CANARY, STABLE, Evidence, Need, Outcome, Traffic, Verdict
 from routers.spec import parse_rollout
 from routers.weights import Split
 
@@ -16,14 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from routers.model import (
-        Evidence,
         Finding,
         HeaderRoute,
         LiveObject,
         Manifest,
         MirrorRoute,
         Route,
-        Verdict,
     )
     from routers.plan import Plan
     from routers.stores import Store
@@ -73,6 +71,19 @@ def route_of(rollout: LiveObject) -> Route:
     return parse_rollout(rollout.manifest, namespace=rollout.ref.namespace, locate=rollout.locate)
 
 
+class WriteOptions(TypedDict, total=False):
+    """What every writing call takes by keyword."""
+
+    adopt: bool
+    """Take over an object that belongs to somebody else."""
+    expect: str
+    """The fingerprint of the reviewed plan; refuse when the plan is another one now."""
+    dry_run: bool
+    """Plan and check, and write nothing."""
+    verify: Evidence | None
+    """The evidence to reach (default: the highest that the store has)."""
+
+
 @dataclass(frozen=True)
 class TrafficRouter:
     """Move the traffic of one Rollout, with all the backends that it names at once.
@@ -107,62 +118,36 @@ class TrafficRouter:
         """
         return self._engine.apply(plan, expect=expect, dry_run=dry_run)
 
-    def set_traffic(
-        self,
-        traffic: Traffic,
-        *,
-        adopt: bool = False,
-        expect: str = "",
-        dry_run: bool = False,
-        verify: Evidence | None = None,
-    ) -> Result:
+    def set_traffic(self, traffic: Traffic, **options: Unpack[WriteOptions]) -> Result:
         """Plan, guard, apply and verify one wish. The same call twice writes nothing the second time.
-
-        `expect` is the fingerprint of a reviewed plan; `verify` the level of evidence (default: the store's highest).
 
         Raises:
             NotVerifiedError: it was written, and what is there is not what was asked.
             RollwayError: anything that `plan` and `apply` raise.
         """
-        self._engine.refuse_evidence(verify)
-        plan = self._engine.plan(self.route, traffic, adopt=adopt)
-        if plan is None and expect:
+        engine, level = self._engine, options.get("verify")
+        expect, dry_run = options.get("expect", ""), options.get("dry_run", False)
+        engine.refuse_evidence(level)
+        plan = engine.plan(self.route, traffic, adopt=options.get("adopt", False))
+        if plan:
+            return engine.confirm(engine.apply(plan, expect=expect, dry_run=dry_run), traffic, level)
+        if expect:
             raise StalePlanError(
                 f"nothing has to change for {self.route.ref} now, so plan {expect} is out of date"
             )
-        if plan is None:
-            result = Result(self.route, None, dry_run=dry_run, findings=tuple(self.store.limits))
-        else:
-            result = self._engine.apply(plan, expect=expect, dry_run=dry_run)
-        return self._engine.confirm(result, traffic, verify)
+        # The reading that showed no difference is the evidence that all is written; asking again would tell no more.
+        verdict = None if dry_run else Verdict(Outcome.MATCHES, Evidence.WRITTEN)
+        return Result(self.route, None, (), verdict, dry_run, tuple(self.store.limits))
 
-    def set_weight(
-        self,
-        weight: int | str,
-        *,
-        adopt: bool = False,
-        expect: str = "",
-        dry_run: bool = False,
-        verify: Evidence | None = None,
-    ) -> Result:
+    def set_weight(self, weight: int | str, **options: Unpack[WriteOptions]) -> Result:
         """Give the canary a weight: `20` (of the total), `"0.5%"` or `"5/1000"`. See `set_traffic`.
 
         Raises:
             WeightError: the weight cannot be read, is out of range, or is not possible for blue-green.
         """
-        return self.set_traffic(
-            self._traffic(weight), adopt=adopt, expect=expect, dry_run=dry_run, verify=verify
-        )
+        return self.set_traffic(self._traffic(weight), **options)
 
-    def switch(
-        self,
-        to: str,
-        *,
-        adopt: bool = False,
-        expect: str = "",
-        dry_run: bool = False,
-        verify: Evidence | None = None,
-    ) -> Result:
+    def switch(self, to: str, **options: Unpack[WriteOptions]) -> Result:
         """Send all traffic to `"stable"` or `"canary"` in one plan (blue-green: active or preview). See `set_traffic`.
 
         Raises:
@@ -171,7 +156,7 @@ class TrafficRouter:
         weights = {STABLE: 0, CANARY: self.route.total}
         if to not in weights:
             raise ValueError(f"switch to {to!r}: give {STABLE!r} or {CANARY!r}")
-        return self.set_weight(weights[to], adopt=adopt, expect=expect, dry_run=dry_run, verify=verify)
+        return self.set_weight(weights[to], **options)
 
     def set_header_route(self, header_route: HeaderRoute) -> Result:
         """Send requests with matching headers to the canary; an equally named route is replaced.
