@@ -179,6 +179,9 @@ def test_status_of_all_tells_what_it_cannot_read(shop: Path) -> None:
     assert "plain" not in ran.stderr
     assert "Rollout default/shop" in ran.stdout
     assert rollway("status", "--dir", str(EXAMPLES)).code == 0
+    (shop / "app.yaml").unlink()
+    (shop / "more.yaml").write_text("a: 1\n")
+    assert rollway("status", "--dir", str(shop)).stdout == "no Rollout with traffic routing\n"
 
 
 def test_status_tells_objects_that_disagree(shop: Path) -> None:

@@ -197,7 +197,7 @@ def test_edits_look_as_a_person_would_make_them(
         ("r:\n- a: 1\n  b: 2\n- c: 3\n", lambda new: new["r"].pop(0), "r:\n- c: 3\n"),
         ("r: # c\n  - a # x\n  - b\n  - d\n", lambda new: new["r"].pop(1), "r: # c\n  - a # x\n  - d\n"),
         ("r: [a, b, d]\n", lambda new: new["r"].pop(1), "r: [a, d]\n"),
-        ("r:\n  - a\nb: 1\n", lambda new: new["r"].pop(), "r:\n  []\nb: 1\n"),
+        ("r:\n  - a\nb: 1\n", lambda new: new["r"].pop(), "r: []\nb: 1\n"),
         ("m:\n  t: |\n    a\n  x: 1\n", lambda new: new["m"].pop("t"), "m:\n  x: 1\n"),
     ],
 )

@@ -331,7 +331,12 @@ def lint(store: DirectoryStore, namespace: str, output: str) -> None:
         counts = [
             sum(problem.severity == name for problem in problems) for name in ("fault", "refusal", "note")
         ]
-        click.echo("{} faults, {} refusals, {} notes".format(*counts))
+        names = ("fault", "refusal", "note")
+        click.echo(
+            ", ".join(
+                f"{count} {name}{'s' * (count != 1)}" for count, name in zip(counts, names, strict=True)
+            )
+        )
     else:
         out.document([problem.document for problem in problems], output)
     severities = {problem.severity for problem in problems}

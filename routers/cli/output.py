@@ -119,6 +119,9 @@ def result(value: Result, wanted: Split) -> None:
 
 def status(entries: Sequence[Observation]) -> None:
     """Print what the objects of each Rollout say, one row for each object or route."""
+    if not entries:
+        click.echo("no Rollout with traffic routing")
+        return
     rows = [
         (
             str(seen.route.ref) if not index else "",

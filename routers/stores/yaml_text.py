@@ -295,13 +295,19 @@ class _Editor:
             start = properties.end()
         if node.style in ("|", ">"):
             end = start + len(self.text[start:end].rstrip("\r\n"))
-        if new and isinstance(new, dict | list) and key and not node.flow and not self._in_flow(key):
-            colon = self.text.index(":", key.end) + 1
-            self.edits.append(_Edit(colon, end, self.newline + block(new, key.column + 2, self.newline)))
-            return
-        style = node.style if node.kind == "scalar" else None
         collection = isinstance(new, dict | list)
+        style = node.style if node.kind == "scalar" else None
         written = self._flow(new) if collection else _scalar(new, style, is_json=self.is_json)
+        in_block = key is not None and not node.flow and not self._in_flow(key)
+        if key and in_block and (node.kind != "scalar" or (new and collection)):
+            # A block stands on the lines below its key; what takes its place may not.
+            colon = self.text.index(":", key.end) + 1
+            if new and collection:
+                written = self.newline + block(new, key.column + 2, self.newline)
+            else:
+                written = f" {written}"
+            self.edits.append(_Edit(colon, end, written))
+            return
         if start == end and start and self.text[start - 1] in ":-,":
             written = f" {written}"
         self.edits.append(_Edit(start, end, written))
