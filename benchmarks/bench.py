@@ -176,7 +176,7 @@ def _virtual_service(name: str, routes: int = 1) -> dict[str, Any]:
 
 
 def _traffic_split(name: str) -> dict[str, Any]:
-    stamp = {**_meta(name), "annotations": {"rollway.dev/rollout": f"default/{name}"}}
+    stamp = {**_meta(name), "annotations": {"rollway.dev/rollout": name}}
     backends = [
         {"service": f"{name}-{role}", "weight": weight} for role, weight in (("stable", 100), ("canary", 0))
     ]

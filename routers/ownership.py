@@ -1,7 +1,7 @@
 """Decide who owns a managed object, and merge what we want into what is there.
 
-We stamp what we create: the label `app.kubernetes.io/managed-by`, an annotation that names the Rollout, and a record
-of the keys that we set. A key on the record that we no longer want goes away; everything else in the object stays.
+We stamp what we create: the label `app.kubernetes.io/managed-by`, an annotation that names the Rollout (which is always
+in the object's own namespace), and a record of the keys that we set. A key on the record that we no longer want goes away; everything else in the object stays.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def stamp(manifest: Manifest, route: Route) -> Manifest:
     stamped: Manifest = duplicate(manifest)
     metadata = stamped["metadata"]
     labels = {**metadata.get("labels", {}), MANAGED_BY_LABEL: MANAGED_BY}
-    annotations = {**metadata.get("annotations", {}), ROLLOUT_ANNOTATION: f"{route.namespace}/{route.name}"}
+    annotations = {**metadata.get("annotations", {}), ROLLOUT_ANNOTATION: route.name}
     metadata["labels"] = labels
     metadata["annotations"] = annotations
     record = {path[-1]: sorted(_dig(stamped, path)) for path in _RECORDED}
@@ -52,7 +52,7 @@ def stamp(manifest: Manifest, route: Route) -> Manifest:
 def owned_by(manifest: Manifest, route: Route) -> bool:
     """Tell whether the live object is this Rollout's: by our stamp, or by Argo Rollouts' controller reference."""
     annotations = _dig(manifest, ("metadata", "annotations"))
-    if annotations.get(ROLLOUT_ANNOTATION) == f"{route.namespace}/{route.name}":
+    if annotations.get(ROLLOUT_ANNOTATION) == route.name:
         return True
     controller = _controller(manifest)
     if controller.get("kind") != "Rollout" or not str(controller.get("apiVersion")).startswith(

@@ -249,7 +249,7 @@ def test_age_decides_where_it_is_known() -> None:
                 "creationTimestamp": "2022-01-01T00:00:00Z",
                 "annotations": {
                     **canary_metadata(canary="true")["annotations"],
-                    "rollway.dev/rollout": "default/shop",
+                    "rollway.dev/rollout": "shop",
                 },
             },
         )

@@ -275,6 +275,28 @@ def test_a_new_object_stands_beside_its_origin_and_in_its_kustomization(tmp_path
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+def test_a_new_object_is_written_as_its_origin_is(tmp_path: Path) -> None:
+    """A new object names its namespace only where its origin does, and has its line ends; a failed plan takes it away again."""
+    manifests = [m.rollout({**NGINX, **SMI}), m.ingress()]
+    for manifest in manifests:
+        del manifest["metadata"]["namespace"]
+    write(tmp_path, app_yaml=yaml.safe_dump_all(manifests).replace("\n", "\r\n"))
+    assert router(tmp_path, "prod").set_weight(10).changed
+    for name in ("ingress-shop-web-canary.yaml", "trafficsplit-shop.yaml"):
+        raw = (tmp_path / name).read_bytes()
+        assert b"namespace" not in raw
+        assert raw.count(b"\r\n") == raw.count(b"\n")
+    assert router(tmp_path, "test").set_weight(20).changed
+    assert router(tmp_path).observe().traffic == Traffic(Split(20))
+    router(tmp_path).reset()
+    found = router(tmp_path)
+    plan = found.plan(30)
+    assert plan is not None
+    created = plan.changes[0]
+    found.store.write(created.inverse(found.store.write(created)))
+    assert [path.name for path in tmp_path.iterdir()] == ["app.yaml"]
+
+
 def test_a_kustomization_that_cannot_be_edited_stops_the_creation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

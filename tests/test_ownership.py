@@ -55,7 +55,7 @@ def test_stamp_marks_what_is_ours() -> None:
     stamped = stamp(wanted, ROUTE)
     assert stamped["metadata"]["labels"] == {MANAGED_BY_LABEL: "rollway"}
     annotations = stamped["metadata"]["annotations"]
-    assert annotations[ROLLOUT_ANNOTATION] == "default/shop"
+    assert annotations[ROLLOUT_ANNOTATION] == "shop"
     assert json.loads(annotations[RECORD_ANNOTATION]) == {
         "annotations": ["b", ROLLOUT_ANNOTATION],
         "labels": [MANAGED_BY_LABEL],
@@ -76,8 +76,8 @@ def test_stamp_refers_to_a_rollout_that_exists() -> None:
     ("found", "uid", "ours"),
     [
         (thing(), "", False),
-        (thing({ROLLOUT_ANNOTATION: "default/shop"}), "1", True),
-        (thing({ROLLOUT_ANNOTATION: "default/cart"}), "1", False),
+        (thing({ROLLOUT_ANNOTATION: "shop"}), "1", True),
+        (thing({ROLLOUT_ANNOTATION: "cart"}), "1", False),
         (thing(owners=[owner()]), "1", True),
         (thing(owners=[owner()]), "", True),
         (thing(owners=[owner(uid="2")]), "1", False),
@@ -99,7 +99,7 @@ def test_ownership_is_by_stamp_or_controller(found: dict[str, Any], uid: str, ou
     ("found", "words"),
     [
         (thing(), "has no owner that rollway knows"),
-        (thing({ROLLOUT_ANNOTATION: "default/cart"}), "belongs to Rollout default/cart"),
+        (thing({ROLLOUT_ANNOTATION: "cart"}), "belongs to Rollout cart"),
         (thing(owners=[owner("cart")]), "is controlled by Rollout cart"),
     ],
 )

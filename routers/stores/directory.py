@@ -79,8 +79,7 @@ class DirectoryStore:
                 if place:
                     raise ConflictError(f"{change.ref} exists already, in {place[0]}")
                 assert change.after is not None, "a creation has an object"
-                self._create(change, change.after)
-                return _version(change.after)
+                return self._create(change, change.after)
             if place is None:
                 raise ConflictError(f"{change.ref} is gone")
             # A store of a folder below, or of one that links here, locks the file's own folder: hold that as well.
@@ -228,25 +227,34 @@ class DirectoryStore:
                 f"{path}: {error.message}", hint="simplify that part of the file by hand"
             ) from error
 
-    def _create(self, change: Change, manifest: Manifest) -> None:
-        """Put a new object in a file beside the one that it derives from; a store of one file gets a new document."""
-        if os.path.isfile(self.path):
-            self._append(self.path, manifest)
-            return
+    def _create(self, change: Change, manifest: Manifest) -> str:
+        """Put a new object in a file beside the one that it derives from; a store of one file gets a new document.
+
+        Returns its version. It names its namespace only if that one does: a repository that leaves it out gives it when it is applied.
+        """
         beside = (
             self._find([_need(change.derived_from)]).get(change.derived_from) if change.derived_from else None
         )
+        if beside and "namespace" not in beside[1].manifest["metadata"]:
+            metadata = {key: value for key, value in manifest["metadata"].items() if key != "namespace"}
+            manifest = {**manifest, "metadata": metadata}
+        if os.path.isfile(self.path):
+            self._append(self.path, manifest)
+            return _version(manifest)
         folder = os.path.dirname(beside[0]) if beside else self.path
         with files.locked(folder):
             self._create_in(folder, beside[0] if beside else None, manifest)
+        return _version(manifest)
 
     def _create_in(self, folder: str, beside: str | None, manifest: Manifest) -> None:
         path = files.new_name(folder, f"{manifest['kind'].lower()}-{manifest['metadata']['name']}")
+        newline = "\n"
         # The list comes first: were the process killed in between, the next call would find the object missing and
         # write it, but it would not find a list that lacks the file.
         if beside:
             kustomization.add(self.path, beside, path)
-        files.replace(path, (yaml_text.block(manifest, 0) + "\n").encode())
+            newline = "\r\n" if b"\r\n" in (files.read(beside) or b"") else "\n"
+        files.replace(path, (yaml_text.block(manifest, 0, newline) + newline).encode())
 
     @staticmethod
     def _append(path: str, manifest: Manifest) -> None:

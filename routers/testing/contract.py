@@ -214,7 +214,7 @@ class BackendContract:
             store = self.store()
             self.router(store).set_weight(10)
             foreign = store.manifests[need.ref]
-            foreign["metadata"]["annotations"][ROLLOUT_ANNOTATION] = "default/another"
+            foreign["metadata"]["annotations"][ROLLOUT_ANNOTATION] = "another"
             before, writes = copy.deepcopy(store.manifests), len(store.log)
             with pytest.raises(ForeignOwnerError, match=need.name):
                 self.router(store).set_weight(20)
