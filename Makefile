@@ -27,7 +27,8 @@ gates: .venv/ready  ## format, lint, types, layers
 
 tests: .venv/ready  ## unit, contract, property, golden, fuzz, CLI, README and wheel tests, with coverage
 	$(BIN)/coverage erase
-	$(BIN)/pytest --numprocesses 2 --cov --cov-report=
+	$(BIN)/pytest --numprocesses 2 -m fuzz
+	$(BIN)/pytest --numprocesses 2 -m 'not fuzz' --cov --cov-report=
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --fail-under=100 --include='routers/model.py,routers/weights.py,routers/spec/*,routers/plan.py,routers/ownership.py,routers/backends/*'
 

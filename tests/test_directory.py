@@ -196,7 +196,7 @@ def test_what_is_missing_is_told_with_what_was_skipped(tmp_path: Path) -> None:
     assert "other.yaml:1 has networking.istio.io/v1 VirtualService prod/web" in text
     for name in (
         "values.yaml (no Kubernetes object)",
-        "chart.yaml (not YAML: ",
+        "chart.yaml (not YAML (a template?): ",
         "latin.yaml ('utf-8'",
         "empty.yaml (no Kub",
     ):

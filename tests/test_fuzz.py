@@ -25,6 +25,7 @@ from routers.testing import MemoryStore
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.fuzz
 CASES = int(os.environ.get("ROLLWAY_FUZZ", "10000"))
 RULE = {"name": "shop", "stableSubsetName": "stable", "canarySubsetName": "canary"}
 ROUTINGS: list[dict[str, Any]] = [

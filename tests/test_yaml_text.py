@@ -252,7 +252,7 @@ def test_documents_are_found_where_they_stand() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("{{ .Values.x }}: {{ y }}", "not YAML"),
+        ("{{ .Values.x }}: {{ y }}", r"not YAML \(a template\?\): "),
         ("a: !Ref b", "no manifest has the tag"),
         ("a: !!binary aGk=", "no manifest has the tag"),
         ("? [a]\n: b", "a key that is not text"),

@@ -100,7 +100,8 @@ def parse(text: str, *, is_json: bool = False) -> list[Any]:
         _refuse_deep(text)
         documents = list(yaml.load_all(text, Loader=_Loader))
     except yaml.YAMLError as error:
-        raise UnreadableError(f"not YAML: {_brief(error)}") from error
+        template = " (a template?)" if "{{" in text or "{%" in text else ""
+        raise UnreadableError(f"not YAML{template}: {_brief(error)}") from error
     except (ValueError, RecursionError, OverflowError, TypeError) as error:
         raise UnreadableError(f"cannot be read: {error}") from error
     if "&" in text and "*" in text:
