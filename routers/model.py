@@ -1,6 +1,9 @@
 """The words of rollway as immutable values: routes, traffic, objects, findings, evidence.
 
 Weights are integers out of a total; a share is weight/total. There are no floats.
+
+Values with invariants or with parts left out of comparison are frozen dataclasses; the plain ones are named tuples,
+which cost a sixth to define, and the command line defines all of them at every start.
 """
 
 from __future__ import annotations
@@ -8,7 +11,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from routers.errors import WeightError
 from routers.weights import Split, parse_weight
@@ -161,16 +164,14 @@ class Need:
         )
 
 
-@dataclass(frozen=True)
-class HeaderRoute:
+class HeaderRoute(NamedTuple):
     """Requests whose header matches go to the canary. `match` holds one of exact, prefix, regex by header name."""
 
     name: str
     match: tuple[tuple[str, str, str], ...]
 
 
-@dataclass(frozen=True)
-class MirrorRoute:
+class MirrorRoute(NamedTuple):
     """Copy `percentage` percent of the matching requests to the canary."""
 
     name: str
@@ -186,8 +187,7 @@ class Traffic:
     mirror_routes: tuple[MirrorRoute, ...] = ()
 
 
-@dataclass(frozen=True)
-class Capabilities:
+class Capabilities(NamedTuple):
     """What a backend can do; the engine refuses a wish whose flag is off, before it renders anything."""
 
     objects: str
@@ -230,8 +230,7 @@ class Finding:
         return f"{subject}{self.message}{remedy} [{self.code}]"
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """What one routing object (or one route of it) says: the weight of every destination, and the traffic it means.
 
     `traffic` is None when the object does not exist or says nothing about this rollout. `exact` is False when the
@@ -253,8 +252,7 @@ class Outcome(enum.Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The answer of `verify`: the outcome, the evidence that it rests on, what was observed, and why."""
 
     outcome: Outcome
@@ -263,8 +261,7 @@ class Verdict:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class NginxRoute:
+class NginxRoute(NamedTuple):
     """The `trafficRouting.nginx` stanza. Annotation keys come with their prefix."""
 
     stable_ingresses: tuple[str, ...]
@@ -272,16 +269,14 @@ class NginxRoute:
     annotations: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True)
-class TlsMatch:
+class TlsMatch(NamedTuple):
     """Select a TLS route by port, by its whole set of SNI hosts, or both; 0 and empty mean not asked."""
 
     port: int = 0
     sni_hosts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class VirtualServiceRoute:
+class VirtualServiceRoute(NamedTuple):
     """One VirtualService and the routes in it that carry the weights; an empty selection means: find them."""
 
     name: str
@@ -291,8 +286,7 @@ class VirtualServiceRoute:
     tcp: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class DestinationRuleRoute:
+class DestinationRuleRoute(NamedTuple):
     """The DestinationRule whose subsets play stable and canary."""
 
     name: str
@@ -301,16 +295,14 @@ class DestinationRuleRoute:
     additional_subsets: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class IstioRoute:
+class IstioRoute(NamedTuple):
     """The `trafficRouting.istio` stanza."""
 
     virtual_services: tuple[VirtualServiceRoute, ...]
     destination_rule: DestinationRuleRoute | None = None
 
 
-@dataclass(frozen=True)
-class SmiRoute:
+class SmiRoute(NamedTuple):
     """The `trafficRouting.smi` stanza with its defaults filled in."""
 
     root_service: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from routers.errors import ManifestError
 
@@ -31,8 +31,7 @@ Location: TypeAlias = tuple[str, str, str]
 """Server name, path and pathType, as the controller keys its locations."""
 
 
-@dataclass(frozen=True)
-class IngressPath:
+class IngressPath(NamedTuple):
     """One path of one rule that leads to a Service. `host` and `path` are None when the manifest omits them."""
 
     rule: int
@@ -53,8 +52,7 @@ class IngressPath:
         return f"{namespace}-{self.service}-{self.port.get('name') or self.port.get('number')}"
 
 
-@dataclass(frozen=True)
-class Policy:
+class Policy(NamedTuple):
     """How a canary takes its share: weight out of total, header and cookie."""
 
     weight: int = 0
@@ -72,7 +70,7 @@ class Upstream:
     name: str
     first: ObjectRef
     no_server: bool = False
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     alternatives: list[str] = field(default_factory=list)
 
 

@@ -194,7 +194,7 @@ def _check_pair(
             "name the Ingress that serves the stable version",
         )
         return
-    planned = replace(policy, weight=want.split.canary, total=want.split.total)
+    planned = policy._replace(weight=want.split.canary, total=want.split.total)
     for order in _orders(stable, live):
         loaded = ingress_nginx.load(order, stanza.annotation_prefix)
         yield from _check_loaded(route, loaded, planned, stable, canary, live, refusal)
@@ -235,7 +235,7 @@ def _check_loaded(
     primaries: dict[str, str] = {}
     for path in _stable_paths(route, stable, live):
         primary = path.upstream(stable.namespace)
-        ours = replace(path, service=route.canary_service).upstream(canary.namespace)
+        ours = path._replace(service=route.canary_service).upstream(canary.namespace)
         primaries[primary] = ours
         address = "".join(path.location[:2])
         at = loaded.locations.get(path.location)

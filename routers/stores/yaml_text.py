@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
@@ -46,8 +46,7 @@ class _Node:
     items: list[_Node] = field(default_factory=list)
 
 
-@dataclass
-class _Edit:
+class _Edit(NamedTuple):
     start: int
     end: int
     text: str
