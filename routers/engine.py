@@ -15,6 +15,7 @@ from routers.errors import (
     RefusedError,
     RollwayError,
     StalePlanError,
+    UncertainError,
     UnsupportedError,
     WeightError,
 )
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from routers.backends import Backend
     from routers.model import Finding, Manifest, ObjectRef, Reading, Route
+    from routers.plan import DryRun
     from routers.stores import Store
 
 ATTEMPTS = 6
@@ -53,14 +55,18 @@ class Observation:
 
 @dataclass(frozen=True)
 class Result:
-    """What a call did: the plan (None when nothing had to change), whether it was written, and the evidence."""
+    """What a call did: the plan (None when nothing had to change), what was written, and the evidence.
+
+    `live` holds the objects as the plan saw them, with those that were written as the store answered.
+    """
 
     route: Route
     plan: Plan | None
     written: tuple[ObjectRef, ...] = ()
     verdict: Verdict | None = None
-    dry_run: bool = False
+    dry_run: DryRun = False
     findings: tuple[Finding, ...] = ()
+    live: Live = field(default_factory=lambda: Live(()), compare=False, repr=False)
 
     @property
     def changed(self) -> bool:
@@ -80,7 +86,7 @@ class Engine:
         if live is None:
             live = self.store.read(needs_of(route))
         readings = tuple(reading for part in backends_of(route) for reading in part.observe(route, live))
-        return Observation(route, readings, tuple(self.store.limits))
+        return Observation(route, readings, live.notes)
 
     def check(self, route: Route, want: Traffic, live: Live) -> tuple[Finding, ...]:
         """Return what the data planes would say if the wish were written, and change nothing."""
@@ -104,6 +110,13 @@ class Engine:
             ForeignOwnerError: an object of ours by name belongs to somebody else.
             RefusedError: nothing has to change, and yet a data plane would not do what the objects say.
         """
+        return self.propose(route, want, adopt=adopt, create=create).plan
+
+    def propose(self, route: Route, want: Traffic, *, adopt: bool = False, create: bool = True) -> Result:
+        """Return the plan, or that there is none, with the findings and the objects that tell it; writes nothing.
+
+        Raises what `plan` raises.
+        """
         refuse_unsupported(route, want)
         live = self.store.read(needs_of(route))
         changes, simulated, findings = self._compute(route, want, live, adopt=adopt)
@@ -115,17 +128,19 @@ class Engine:
                 raise RefusedError(
                     f"nothing to change for {route.ref}, and yet it does not work:", reasons=reasons
                 )
-            return None
-        return replace(self._value(route, want, live, changes, simulated, findings), adopt=adopt)
+            return Result(route, None, findings=findings, live=live)
+        plan = replace(self._value(route, want, live, changes, simulated, findings), adopt=adopt)
+        return Result(route, plan, findings=findings, live=live)
 
-    def plan_removal(self, route: Route, *, adopt: bool = False) -> Plan | None:
-        """Return the deletion of every managed object of the route that exists, or None.
+    def plan_removal(self, route: Route, *, adopt: bool = False, live: Live | None = None) -> Plan | None:
+        """Return the deletion of every managed object of the route that exists, or None; `live` saves the reading.
 
         Raises:
             ForeignOwnerError: one of them belongs to somebody else.
         """
         needs = needs_of(route)
-        live = self.store.read(needs)
+        if live is None:
+            live = self.store.read(needs)
         changes: list[Change] = []
         for need in needs:
             found = live.get(need.ref) if need.access is Access.MANAGED else None
@@ -138,15 +153,15 @@ class Engine:
             )
         if not changes:
             return None
-        gone = {change.ref for change in changes}
-        simulated = Live((found for ref, found in live.items() if ref not in gone), live.served)
+        simulated = live.after((), [change.ref for change in changes])
         want = Traffic(Split(0, route.total))
-        findings = tuple(self.store.limits)
-        plan = self._value(route, want, live, changes, simulated, findings)
+        plan = self._value(route, want, live, changes, simulated, live.notes)
         return replace(plan, adopt=adopt, removal=True)
 
-    def apply(self, plan: Plan, *, expect: str = "", dry_run: bool = False) -> Result:
+    def apply(self, plan: Plan, *, expect: str = "", dry_run: DryRun = False) -> Result:
         """Check the limits, write every change, and put back what was written when one fails for good.
+
+        With `dry_run="server"` the store checks every write as if it were one (admission included) and keeps none.
 
         A conflict is planned again from a fresh read, a bounded number of times; with `expect` it is refused, because
         the reviewed plan is no longer the one that would happen.
@@ -165,29 +180,37 @@ class Engine:
         guards.enforce(plan, self.limits)
         findings = guards.lift(plan.findings, self.limits.allow)
         if dry_run:
-            return Result(plan.route, plan, dry_run=True, findings=findings)
+            if dry_run == "server":
+                for change in plan.changes:
+                    self.store.write(change, dry_run=True)
+            return Result(plan.route, plan, dry_run=dry_run, findings=findings, live=plan.observed)
         journal: list[Change] = []
         try:
-            self._write_all(plan, journal)
+            live = self._write_all(plan, journal)
         except ConflictError as conflict:
-            if expect:
+            if expect and not isinstance(conflict, UncertainError):
                 raise self._put_back(
                     journal, StalePlanError(f"{conflict.message} after it was reviewed")
                 ) from conflict
-            self._retry(plan, journal)
+            live = self._retry(plan, journal)
         except BaseException as error:
             raise self._put_back(journal, error) from error
         written = tuple(dict.fromkeys(change.ref for change in journal))
-        return Result(plan.route, plan, written, findings=findings)
+        return Result(plan.route, plan, written, findings=findings, live=live)
 
-    def verify(self, route: Route, want: Traffic, level: Evidence | None = None) -> Verdict:
+    def verify(
+        self, route: Route, want: Traffic, level: Evidence | None = None, live: Live | None = None
+    ) -> Verdict:
         """Compare the wish with what is really there, at a level of evidence (default: the highest of the store).
+
+        `live` are the objects as the store just answered them, where the caller has them.
 
         Raises:
             UnsupportedError: the store cannot show that level.
         """
         self.refuse_evidence(level)
-        live = self.store.read(needs_of(route))
+        if live is None:
+            live = self.store.read(needs_of(route))
         observation = self.observe(route, live)
         try:
             changes, _, findings = self._compute(route, want, live, adopt=True)
@@ -216,10 +239,13 @@ class Engine:
             )
 
     def confirm(self, result: Result, want: Traffic, level: Evidence | None = None) -> Result:
-        """Add the verdict to a result, and raise NotVerifiedError unless it matches."""
+        """Add the verdict to a result, and raise NotVerifiedError unless it matches.
+
+        What the store answered to each write is what it holds, so `written` needs no further reading.
+        """
         if result.dry_run:
             return result
-        verdict = self.verify(result.route, want, level)
+        verdict = self.verify(result.route, want, level, result.live)
         if verdict.outcome is not Outcome.MATCHES:
             raise NotVerifiedError(f"{result.route.ref} {verdict.outcome.value}: {verdict.reason}")
         return replace(result, verdict=verdict)
@@ -229,7 +255,7 @@ class Engine:
     ) -> tuple[list[Change], Live, tuple[Finding, ...]]:
         """Return the changes, the objects as they would be after them, and what the data planes say to those."""
         changes: list[Change] = []
-        after: dict[ObjectRef, LiveObject] = dict(live.items())
+        after: dict[ObjectRef, LiveObject] = {}
         for part in backends_of(route):
             for need, wanted in _rendered(part, route, want, live):
                 found = live.get(need.ref)
@@ -238,9 +264,9 @@ class Engine:
                     changes.append(change)
                     assert change.after is not None, "rendering never deletes"
                     after[need.ref] = LiveObject(need.ref, change.after, found.version if found else "")
-        simulated = Live(after.values(), live.served)
+        simulated = live.after(after.values())
         findings = [finding for part in backends_of(route) for finding in part.check(route, want, simulated)]
-        return changes, simulated, (*dict.fromkeys(findings), *self.store.limits)
+        return changes, simulated, (*dict.fromkeys(findings), *live.notes)
 
     def _value(
         self,
@@ -261,15 +287,26 @@ class Engine:
             need.ref: live[need.ref].version for need in needs_of(route) if need.name and need.ref in live
         }
         mark = fingerprint(route, want, versions, changes, findings)
-        return Plan(route, want, tuple(changes), before, after, findings, mark)
+        return Plan(route, want, tuple(changes), before, after, findings, mark, observed=live)
 
-    def _write_all(self, plan: Plan, journal: list[Change]) -> None:
+    def _write_all(self, plan: Plan, journal: list[Change]) -> Live:
+        """Write every change, and return the objects as they are now."""
+        written: list[LiveObject] = []
+        deleted: list[ObjectRef] = []
         for change in plan.changes:
-            version = self.store.write(change)
-            journal.append(change.inverse(version))
+            stored = self.store.write(change)
+            journal.append(change.inverse(stored.version if stored else ""))
+            if stored:
+                written.append(stored)
+            else:
+                deleted.append(change.ref)
+        return plan.observed.after(written, deleted)
 
-    def _retry(self, plan: Plan, journal: list[Change]) -> None:
-        """Plan again from a fresh read and write what is left, until it works or the attempts are used up."""
+    def _retry(self, plan: Plan, journal: list[Change]) -> Live:
+        """Plan again from a fresh read and write what is left, until it works or the attempts are used up.
+
+        Returns the objects as they are then.
+        """
         import tenacity  # noqa: PLC0415 - 30 ms that only a conflict costs
 
         @tenacity.retry(
@@ -278,18 +315,21 @@ class Engine:
             wait=tenacity.wait_random_exponential(multiplier=0.02, max=1),
             reraise=True,
         )
-        def again() -> None:
+        def again() -> Live:
             if plan.removal:
-                fresh = self.plan_removal(plan.route, adopt=plan.adopt)
+                live = self.store.read(needs_of(plan.route))
+                fresh = self.plan_removal(plan.route, adopt=plan.adopt, live=live)
             else:
                 create = any(change.action is Action.CREATE for change in plan.changes)
-                fresh = self.plan(plan.route, plan.want, adopt=plan.adopt, create=create)
-            if fresh:
-                guards.enforce(fresh, self.limits)
-                self._write_all(fresh, journal)
+                proposal = self.propose(plan.route, plan.want, adopt=plan.adopt, create=create)
+                live, fresh = proposal.live, proposal.plan
+            if fresh is None:
+                return live
+            guards.enforce(fresh, self.limits)
+            return self._write_all(fresh, journal)
 
         try:
-            again()
+            return again()
         except BaseException as error:
             raise self._put_back(journal, error) from error
 

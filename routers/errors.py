@@ -6,13 +6,19 @@ RollwayError                   1  anything below
 │   ├── ManifestError          2  a Rollout or routing object with faults, all of them listed
 │   └── DuplicateObjectError   2  the same object stands in two places
 ├── NotFoundError              1  an object, route or section that must be there is not
+│   └── NotServedError         1  the cluster does not serve that kind: its CRD is not installed
 ├── RefusedError               4  unsafe: guards or a backend's check say no
 │   ├── UnsupportedError       4  a backend or store lacks the feature
 │   ├── AmbiguousError         4  more than one thing matches
 │   ├── ForeignOwnerError      4  the object belongs to somebody else
-│   └── StalePlanError         4  the world moved since the plan was reviewed
+│   ├── StalePlanError         4  the world moved since the plan was reviewed
+│   └── AdmissionError         4  the API server or one of its admission webhooks refuses the object
 ├── StoreError                 1  the store failed
 │   ├── ConflictError          1  somebody else changed the object; read again and retry
+│   │   └── UncertainError     1  the answer to a write got lost; read again to know
+│   ├── ForbiddenError         1  the role lacks a verb on a resource
+│   ├── CredentialsError       1  the API server does not accept who we say we are, or nothing says it
+│   ├── UnreachableError       1  no answer from the API server
 │   └── UnwritableError        1  the change cannot be written into this text without touching more
 ├── ApplyError                 1  a plan failed half way; tells what was put back
 └── NotVerifiedError           5  the evidence asked for was not reached in time
@@ -67,6 +73,10 @@ class NotFoundError(RollwayError):
     """An object, route or section that must exist does not."""
 
 
+class NotServedError(NotFoundError):
+    """The cluster does not serve the kind; the message names the CustomResourceDefinition that is missing."""
+
+
 class RefusedError(RollwayError):
     """The change is unsafe; `reasons` holds every reason, each with the flag that lifts it."""
 
@@ -93,12 +103,32 @@ class StalePlanError(RefusedError):
     """The objects or the wish are no longer those of the reviewed plan."""
 
 
+class AdmissionError(RefusedError):
+    """The API server, or an admission webhook or policy in it, refuses the object; the message has its words."""
+
+
 class StoreError(RollwayError):
     """The store could not read or write."""
 
 
 class ConflictError(StoreError):
     """Somebody else changed the object since it was read; nothing was written."""
+
+
+class UncertainError(ConflictError):
+    """The answer to a write got lost, so only a fresh read tells whether it was stored."""
+
+
+class ForbiddenError(StoreError):
+    """The role lacks a verb on a resource in a namespace; the message names all three."""
+
+
+class CredentialsError(StoreError):
+    """There are no credentials for the API server, or it does not accept them (any more)."""
+
+
+class UnreachableError(StoreError):
+    """The API server did not answer, or answered with an error of its own, as often as it was asked."""
 
 
 class UnwritableError(StoreError):

@@ -96,13 +96,22 @@ class Live(Mapping[ObjectRef, LiveObject]):
     """The objects that a store returned for some needs, plus what it knows about the API.
 
     `served` maps an API group to its served versions, most preferred first; a group that is missing is unknown.
+    `notes` tell what the store could not see. `running` says that a cluster answered, so that an EndpointSlice or a
+    Pod that is missing does not exist; manifests in files tell nothing about either.
     """
 
     def __init__(
-        self, objects: Iterable[LiveObject], served: Mapping[str, Sequence[str]] | None = None
+        self,
+        objects: Iterable[LiveObject],
+        served: Mapping[str, Sequence[str]] | None = None,
+        *,
+        notes: Iterable[Finding] = (),
+        running: bool = False,
     ) -> None:
         self._objects = {found.ref: found for found in objects}
         self.served = dict(served or {})
+        self.notes = tuple(notes)
+        self.running = running
         self._by_kind: dict[tuple[str, str], list[LiveObject]] = {}
         for found in self._objects.values():
             self._by_kind.setdefault((found.ref.group, found.ref.kind), []).append(found)
@@ -124,6 +133,13 @@ class Live(Mapping[ObjectRef, LiveObject]):
     def of(self, group: str, kind: str) -> Sequence[LiveObject]:
         """Return every object of a kind, in all namespaces."""
         return self._by_kind.get((group, kind), ())
+
+    def after(self, written: Iterable[LiveObject], deleted: Iterable[ObjectRef] = ()) -> Live:
+        """Return the same with some objects written anew and some deleted."""
+        objects = {**self._objects, **{found.ref: found for found in written}}
+        for ref in deleted:
+            objects.pop(ref, None)
+        return Live(objects.values(), self.served, notes=self.notes, running=self.running)
 
 
 @dataclass(frozen=True)
@@ -148,6 +164,12 @@ class Need:
     """MANAGED: the object that it is made from; a store of files puts a new object beside it."""
     unique: bool = False
     """Without a name: whether an object that stands in two places is an error, as it always is with a name."""
+    selector: str = ""
+    """Without a name: a label selector in the words of Kubernetes (`key in (a,b)`); a store may return more."""
+    runtime: bool = False
+    """Whether only a running cluster has such objects (EndpointSlice, Pod), so that files are not searched for them."""
+    metadata_only: bool = False
+    """Whether `metadata` is enough; a store may return more."""
 
     @property
     def ref(self) -> ObjectRef:
@@ -223,6 +245,8 @@ class Finding:
     ref: ObjectRef | None
     message: str
     remedy: str = ""
+    transient: bool = False
+    """Whether waiting can end it, as for a pod that is not ready yet."""
 
     def __str__(self) -> str:
         subject = f"{self.ref}: " if self.ref else ""

@@ -8,17 +8,20 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from routers import ownership
 from routers.errors import RollwayError
-from routers.model import Access, Severity
+from routers.model import Access, Live, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from routers.model import Finding, LiveObject, Manifest, Need, ObjectRef, Pointer, Reading, Route, Traffic
+
+DryRun: TypeAlias = Literal[False, True, "server"]
+"""Whether to write (False), to plan only (True), or to let the store check every write and keep none ("server")."""
 
 Operation: TypeAlias = dict[str, Any]
 """One operation of a JSON Patch (RFC 6902)."""
@@ -50,12 +53,16 @@ class Change:
     patch: tuple[Operation, ...] = ()
     version: str = ""
     derived_from: ObjectRef | None = None
+    adopt: bool = False
+    """Whether fields that somebody else applied are taken over, which the caller asked for by name."""
 
     def inverse(self, version: str) -> Change:
         """Return the change that puts the object back; `version` is the one that this change produced."""
         action = {Action.CREATE: Action.DELETE, Action.DELETE: Action.CREATE}.get(self.action, self.action)
         patch = tuple(_with_tests(self.after or {}, self.before or {}, ())) if action is Action.PATCH else ()
-        return Change(action, self.ref, self.after, self.before, patch, version, self.derived_from)
+        return Change(
+            action, self.ref, self.after, self.before, patch, version, self.derived_from, self.adopt
+        )
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,8 @@ class Plan:
     adopt: bool = False
     removal: bool = False
     """Whether the plan deletes our objects; `adopt` and `removal` let the engine plan the same again after a conflict."""
+    observed: Live = field(default_factory=lambda: Live(()), compare=False, repr=False)
+    """The objects that the plan was made from."""
 
     @property
     def refusals(self) -> tuple[Finding, ...]:
@@ -113,14 +122,16 @@ def _managed_change(
 ) -> Change | None:
     stamped = ownership.stamp(wanted, route)
     if found is None:
-        return Change(Action.CREATE, need.ref, None, stamped, derived_from=need.derived_from)
+        return Change(Action.CREATE, need.ref, None, stamped, derived_from=need.derived_from, adopt=adopt)
     if not adopt:
         ownership.refuse_foreign(need.ref, found.manifest, route)
     merged = ownership.merge(found.manifest, stamped, need.own_keys)
     if merged == found.manifest:
         return None
     patch = tuple(_operation(*edit) for edit in differences(found.manifest, merged))
-    return Change(Action.APPLY, need.ref, found.manifest, merged, patch, found.version, need.derived_from)
+    return Change(
+        Action.APPLY, need.ref, found.manifest, merged, patch, found.version, need.derived_from, adopt
+    )
 
 
 _MISSING: Any = object()

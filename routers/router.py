@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         MirrorRoute,
         Route,
     )
-    from routers.plan import Plan
+    from routers.plan import DryRun, Plan
     from routers.stores import Store
 
 ROLLOUT_GROUP, ROLLOUT_KIND = "argoproj.io", "Rollout"
@@ -78,8 +78,8 @@ class WriteOptions(TypedDict, total=False):
     """Take over an object that belongs to somebody else."""
     expect: str
     """The fingerprint of the reviewed plan; refuse when the plan is another one now."""
-    dry_run: bool
-    """Plan and check, and write nothing."""
+    dry_run: DryRun
+    """Plan and check, and write nothing; `"server"` lets the store check the writes as well (admission)."""
     verify: Evidence | None
     """The evidence to reach (default: the highest that the store has)."""
 
@@ -111,7 +111,7 @@ class TrafficRouter:
         """
         return self._engine.plan(self.route, self._traffic(traffic), adopt=adopt)
 
-    def apply(self, plan: Plan, *, expect: str = "", dry_run: bool = False) -> Result:
+    def apply(self, plan: Plan, *, expect: str = "", dry_run: DryRun = False) -> Result:
         """Write a plan; plans again after a conflict, puts back after a failure.
 
         Raises what `routers.engine.Engine.apply` raises.
@@ -128,16 +128,16 @@ class TrafficRouter:
         engine, level = self._engine, options.get("verify")
         expect, dry_run = options.get("expect", ""), options.get("dry_run", False)
         engine.refuse_evidence(level)
-        plan = engine.plan(self.route, traffic, adopt=options.get("adopt", False))
-        if plan:
-            return engine.confirm(engine.apply(plan, expect=expect, dry_run=dry_run), traffic, level)
+        proposal = engine.propose(self.route, traffic, adopt=options.get("adopt", False))
+        if proposal.plan:
+            return engine.confirm(engine.apply(proposal.plan, expect=expect, dry_run=dry_run), traffic, level)
         if expect:
             raise StalePlanError(
                 f"nothing has to change for {self.route.ref} now, so plan {expect} is out of date"
             )
         # The reading that showed no difference is the evidence that all is written; asking again would tell no more.
         verdict = None if dry_run else Verdict(Outcome.MATCHES, Evidence.WRITTEN)
-        return Result(self.route, None, (), verdict, dry_run, tuple(self.store.limits))
+        return replace(proposal, verdict=verdict, dry_run=dry_run, findings=proposal.live.notes)
 
     def set_weight(self, weight: int | str, **options: Unpack[WriteOptions]) -> Result:
         """Give the canary a weight: `20` (of the total), `"0.5%"` or `"5/1000"`. See `set_traffic`.
@@ -202,7 +202,7 @@ class TrafficRouter:
         """Return the objects as the weight wants them. Writes nothing."""
         return self._engine.wanted(self.route, self._traffic(weight))
 
-    def reset(self, *, adopt: bool = False, dry_run: bool = False) -> list[Result]:
+    def reset(self, *, adopt: bool = False, dry_run: DryRun = False) -> list[Result]:
         """Send all traffic to stable, verify it, then delete the objects that are ours.
 
         Returns:
@@ -214,16 +214,17 @@ class TrafficRouter:
         engine = self._engine
         all_stable = Traffic(Split(0, self.route.total))
         results: list[Result] = []
-        plan = engine.plan(self.route, all_stable, adopt=adopt, create=False)
-        if plan:
-            results.append(engine.apply(plan, dry_run=dry_run))
+        last = engine.propose(self.route, all_stable, adopt=adopt, create=False)
+        if last.plan:
+            last = engine.apply(last.plan, dry_run=dry_run)
+            results.append(last)
         if not dry_run:
-            verdict = engine.verify(self.route, all_stable)
+            verdict = engine.verify(self.route, all_stable, live=last.live)
             if verdict.outcome is Outcome.DIFFERS:
                 raise NotVerifiedError(
                     f"{self.route.ref} {verdict.outcome.value}: {verdict.reason}; nothing was deleted"
                 )
-        removal = engine.plan_removal(self.route, adopt=adopt)
+        removal = engine.plan_removal(self.route, adopt=adopt, live=last.live)
         if removal:
             results.append(engine.apply(removal, dry_run=dry_run))
         return results

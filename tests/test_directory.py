@@ -293,7 +293,9 @@ def test_a_new_object_is_written_as_its_origin_is(tmp_path: Path) -> None:
     plan = found.plan(30)
     assert plan is not None
     created = plan.changes[0]
-    found.store.write(created.inverse(found.store.write(created)))
+    stored = found.store.write(created)
+    assert stored is not None
+    found.store.write(created.inverse(stored.version))
     assert [path.name for path in tmp_path.iterdir()] == ["app.yaml"]
 
 
@@ -615,4 +617,4 @@ def test_a_directory_shows_written_and_says_what_it_cannot(tmp_path: Path) -> No
     """The evidence of files is `written`; what they cannot know is a note, not a refusal."""
     store = DirectoryStore(tmp_path)
     assert store.evidence is Evidence.WRITTEN
-    assert [found.severity.value for found in store.limits] == ["note"]
+    assert [found.severity.value for found in store.read([]).notes] == ["note"]

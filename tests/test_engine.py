@@ -26,7 +26,17 @@ from routers.errors import (
     WeightError,
 )
 from routers.guards import Limits
-from routers.model import Evidence, HeaderRoute, MirrorRoute, ObjectRef, Outcome, Traffic, duplicate
+from routers.model import (
+    Evidence,
+    HeaderRoute,
+    LiveObject,
+    MirrorRoute,
+    Need,
+    ObjectRef,
+    Outcome,
+    Traffic,
+    duplicate,
+)
 from routers.plan import Action, Change
 from routers.router import TrafficRouter, read_route, read_routes
 from routers.spec import parse_rollout
@@ -315,17 +325,17 @@ def test_levels_that_the_store_cannot_show_are_refused() -> None:
         found.verify(0, Evidence.LOADED)
 
 
-def test_set_weight_that_does_not_stay_is_not_verified() -> None:
-    """When somebody puts the weight back right after the write, the call fails instead of saying done."""
+def test_set_weight_that_is_stored_otherwise_is_not_verified() -> None:
+    """When the store answers another weight than was written (a mutating webhook, say), the call fails instead of saying done."""
     found = router(ISTIO)
     memory = found.store
     assert isinstance(memory, MemoryStore)
     real = memory.write
 
-    def write(change: Change) -> str:
-        version = real(change)
+    def write(change: Change, *, dry_run: bool = False) -> LiveObject | None:
+        real(change, dry_run=dry_run)
         memory.put(m.virtual_service())
-        return version
+        return memory.read([Need(change.ref.group, change.ref.kind)])[change.ref]
 
     memory.write = write  # type: ignore[method-assign]
     with pytest.raises(NotVerifiedError, match="not as asked: VirtualService default/web"):
@@ -342,12 +352,13 @@ def test_reset_deletes_nothing_unless_all_goes_to_stable() -> None:
     assert isinstance(memory, MemoryStore)
     real = memory.write
 
-    def write(change: Change) -> str:
-        version = real(change)
+    def write(change: Change, *, dry_run: bool = False) -> LiveObject | None:
+        stored = real(change, dry_run=dry_run)
         if change.ref.kind == "VirtualService":
             http = [{"route": [m.destination("shop-stable", 50), m.destination("shop-canary", 50)]}]
             memory.put(m.virtual_service(http=http))
-        return version
+            return memory.read([Need(change.ref.group, change.ref.kind)])[change.ref]
+        return stored
 
     memory.write = write  # type: ignore[method-assign]
     with pytest.raises(NotVerifiedError, match="nothing was deleted"):

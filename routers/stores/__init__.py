@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from routers.model import Evidence, Finding, Live, Need
+    from routers.model import Evidence, Live, LiveObject, Need
     from routers.plan import Change
 
 
@@ -19,13 +19,8 @@ class Store(Protocol):
         """The highest level of evidence that this store can show by itself."""
         ...
 
-    @property
-    def limits(self) -> Sequence[Finding]:
-        """What this store cannot know, as notes for every plan."""
-        ...
-
     def read(self, needs: Sequence[Need]) -> Live:
-        """Return the objects that the needs ask for, as they are now.
+        """Return the objects that the needs ask for, as they are now; `Live.notes` tells what could not be seen.
 
         Raises:
             NotFoundError: a required object is not there; every missing one is named.
@@ -34,13 +29,14 @@ class Store(Protocol):
         """
         ...
 
-    def write(self, change: Change) -> str:
-        """Make one change and return the object's new version (empty after a deletion).
+    def write(self, change: Change, *, dry_run: bool = False) -> LiveObject | None:
+        """Make one change and return the object as the store holds it now (None after a deletion).
 
-        All of it happens or nothing does.
+        All of it happens or nothing does. With `dry_run` everything is checked as for a write, and nothing is stored.
 
         Raises:
             ConflictError: the object is no longer what the change was computed from.
+            UnsupportedError: the store cannot check without storing.
             StoreError: the store cannot be written.
         """
         ...

@@ -13,7 +13,14 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from routers.errors import ConflictError, DuplicateObjectError, NotFoundError, StoreError, UnwritableError
+from routers.errors import (
+    ConflictError,
+    DuplicateObjectError,
+    NotFoundError,
+    StoreError,
+    UnsupportedError,
+    UnwritableError,
+)
 from routers.model import Evidence, Finding, Live, LiveObject, Need, Severity, duplicate
 from routers.plan import Action, Change
 from routers.stores import files, kustomization, patches, yaml_text
@@ -43,7 +50,7 @@ class DirectoryStore:
     """Read and write the manifests under a path. `namespace` is that of objects which name none."""
 
     evidence = Evidence.WRITTEN
-    limits = (
+    notes = (
         Finding(
             "files-only",
             Severity.NOTE,
@@ -61,7 +68,7 @@ class DirectoryStore:
 
     def read(self, needs: Sequence[Need]) -> Live:
         """Return the needed objects; see `Store.read`."""
-        places = self._find(needs)
+        places = self._find([need for need in needs if not need.runtime])
         missing = [
             need
             for need in needs
@@ -69,10 +76,15 @@ class DirectoryStore:
         ]
         if missing:
             raise self._not_found(missing)
-        return Live(self._live(ref, *place) for ref, place in places.items())
+        return Live((self._live(ref, *place) for ref, place in places.items()), notes=self.notes)
 
-    def write(self, change: Change) -> str:
+    def write(self, change: Change, *, dry_run: bool = False) -> LiveObject | None:
         """Make one change in one file; see `Store.write`."""
+        if dry_run:
+            raise UnsupportedError(
+                "a directory has no admission to ask, so it cannot check a write without making it",
+                hint="use --dry-run=client, or a cluster",
+            )
         with files.locked(self.path):
             place = self._find([_need(change.ref)]).get(change.ref)
             if change.action is Action.CREATE:
@@ -86,7 +98,7 @@ class DirectoryStore:
             with files.locked(os.path.realpath(place[0])):
                 return self._write_in(place[0], change)
 
-    def _write_in(self, path: str, change: Change) -> str:
+    def _write_in(self, path: str, change: Change) -> LiveObject | None:
         """Change or delete an object in a file whose folder is locked."""
         parsed = self._parse(path, files.read(path) or b"")
         found = next(
@@ -101,10 +113,10 @@ class DirectoryStore:
                 raise ConflictError(f"{change.ref} in {path} has changed since it was read")
             if change.after is None:
                 self._delete(path, found)
-                return ""
+                return None
             after = change.after
         self._rewrite(path, found, after)
-        return _version(after)
+        return self._stored(change.ref, path)
 
     # -- reading
 
@@ -227,10 +239,18 @@ class DirectoryStore:
                 f"{path}: {error.message}", hint="simplify that part of the file by hand"
             ) from error
 
-    def _create(self, change: Change, manifest: Manifest) -> str:
+    def _stored(self, ref: ObjectRef, path: str) -> LiveObject:
+        """Read an object back from the file that it was written to."""
+        parsed = self._parse(path, files.read(path) or b"")
+        found = next((item for item in parsed.found if ref_of(item.manifest, self.namespace) == ref), None)
+        if found is None:
+            raise ConflictError(f"{ref} was taken out of {path} at once")
+        return self._live(ref, path, found)
+
+    def _create(self, change: Change, manifest: Manifest) -> LiveObject:
         """Put a new object in a file beside the one that it derives from; a store of one file gets a new document.
 
-        Returns its version. It names its namespace only if that one does: a repository that leaves it out gives it when it is applied.
+        It names its namespace only if that one does: a repository that leaves it out gives it when it is applied.
         """
         beside = (
             self._find([_need(change.derived_from)]).get(change.derived_from) if change.derived_from else None
@@ -240,13 +260,13 @@ class DirectoryStore:
             manifest = {**manifest, "metadata": metadata}
         if os.path.isfile(self.path):
             self._append(self.path, manifest)
-            return _version(manifest)
+            return self._stored(change.ref, self.path)
         folder = os.path.dirname(beside[0]) if beside else self.path
         with files.locked(folder):
-            self._create_in(folder, beside[0] if beside else None, manifest)
-        return _version(manifest)
+            path = self._create_in(folder, beside[0] if beside else None, manifest)
+            return self._stored(change.ref, path)
 
-    def _create_in(self, folder: str, beside: str | None, manifest: Manifest) -> None:
+    def _create_in(self, folder: str, beside: str | None, manifest: Manifest) -> str:
         path = files.new_name(folder, f"{manifest['kind'].lower()}-{manifest['metadata']['name']}")
         newline = "\n"
         # The list comes first: were the process killed in between, the next call would find the object missing and
@@ -255,6 +275,7 @@ class DirectoryStore:
             kustomization.add(self.path, beside, path)
             newline = "\r\n" if b"\r\n" in (files.read(beside) or b"") else "\n"
         files.replace(path, (yaml_text.block(manifest, 0, newline) + newline).encode())
+        return path
 
     @staticmethod
     def _append(path: str, manifest: Manifest) -> None:

@@ -26,7 +26,7 @@ class MemoryStore:
     """
 
     evidence = Evidence.WRITTEN
-    limits: Sequence[Finding] = ()
+    notes: Sequence[Finding] = ()
 
     def __init__(
         self,
@@ -86,9 +86,9 @@ class MemoryStore:
         ]
         if missing:
             raise NotFoundError(", ".join(str(need.ref) for need in missing) + " not found in memory")
-        return Live(found, self.served)
+        return Live(found, self.served, notes=self.notes)
 
-    def write(self, change: Change) -> str:
+    def write(self, change: Change, *, dry_run: bool = False) -> LiveObject | None:
         """Make one change; see `routers.stores.Store.write`."""
         with self._lock:
             self.log.append(change)
@@ -98,12 +98,14 @@ class MemoryStore:
                 raise ConflictError(f"{change.ref} {'is gone' if found is None else 'exists already'}")
             if change.action in (Action.APPLY, Action.DELETE) and self.version(change.ref) != change.version:
                 raise ConflictError(f"{change.ref} has changed since it was read")
+            if dry_run:
+                return LiveObject(change.ref, change.after, "") if change.after else None
             if change.after is None:
                 del self.manifests[change.ref]
-                return ""
+                return None
             if change.action is Action.PATCH:
                 assert found is not None, "a patch has an object, see above"
                 self.manifests[change.ref] = patched(change, found)
             else:
                 self.manifests[change.ref] = duplicate(change.after)
-            return self.version(change.ref)
+            return LiveObject(change.ref, duplicate(self.manifests[change.ref]), self.version(change.ref))
