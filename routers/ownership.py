@@ -49,6 +49,30 @@ def stamp(manifest: Manifest, route: Route) -> Manifest:
     return stamped
 
 
+def applied(manifest: Manifest) -> Manifest:
+    """Return what of an object is ours by its record: what server-side apply wants to be given, and no more.
+
+    An object without a record (nothing of it is ours) comes back as its name alone.
+    """
+    metadata = manifest["metadata"]
+    ours: Manifest = {
+        "apiVersion": manifest["apiVersion"],
+        "kind": manifest["kind"],
+        "metadata": {key: metadata[key] for key in ("name", "namespace") if key in metadata},
+    }
+    record = _record(manifest)
+    if not record:
+        return ours
+    for path in _RECORDED:
+        source = _dig(manifest, path)
+        keys = [*record.get(path[-1], ()), *([RECORD_ANNOTATION] if path[-1] == "annotations" else [])]
+        _ensure(ours, path).update({key: duplicate(source[key]) for key in keys if key in source})
+    controllers = [entry for entry in _owners(manifest) if entry.get("controller")]
+    if controllers:
+        ours["metadata"]["ownerReferences"] = duplicate(controllers)
+    return ours
+
+
 def owned_by(manifest: Manifest, route: Route) -> bool:
     """Tell whether the live object is this Rollout's: by our stamp, or by Argo Rollouts' controller reference."""
     annotations = _dig(manifest, ("metadata", "annotations"))

@@ -1,0 +1,40 @@
+"""The CustomResourceDefinitions that the tests need, from the modules of their projects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from harness import tools
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+SOURCES = {
+    "argo": ("github.com/argoproj/argo-rollouts", ["manifests/crds/rollout-crd.yaml"]),
+    "istio": ("istio.io/api", ["kubernetes/customresourcedefinitions.gen.yaml"]),
+    "smi": ("github.com/traefik/mesh", ["integration/testdata/crds/smi-split.yaml"]),
+    "gateway": (
+        "sigs.k8s.io/gateway-api",
+        [
+            f"config/crd/standard/gateway.networking.k8s.io_{kind}.yaml"
+            for kind in ("gatewayclasses", "gateways", "httproutes", "grpcroutes", "referencegrants")
+        ],
+    ),
+}
+_WANTED = {
+    "istio": ("virtualservices.networking.istio.io", "destinationrules.networking.istio.io", "gateways.networking.istio.io")
+}
+"""Of a file with very many, the ones that rollway or a data plane of the tests reads: CRDs are slow to serve."""
+
+
+def definitions(projects: Sequence[str] = tuple(SOURCES)) -> Iterator[dict[str, Any]]:
+    """Yield the CRDs of some projects."""
+    for project in projects:
+        module, files = SOURCES[project]
+        folder = tools.module_folder(module)
+        for file in files:
+            for found in yaml.load_all((folder / file).read_text(), Loader=yaml.CSafeLoader):
+                if found and found["metadata"]["name"] in _WANTED.get(project, (found["metadata"]["name"],)):
+                    yield found

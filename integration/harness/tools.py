@@ -1,0 +1,109 @@
+"""Build the programs under test from their Go modules, once: cached outside the repository by content.
+
+Each folder of `../tools` is a small Go module that pins one program by go.mod and go.sum. The key of the cache is what
+the result depends on: both files, the flags, and the Go version.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+TOOLS = Path(__file__).resolve().parent.parent / "tools"
+KUBERNETES = ("1.35", "1.34")
+"""The minors of Kubernetes that can be asked for, newest first; each has a folder in `../tools`."""
+
+_BASE = "k8s.io/component-base/version"
+
+
+class MissingToolError(RuntimeError):
+    """A program that the build needs is not on this machine."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One program: the folder of its Go module, its package, and the flags of the linker."""
+
+    module: str
+    package: str
+    name: str
+    ldflags: str = "-s -w"
+
+    def path(self) -> Path:
+        """Return the program, built now unless the cache has it. A cold build takes minutes and says so."""
+        target = cache() / self.module / self._digest() / self.name
+        if target.exists():
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with (target.parent / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not target.exists():
+                print(
+                    f"building {self.name} ({self.module}) from its Go modules: minutes, once",
+                    file=sys.stderr,
+                )
+                unfinished = target.with_suffix(".unfinished")
+                command = ["go", "build", "-trimpath", "-ldflags", self.ldflags, "-o", str(unfinished)]
+                _go([*command, self.package], TOOLS / self.module)
+                unfinished.rename(target)
+        return target
+
+    def _digest(self) -> str:
+        parts = [(TOOLS / self.module / name).read_bytes() for name in ("go.mod", "go.sum")]
+        parts += [self.ldflags.encode(), _go(["go", "version"], TOOLS / self.module).encode()]
+        return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+
+
+def etcd() -> Tool:
+    """Return etcd."""
+    return Tool("etcd", "go.etcd.io/etcd/server/v3", "etcd")
+
+
+def kube_apiserver(minor: str) -> Tool:
+    """Return the API server of a minor version, with that version linked in as a release has it."""
+    module = f"kubernetes-{minor}"
+    required = _go(["go", "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes"], TOOLS / module).strip()
+    major, number = minor.split(".")
+    values = {"gitVersion": required, "gitMajor": major, "gitMinor": number, "gitTreeState": "clean"}
+    flags = " ".join(f"-X {_BASE}.{name}={value}" for name, value in values.items())
+    package = "k8s.io/kubernetes/cmd/kube-apiserver"
+    return Tool(module, package, "kube-apiserver", f"-s -w {flags} -X {_BASE}.gitCommit=unknown")
+
+
+def module_folder(path: str) -> Path:
+    """Return the folder of a module that `../tools/crds` pins, downloaded now unless Go's cache has it."""
+    _go(["go", "mod", "download", path], TOOLS / "crds")
+    found = json.loads(_go(["go", "list", "-m", "-json", path], TOOLS / "crds"))
+    return Path(found["Dir"])
+
+
+def cache() -> Path:
+    """Return the folder that keeps what was built: ROLLWAY_CACHE, else the user's cache."""
+    given = os.environ.get("ROLLWAY_CACHE")
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(given) if given else home / "rollway-integration"
+
+
+def _go(command: list[str], folder: Path) -> str:
+    if not shutil.which("go"):
+        raise MissingToolError(
+            "Go is not on the PATH; the API server is built from its Go modules (https://go.dev/dl)"
+        )
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "CGO_ENABLED": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise MissingToolError(f"{' '.join(command)} in {folder} failed:\n{done.stderr[-4000:]}")
+    return done.stdout

@@ -1,0 +1,393 @@
+"""A Kubernetes cluster as a store.
+
+Objects of ours are written by server-side apply with the field manager `rollway`, unforced; objects of the user by JSON
+Patch with tests. Both bear repeating: a write that was stored although its answer got lost is found by the next read.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from routers import ownership
+from routers.errors import (
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    NotServedError,
+)
+from routers.model import Evidence, Finding, Live, LiveObject, Need, ObjectRef, Severity, dig
+from routers.plan import Action, pointer
+from routers.stores.connection import TIMEOUT_S, Asked, Connection, ExpiredError, Identity
+from routers.stores.discovery import Discovery, default_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from routers.model import Manifest
+    from routers.plan import Change, Operation
+    from routers.stores.connection import Answer
+
+FIELD_MANAGER = "rollway"
+_RESTORER = "rollway-restored"
+"""The manager of foreign fields that are put back with a deleted object, so that they are not ours afterwards."""
+
+_JSON_PATCH = "application/json-patch+json"
+_MERGE_PATCH = "application/merge-patch+json"
+_APPLY = "application/apply-patch+yaml"
+_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+_PAGE = 500
+_PARALLEL = 8
+_CRD = ("apiextensions.k8s.io", "CustomResourceDefinition")
+SERVER_FIELDS = ("managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink")
+"""What the server writes into `metadata`; no manifest that somebody applies has it."""
+
+
+class Query(NamedTuple):
+    """One request to read: an object (`name` given) or a list."""
+
+    group: str
+    kind: str
+    namespace: str = ""
+    name: str = ""
+    selector: str = ""
+    metadata_only: bool = False
+
+
+class ClusterStore:
+    """Read and write the objects of a cluster; safe to use from many threads.
+
+    `cache` keeps on disk which kinds the cluster serves.
+    """
+
+    evidence = Evidence.WRITTEN
+
+    def __init__(self, connection: Connection, *, cache: bool = True) -> None:
+        self.connection = connection
+        self.namespace = connection.namespace
+        self.discovery = Discovery(connection, default_folder() if cache else "")
+        self._threads = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="rollway-read")
+        self._narrowed: set[tuple[str, str]] = set()
+
+    @classmethod
+    def open(
+        cls,
+        kubeconfig: str | None = None,
+        context: str | None = None,
+        *,
+        user: str = "",
+        groups: Sequence[str] = (),
+        timeout: float = TIMEOUT_S,
+        cache: bool = True,
+    ) -> ClusterStore:
+        """Return the store of a kubeconfig's context (default: the current one, or the pod's own cluster).
+
+        `user` and `groups` are impersonated. `timeout` is that of one request, in seconds.
+
+        Raises:
+            CredentialsError: there are no credentials, or they cannot be read.
+        """
+        return cls(Connection(kubeconfig, context, Identity(user, tuple(groups)), timeout), cache=cache)
+
+    def close(self) -> None:
+        """Close the connections and end the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.connection.close()
+
+    def read(self, needs: Sequence[Need]) -> Live:
+        """Return the needed objects, read in parallel; see `routers.stores.Store.read`.
+
+        Raises:
+            NotServedError: a required kind is not served.
+            ForbiddenError: the role lacks a verb.
+        """
+        # Which versions a CRD serves is what discovery tells, and a namespaced role could not read the CRD.
+        wanted = [need for need in needs if (need.group, need.kind) != _CRD]
+        notes: list[Finding] = []
+        queries = [query for query in _queries(wanted) if self._is_served(query, wanted)]
+        found: dict[ObjectRef, LiveObject] = {}
+        for part in self._each(lambda query: self._fetch(query, wanted, notes), queries):
+            found.update((item.ref, item) for item in part)
+        missing = [
+            need
+            for need in wanted
+            if need.required and need.name and not any(need.matches(ref) for ref in found)
+        ]
+        if missing:
+            names = ", ".join(
+                f"{need.kind} {need.namespace + '/' if need.namespace else ''}{need.name}" for need in missing
+            )
+            raise NotFoundError(f"{names} not found in {self.connection.host}")
+        return Live(found.values(), self.discovery.served(), notes=dict.fromkeys(notes), running=True)
+
+    def write(self, change: Change, *, dry_run: bool = False) -> LiveObject | None:
+        """Make one change; see `routers.stores.Store.write`.
+
+        Raises:
+            ConflictError: the object is no longer what the change was computed from.
+            ForeignOwnerError: another field manager applied a field that is ours; names both.
+            AdmissionError: the API server or a webhook refuses the object, in its words.
+            StoreError: the cluster cannot be written.
+        """
+        query = {"dryRun": "All"} if dry_run else {}
+        try:
+            if change.action is Action.PATCH:
+                return self._patch(change.ref, change.before or {}, change.patch, query)
+            if change.after is None:
+                self._delete(change, query)
+                return None
+            if change.action is Action.CREATE:
+                return self._create(change, change.after, query)
+            return self._apply(change, change.after, query)
+        except NotFoundError as error:
+            if isinstance(error, NotServedError):
+                raise
+            raise ConflictError(f"{change.ref} is gone") from error
+
+    def record(self, event: Manifest) -> None:
+        """Write a Kubernetes Event.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        namespace = event["metadata"]["namespace"]
+        asked = Asked("create", "events", "", namespace)
+        self.connection.request("POST", f"/api/v1/namespaces/{namespace}/events", asked, body=event)
+
+    # -- reading
+
+    def _is_served(self, query: Query, needs: Sequence[Need]) -> bool:
+        """Tell whether the kind is served; one that is not is an error only if something of it is required."""
+        try:
+            self.discovery.resource(query.group, query.kind)
+        except NotServedError:
+            if any(need.required for need in needs if (need.group, need.kind) == (query.group, query.kind)):
+                raise
+            return False
+        return True
+
+    def _each(self, fetch: Any, queries: Sequence[Query]) -> Iterable[list[LiveObject]]:
+        if len(queries) == 1:
+            return [fetch(queries[0])]
+        return list(self._threads.map(fetch, queries))
+
+    def _fetch(self, query: Query, needs: Sequence[Need], notes: list[Finding]) -> list[LiveObject]:
+        if query.name:
+            found = self.get(query)
+            return [found] if found else []
+        wide = not query.namespace
+        if not wide or (query.group, query.kind) not in self._narrowed:
+            try:
+                return self.list(query)[0]
+            except ForbiddenError:
+                named = {
+                    need.namespace for need in needs if need.name and (need.group, need.kind) == query[:2]
+                }
+                if not wide or not named:
+                    raise
+                # A role in a namespace is common; what it cannot see is told each time, and asked for once.
+                self._narrowed.add((query.group, query.kind))
+        spaces = sorted(
+            {
+                need.namespace
+                for need in needs
+                if need.name and need.namespace and (need.group, need.kind) == query[:2]
+            }
+        )
+        resource = self.discovery.resource(query.group, query.kind)
+        notes.append(
+            Finding(
+                "namespace-only",
+                Severity.NOTE,
+                None,
+                f"the role may not list {resource.plural} in the whole cluster, so only those of namespace "
+                f"{', '.join(spaces)} were checked",
+            )
+        )
+        return [item for space in spaces for item in self.list(query._replace(namespace=space))[0]]
+
+    def get(self, query: Query) -> LiveObject | None:
+        """Return one object, or None when it does not exist."""
+        resource = self.discovery.resource(query.group, query.kind)
+        asked = Asked("get", resource.plural, query.group, query.namespace, query.name)
+        try:
+            answer = self.connection.request("GET", resource.path(query.namespace, query.name), asked)
+        except NotServedError:
+            self.discovery.refresh()
+            resource = self.discovery.resource(query.group, query.kind)
+            answer = self.connection.request("GET", resource.path(query.namespace, query.name), asked)
+        except NotFoundError:
+            return None
+        return live_object(query.group, query.kind, answer.body)
+
+    def list(self, query: Query) -> tuple[list[LiveObject], str]:
+        """Return all objects that a query asks for, page by page, and the version of the list."""
+        resource = self.discovery.resource(query.group, query.kind)
+        asked = Asked("list", resource.plural, query.group, query.namespace)
+        words = {"limit": str(_PAGE), **({"labelSelector": query.selector} if query.selector else {})}
+        accept = _METADATA if query.metadata_only else "application/json"
+        found: list[LiveObject] = []
+        while True:
+            try:
+                body = self.connection.request(
+                    "GET", resource.path(query.namespace), asked, query=words, accept=accept
+                ).body
+            except ExpiredError:
+                # The list took longer than the server keeps its old state.
+                found, words = [], {key: value for key, value in words.items() if key != "continue"}
+                continue
+            version = resource.version
+            for item in body.get("items") or ():
+                item["apiVersion"] = f"{resource.group}/{version}" if resource.group else version
+                item["kind"] = query.kind
+                found.append(live_object(query.group, query.kind, item))
+            rest = dig(body, "metadata", "continue")
+            if not rest:
+                return found, str(dig(body, "metadata", "resourceVersion"))
+            words["continue"] = rest
+
+    # -- writing
+
+    def _send(
+        self,
+        method: str,
+        manifest: Manifest,
+        ref: ObjectRef,
+        content_type: str,
+        body: Any,
+        query: dict[str, str],
+    ) -> Answer:
+        resource = self.discovery.resource(ref.group, ref.kind)
+        verb = {"DELETE": "delete", "PUT": "update"}.get(method, "patch")
+        asked = Asked(verb, resource.plural, ref.group, ref.namespace, ref.name)
+        path = resource.path(ref.namespace, ref.name, _version_of(manifest))
+        return self.connection.request(method, path, asked, query=query, body=body, content_type=content_type)
+
+    def _patch(
+        self, ref: ObjectRef, manifest: Manifest, patch: Sequence[Operation], query: dict[str, str]
+    ) -> LiveObject:
+        words = {"fieldManager": FIELD_MANAGER, **query}
+        answer = self._send("PATCH", manifest, ref, _JSON_PATCH, list(patch), words)
+        return live_object(ref.group, ref.kind, answer.body)
+
+    def _server_side_apply(
+        self, change: Change, ours: Manifest, query: dict[str, str], *, force: bool
+    ) -> Answer:
+        words = {"fieldManager": FIELD_MANAGER, "force": str(force).lower(), **query}
+        return self._send("PATCH", ours, change.ref, _APPLY, ours, words)
+
+    def _create(self, change: Change, after: Manifest, query: dict[str, str]) -> LiveObject:
+        """Create an object of ours; one that somebody else made in the meantime stays as it was."""
+        ours = ownership.applied(after)
+        answer = self._server_side_apply(change, ours, query, force=False)
+        others = {
+            entry.get("manager")
+            for entry in dig(answer.body, "metadata", "managedFields") or ()
+            if entry.get("manager") != FIELD_MANAGER and not entry.get("subresource")
+        }
+        if answer.status == 200 and others and not query:
+            # Applying nothing gives back what only we set; fields of theirs were never changed, as it was unforced.
+            nothing = {**ours, "metadata": {key: ours["metadata"][key] for key in ("name", "namespace")}}
+            nothing = {key: nothing[key] for key in ("apiVersion", "kind", "metadata")}
+            self._server_side_apply(change, nothing, {}, force=False)
+            raise ConflictError(f"{change.ref} exists already, made by {', '.join(sorted(map(str, others)))}")
+        manifest = without_server_fields(after)
+        if manifest != without_server_fields(ours) and not query:
+            words = {"fieldManager": _RESTORER}
+            answer = self._send("PATCH", ours, change.ref, _MERGE_PATCH, manifest, words)
+        return live_object(change.ref.group, change.ref.kind, answer.body)
+
+    def _apply(self, change: Change, after: Manifest, query: dict[str, str]) -> LiveObject:
+        """Bring an object of ours to `after`."""
+        ours = ownership.applied(after)
+        version = change.version
+        if "spec" not in ours:
+            # Taking it over is being undone: it goes back to what it was, field by field.
+            body = {**after, "metadata": {**after["metadata"], "resourceVersion": version}}
+            answer = self._send(
+                "PUT", after, change.ref, "application/json", body, {"fieldManager": _RESTORER, **query}
+            )
+            return live_object(change.ref.group, change.ref.kind, answer.body)
+        if change.adopt:
+            version = self._drop_controllers(change, query) or version
+        ours["metadata"]["resourceVersion"] = version
+        answer = self._server_side_apply(change, ours, query, force=change.adopt)
+        stored = live_object(change.ref.group, change.ref.kind, answer.body)
+        # Server-side apply leaves a key that another manager set as well; those of `own_keys` are ours by nature.
+        left = [
+            {"op": "remove", "path": operation["path"]}
+            for operation in change.patch
+            if operation["op"] == "remove" and _has(stored.manifest, operation["path"])
+        ]
+        if not left or query:
+            return stored
+        test = {"op": "test", "path": "/metadata/resourceVersion", "value": stored.version}
+        return self._patch(change.ref, after, [test, *left], query)
+
+    def _drop_controllers(self, change: Change, query: dict[str, str]) -> str:
+        """Remove the controllers that the object had, which its new one replaces; return the new version, if any."""
+        kept = dig(change.after, "metadata", "ownerReferences") or []
+        owners = dig(change.before, "metadata", "ownerReferences") or []
+        gone = [index for index, entry in enumerate(owners) if entry.get("controller") and entry not in kept]
+        if not gone or query:
+            return ""
+        test = {"op": "test", "path": "/metadata/resourceVersion", "value": change.version}
+        removals = [
+            {"op": "remove", "path": pointer(("metadata", "ownerReferences", index))} for index in gone[::-1]
+        ]
+        return self._patch(change.ref, change.before or {}, [test, *removals], query).version
+
+    def _delete(self, change: Change, query: dict[str, str]) -> None:
+        conditions = {"resourceVersion": change.version}
+        uid = dig(change.before, "metadata", "uid")
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {**conditions, **({"uid": uid} if uid else {})},
+            "propagationPolicy": "Background",
+        }
+        self._send("DELETE", change.before or {}, change.ref, "application/json", body, query)
+
+
+def live_object(group: str, kind: str, manifest: Manifest) -> LiveObject:
+    """Return an object as the API server answered it, without the record of its field managers."""
+    metadata = manifest["metadata"]
+    metadata.pop("managedFields", None)
+    ref = ObjectRef(group, kind, metadata.get("namespace", ""), metadata["name"])
+    return LiveObject(ref, manifest, metadata["resourceVersion"])
+
+
+def without_server_fields(manifest: Manifest) -> Manifest:
+    """Return a manifest as somebody would apply it: without what only the server writes."""
+    metadata = {key: value for key, value in manifest["metadata"].items() if key not in SERVER_FIELDS}
+    return {**{key: value for key, value in manifest.items() if key != "status"}, "metadata": metadata}
+
+
+def _queries(needs: Sequence[Need]) -> list[Query]:
+    """Return the requests for some needs; one that a list answers is not asked for by name as well."""
+    lists = {(need.group, need.kind, need.namespace) for need in needs if not need.name and not need.selector}
+    queries: dict[Query, None] = {}
+    for need in needs:
+        key = (need.group, need.kind)
+        listed = (*key, "") in lists or (*key, need.namespace) in lists
+        if need.name and not need.namespace:
+            queries[Query(*key)] = None
+        elif need.name and not listed:
+            queries[Query(*key, need.namespace, need.name)] = None
+        elif not need.name and not (need.selector and listed):
+            selector = need.selector
+            queries[Query(*key, need.namespace, "", selector, need.metadata_only)] = None
+    return list(queries)
+
+
+def _version_of(manifest: Manifest) -> str:
+    return str(manifest.get("apiVersion", "")).rpartition("/")[2]
+
+
+def _has(manifest: Any, path: str) -> bool:
+    for step in path.split("/")[1:]:
+        key = step.replace("~1", "/").replace("~0", "~")
+        if not isinstance(manifest, dict) or key not in manifest:
+            return False
+        manifest = manifest[key]
+    return True

@@ -1,0 +1,475 @@
+"""One API server: kubeconfig in, requests and answers as JSON, and every failure as a typed error.
+
+The only module that imports the Kubernetes client. That client gives the kubeconfig, the credentials, TLS, proxies and
+the connection pool (urllib3); objects stay plain JSON, because its generated models would drop fields that they do not
+know.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
+
+from routers.errors import (
+    AdmissionError,
+    ConflictError,
+    CredentialsError,
+    ForbiddenError,
+    ForeignOwnerError,
+    NotFoundError,
+    NotServedError,
+    RollwayError,
+    StoreError,
+    UncertainError,
+    UnreachableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import urllib3
+
+TIMEOUT_S = 15.0
+"""How long one request may take. The first request for a new CRD's objects blocks about 2 s, so not much less."""
+
+_ATTEMPTS = 5
+_BODY_ATTEMPTS = 3
+_RETRY_STATUS = (429, 500, 502, 503, 504)
+_WAIT_MAX_S = 30
+_SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+_READING = ("get", "list", "watch")
+
+
+class Asked(NamedTuple):
+    """What a request is about, in the words of RBAC, for the error when it fails."""
+
+    verb: str
+    resource: str
+    group: str = ""
+    namespace: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.namespace}/" if self.namespace else ""
+        return (
+            f"{self.resource} {where}{self.name}".rstrip()
+            if self.name
+            else f"{self.resource} {where}".rstrip(" /")
+        )
+
+
+class Answer(NamedTuple):
+    """The status and the JSON body of a request that succeeded."""
+
+    status: int
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whom to act as; empty means as the credentials say."""
+
+    user: str = ""
+    groups: tuple[str, ...] = ()
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """The headers of impersonation; see Kubernetes, "User impersonation"."""
+        return [
+            *([("Impersonate-User", self.user)] if self.user else []),
+            *(("Impersonate-Group", group) for group in self.groups),
+        ]
+
+
+class Connection:
+    """Requests to one API server, with its credentials; safe to use from many threads.
+
+    `namespace` is that of the kubeconfig's context (or of the pod), `host` the server's address.
+    """
+
+    def __init__(
+        self,
+        kubeconfig: str | None = None,
+        context: str | None = None,
+        identity: Identity | None = None,
+        timeout: float = TIMEOUT_S,
+    ) -> None:
+        """Load the credentials: the kubeconfig given, else the one of the environment, else those of the pod.
+
+        Raises:
+            CredentialsError: there are none, or they cannot be read.
+        """
+        from kubernetes import client  # noqa: PLC0415 - 0.2 s that only a cluster costs
+
+        configuration = client.Configuration()
+        configuration.connection_pool_maxsize = 16
+        self.timeout = timeout
+        self.namespace, own = _load(configuration, kubeconfig, context)
+        self._identity = identity if identity and (identity.user or identity.groups) else own
+        self.host: str = configuration.host.rstrip("/")
+        self._configuration = configuration
+        self._pool: urllib3.PoolManager = client.ApiClient(configuration).rest_client.pool_manager
+        self.requests = 0
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        asked: Asked,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+    ) -> Answer:
+        """Send one request, and repeat it when the network or the server fails; every write here bears repeating.
+
+        Raises:
+            StoreError, RefusedError, NotFoundError: a leaf of the tree that says why; see `_failure`.
+        """
+        url = f"{self.host}{path}{'?' + urlencode(query) if query else ''}"
+        content = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": content_type} if content else {}
+        for attempt in range(_BODY_ATTEMPTS):
+            try:
+                status, raw, wait = self._exchange(method, url, content, {**headers, "Accept": accept}, asked)
+            except _BrokenBodyError as error:
+                problem = str(error)
+            else:
+                try:
+                    found = json.loads(raw) if raw else {}
+                except ValueError:
+                    problem = "its answer is no JSON"
+                else:
+                    if status < 300 and isinstance(found, dict):
+                        return Answer(status, found)
+                    raise _failure(asked, status, found if isinstance(found, dict) else {}, self.host, wait)
+            time.sleep(0.05 * 2**attempt)
+        raise _lost(asked, self.host, problem)
+
+    def stream(
+        self, path: str, asked: Asked, *, query: Mapping[str, str], stop: Stop
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the events of a watch until the server ends it or `stop` is called.
+
+        Raises:
+            ExpiredError: the version to start from is gone (410).
+            StoreError: the connection broke; the watch can go on from the last version that it told.
+        """
+        from kubernetes import watch  # noqa: PLC0415
+        from kubernetes.client.rest import ApiException  # noqa: PLC0415
+        from urllib3 import Timeout  # noqa: PLC0415
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+        def listing(**words: Any) -> Any:
+            """Open the stream; the client's Watch adds `watch` to the words.
+
+            :param watch: bool
+            """
+            words.pop("_preload_content")
+            words.pop("watch")
+            url = f"{self.host}{path}?{urlencode({**query, 'watch': 'true'})}"
+            limit = Timeout(
+                connect=self.timeout, read=float(query.get("timeoutSeconds", "300")) + self.timeout
+            )
+            answer = self._pool.request(
+                "GET", url, headers=self._headers({}), timeout=limit, preload_content=False, retries=False
+            )
+            if answer.status >= 300:
+                raise _failure(asked, answer.status, _status_of(answer.data), self.host)
+            return answer
+
+        reader = watch.Watch(return_type=object)
+        stop.reader = reader
+        try:
+            # A timeout among the words keeps the client from going on by itself: where to go on is known here.
+            yield from reader.stream(listing, timeout_seconds=0, deserialize=False)
+        except ApiException as error:
+            if error.status == 410:
+                raise ExpiredError(f"{asked}: the version is too old to go on from") from error
+            raise StoreError(f"{asked}: the watch ended: {error.reason}") from error
+        except (HTTPError, OSError, ValueError) as error:
+            raise UnreachableError(f"{asked}: the watch broke off: {_cause(error)}") from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.clear()
+
+    def _headers(self, headers: Mapping[str, str]) -> Any:
+        from urllib3 import HTTPHeaderDict  # noqa: PLC0415
+
+        found = HTTPHeaderDict(headers)
+        found["User-Agent"] = "rollway"
+        # Asked for each time: exec plugins and mounted tokens are refreshed by it.
+        token = self._configuration.auth_settings().get("BearerToken", {}).get("value")
+        if token:
+            found["Authorization"] = token
+        for name, value in self._identity.headers:
+            found.add(name, value)
+        return found
+
+    def _exchange(
+        self, method: str, url: str, content: bytes | None, headers: Mapping[str, str], asked: Asked
+    ) -> tuple[int, bytes, str]:
+        """Return status, body and Retry-After of one request.
+
+        Raises:
+            _BrokenBodyError: the body ended early or took too long.
+        """
+        from urllib3 import Timeout  # noqa: PLC0415
+        from urllib3.exceptions import HTTPError, MaxRetryError  # noqa: PLC0415
+
+        self.requests += 1
+        deadline = time.monotonic() + self.timeout * _ATTEMPTS
+        try:
+            answer = self._pool.request(
+                method,
+                url,
+                body=content,
+                headers=self._headers(headers),
+                timeout=Timeout(connect=self.timeout, read=self.timeout),
+                retries=_retries(),
+                preload_content=False,
+            )
+        except MaxRetryError as error:
+            raise _unanswered(asked, self.host, error) from error
+        except (HTTPError, OSError) as error:
+            raise UnreachableError(f"{self.host} cannot be asked: {_cause(error)}") from error
+        chunks: list[bytes] = []
+        deadline = time.monotonic() + self.timeout
+        try:
+            while chunk := answer.read1(65536):
+                chunks.append(chunk)
+                if time.monotonic() > deadline:
+                    answer.close()
+                    raise _BrokenBodyError(f"its answer took more than {self.timeout:g} s")
+        except (HTTPError, OSError) as error:
+            answer.close()
+            raise _BrokenBodyError(f"its answer broke off: {_cause(error)}") from error
+        answer.release_conn()
+        return answer.status, b"".join(chunks), answer.headers.get("Retry-After", "")
+
+
+class Stop:
+    """End a watch from another thread."""
+
+    def __init__(self) -> None:
+        self.called = False
+        self.reader: Any = None
+
+    def __call__(self) -> None:
+        """End it now."""
+        self.called = True
+        if self.reader:
+            self.reader.stop()
+
+
+class ExpiredError(StoreError):
+    """The version to watch from is gone; list again."""
+
+
+class _BrokenBodyError(Exception):
+    """The body of an answer could not be read to its end."""
+
+
+def _retries() -> Any:
+    """Return how a request is repeated: on a failed connection, and on 429 and 5xx as Retry-After says, else with jitter."""
+    from urllib3 import Retry  # noqa: PLC0415
+    from urllib3.exceptions import MaxRetryError  # noqa: PLC0415
+
+    class Remembering(Retry):
+        """Tell, when giving up, whether a request may have reached the server."""
+
+        def increment(self, *args: Any, **words: Any) -> Remembering:
+            try:
+                return super().increment(*args, **words)
+            except MaxRetryError as error:
+                error.history = self.history  # type: ignore[attr-defined]
+                raise
+
+    return Remembering(
+        total=_ATTEMPTS - 1,
+        redirect=False,
+        allowed_methods=None,
+        status_forcelist=_RETRY_STATUS,
+        backoff_factor=0.1,
+        backoff_jitter=0.1,
+        backoff_max=5,
+        retry_after_max=_WAIT_MAX_S,
+        raise_on_status=False,
+    )
+
+
+def _unanswered(asked: Asked, host: str, error: Any) -> RollwayError:
+    """Return the error for a request that no attempt got an answer to."""
+    from urllib3.exceptions import NewConnectionError, SSLError  # noqa: PLC0415
+    from urllib3.exceptions import ConnectTimeoutError as NoConnectionError  # noqa: PLC0415
+
+    causes = [error.reason, *(entry.error for entry in getattr(error, "history", ()))]
+    never_sent = all(isinstance(cause, (NewConnectionError, NoConnectionError)) for cause in causes)
+    if isinstance(error.reason, SSLError):
+        return CredentialsError(
+            f"{host} cannot be trusted: {_cause(error.reason)}",
+            hint="check certificate-authority in the kubeconfig",
+        )
+    if never_sent or asked.verb in _READING:
+        return UnreachableError(
+            f"{host} does not answer ({asked.verb} {asked}): {_cause(error.reason)}",
+            hint="check the cluster, the context and the network; --request-timeout sets how long one request may take",
+        )
+    return _lost(asked, host, _cause(error.reason))
+
+
+def _lost(asked: Asked, host: str, problem: str) -> RollwayError:
+    if asked.verb in _READING:
+        return UnreachableError(f"{host} gave no whole answer ({asked.verb} {asked}): {problem}")
+    return UncertainError(
+        f"whether {asked} was written is not known, because {host} gave no whole answer: {problem}",
+        hint="run the same command again: it goes on from what is there",
+    )
+
+
+def _cause(error: BaseException) -> str:
+    text = str(error)
+    # urllib3 writes its own objects into its messages.
+    return text.rpartition(">: ")[2] or text or type(error).__name__
+
+
+def _status_of(raw: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(raw)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _failure(asked: Asked, status: int, body: Mapping[str, Any], host: str, wait: str = "") -> RollwayError:  # noqa: PLR0911 - one line for each kind of failure
+    """Return the typed error for an answer that is no success.
+
+    Source of the words: apimachinery, `pkg/api/errors/errors.go`, and kube-apiserver's admission plugins.
+    """
+    message = str(body.get("message") or f"status {status}")
+    reason, causes = str(body.get("reason", "")), _causes(body)
+    if status == 401:
+        return CredentialsError(
+            f"{host} does not accept the credentials: {message}",
+            hint="log in again, or check the kubeconfig's user",
+        )
+    if _is_admission(message):
+        return AdmissionError(
+            f"{asked} is refused by the cluster: {message}", hint="the policy's owner can tell more"
+        )
+    if status == 403 and " cannot " in message:
+        return _forbidden(asked, message)
+    if status in (403, 422, 400):
+        if status == 422 and not causes and "the server rejected our request" in message:
+            return ConflictError(f"{asked} has changed where the plan relies on it")
+        return AdmissionError(f"{asked} is refused by the API server: {message}")
+    if status == 404:
+        if not body.get("details") and not reason.startswith("NotFound"):
+            return NotServedError(f"{host} does not serve {asked.resource}.{asked.group}: {message}")
+        return NotFoundError(f"{asked} not found: {message}")
+    if status == 409:
+        return _conflict(asked, causes, message)
+    if status == 410:
+        return ExpiredError(f"{asked}: {message}")
+    if asked.verb in _READING or status == 429:
+        after = f", asking to wait {wait} s" if wait else ""
+        return UnreachableError(f"{host} answered {status} to {asked.verb} {asked}{after}: {message}")
+    return _lost(asked, host, f"it answered {status}: {message}")
+
+
+def _causes(body: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    details = body.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    return [cause for cause in causes if isinstance(cause, dict)] if isinstance(causes, list) else []
+
+
+def _is_admission(message: str) -> bool:
+    return message.startswith("admission webhook") or any(
+        words in message
+        for words in ("failed calling webhook", "ValidatingAdmissionPolicy", "denied the request")
+    )
+
+
+def _forbidden(asked: Asked, message: str) -> ForbiddenError:
+    where = f"in namespace {asked.namespace}" if asked.namespace else "in the whole cluster"
+    resource = f"{asked.resource}.{asked.group}" if asked.group else asked.resource
+    name = f" {asked.name}" if asked.name else ""
+    return ForbiddenError(
+        f"the role lacks the verb {asked.verb} on {resource}{name} {where}: {message}",
+        hint="`rollway rbac NAME` prints the least role for a Rollout",
+    )
+
+
+def _conflict(asked: Asked, causes: Sequence[Mapping[str, Any]], message: str) -> RollwayError:
+    owned = [cause for cause in causes if cause.get("reason") == "FieldManagerConflict"]
+    if not owned:
+        return ConflictError(f"{asked} has changed since it was read: {message}")
+    # The message of a cause is `conflict with "NAME" [with subresource "S"] using VERSION`.
+    fields = "; ".join(f"{cause.get('field')}: {cause.get('message')}" for cause in owned)
+    return ForeignOwnerError(
+        f"{asked} has fields that another manager applied: {fields}",
+        hint="let that manager give them up, or take them over with --adopt",
+    )
+
+
+def _load(configuration: Any, kubeconfig: str | None, context: str | None) -> tuple[str, Identity]:
+    """Fill the client's configuration; return the namespace and the impersonation that the context asks for."""
+    import yaml  # noqa: PLC0415
+    from kubernetes import config  # noqa: PLC0415
+
+    path = kubeconfig or os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")
+    files = [os.path.expanduser(part) for part in path.split(os.pathsep) if part]
+    try:
+        if not any(os.path.exists(file) for file in files) and not (kubeconfig or context):
+            config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+            return _pod_namespace(), Identity()
+        chosen, namespace, identity = _context(files, context)
+        config.load_kube_config(path, chosen, configuration, persist_config=False)  # type: ignore[no-untyped-call]
+    except config.ConfigException as error:
+        raise CredentialsError(
+            f"no cluster to talk to: {error} ({path})",
+            hint="give --dir PATH for manifests, or --kubeconfig, --context or KUBECONFIG for a cluster",
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise CredentialsError(f"{path} cannot be used: {type(error).__name__}: {error}") from error
+    return namespace, identity
+
+
+def _context(files: Sequence[str], wanted: str | None) -> tuple[str | None, str, Identity]:
+    """Return the context's name, its namespace and the impersonation of its user; of several files, the first one to say it counts.
+
+    Source: Kubernetes, "Organizing Cluster Access Using kubeconfig Files"; the Python client lets the last file choose
+    the context, and knows no impersonation.
+    """
+    import yaml  # noqa: PLC0415
+
+    contexts: dict[str, Any] = {}
+    users: dict[str, Any] = {}
+    for file in files:
+        if not os.path.exists(file):
+            continue
+        with open(file, encoding="utf-8") as stream:
+            content = yaml.safe_load(stream) or {}
+        wanted = wanted or content.get("current-context") or None
+        for entry in content.get("contexts") or ():
+            contexts.setdefault(entry["name"], entry.get("context") or {})
+        for entry in content.get("users") or ():
+            users.setdefault(entry["name"], entry.get("user") or {})
+    context = contexts.get(wanted or "", {})
+    user = users.get(context.get("user", ""), {})
+    identity = Identity(user.get("as") or "", tuple(user.get("as-groups") or ()))
+    return wanted, context.get("namespace") or "default", identity
+
+
+def _pod_namespace() -> str:
+    try:
+        with open(_SERVICE_ACCOUNT, encoding="utf-8") as stream:
+            return stream.read().strip() or "default"
+    except OSError:
+        return "default"
