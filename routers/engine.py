@@ -356,10 +356,10 @@ class Engine:
 def needs_of(route: Route) -> list[Need]:
     """Return what the backends of a route need, each object once, with the strongest access that was asked for."""
     strength = [Access.READ, Access.SHARED, Access.MANAGED]
-    needs: dict[tuple[str, str, str, str], Need] = {}
+    needs: dict[tuple[str, str, str, str, str], Need] = {}
     for part in backends_of(route):
         for need in part.needs(route):
-            key = (need.group, need.kind, need.namespace, need.name)
+            key = (need.group, need.kind, need.namespace, need.name, need.selector)
             if key not in needs or strength.index(need.access) > strength.index(needs[key].access):
                 needs[key] = need
     return list(needs.values())

@@ -128,7 +128,8 @@ def merge(live: Manifest, wanted: Manifest, own_keys: Iterable[str] = ()) -> Man
             for entry in _owners(live)
             if not entry.get("controller") and entry.get("uid") != owners[0]["uid"]
         ]
-        merged["metadata"]["ownerReferences"] = [*theirs, *owners]
+        if [*theirs, *owners] != _owners(live):
+            merged["metadata"]["ownerReferences"] = [*theirs, *owners]
     return merged
 
 

@@ -6,9 +6,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from routers.engine import Engine, Observation, Result, needs_of
-from routers.errors import AmbiguousError, NotFoundError, NotVerifiedError, RollwayError, StalePlanError
+from routers.errors import (
+    AmbiguousError,
+    ForbiddenError,
+    NotFoundError,
+    NotVerifiedError,
+    RollwayError,
+    StalePlanError,
+)
 from routers.guards import Limits
-from routers.model import CANARY, STABLE, Evidence, Need, Outcome, Traffic, Verdict
+from routers.model import CANARY, STABLE, Evidence, Need, Outcome, Traffic, Verdict, dig
 from routers.spec import parse_rollout
 from routers.weights import Split
 
@@ -69,6 +76,20 @@ def read_routes(store: Store, namespace: str = "") -> list[tuple[LiveObject, Rou
 def route_of(rollout: LiveObject) -> Route:
     """Read a Rollout that a store returned; faults are told with file and line where the store knows them."""
     return parse_rollout(rollout.manifest, namespace=rollout.ref.namespace, locate=rollout.locate)
+
+
+def known_as(route: Route, store: Store) -> Route:
+    """Return a route from a file with the uid that its Rollout has in the store, if it is there and may be read.
+
+    What rollway makes for it then belongs to that Rollout, and goes with it.
+    """
+    need = Need(ROLLOUT_GROUP, ROLLOUT_KIND, route.name, route.namespace, required=False)
+    try:
+        found = store.read([need]).manifest(route.ref)
+    except ForbiddenError:
+        return route
+    uid = dig(found, "metadata", "uid") if found else None
+    return replace(route, uid=uid) if isinstance(uid, str) else route
 
 
 class WriteOptions(TypedDict, total=False):

@@ -17,6 +17,47 @@ def read(text: str) -> Manifest:
     return manifest
 
 
+def placed(manifest: Manifest, namespace: str) -> Manifest:
+    """Return a copy of a manifest in another namespace."""
+    return {**manifest, "metadata": {**manifest["metadata"], "namespace": namespace}}
+
+
+def endpoint_slice(
+    service_name: str, namespace: str = "default", *, ready: int = 1, unready: int = 0, **words: Any
+) -> Manifest:
+    """Return the EndpointSlice of a Service: so many ready endpoints, so many others, behind pods named by number."""
+    endpoints = [
+        {
+            "addresses": [f"10.244.0.{index + 1}"],
+            "conditions": {"ready": index < ready},
+            "targetRef": {"kind": "Pod", "name": f"{service_name}-{index}", "namespace": namespace},
+        }
+        for index in range(ready + unready)
+    ]
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": f"{service_name}-slice",
+            "namespace": namespace,
+            "labels": {"kubernetes.io/service-name": service_name},
+        },
+        "addressType": "IPv4",
+        "ports": words.get("ports", [{"name": "http", "port": 8080}]),
+        "endpoints": endpoints,
+    }
+
+
+def pod(name: str, namespace: str = "default", **labels: str) -> Manifest:
+    """Return a Pod with labels."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": {"containers": [{"name": "app", "image": "app"}]},
+    }
+
+
 def service(name: str, namespace: str = "default", port: int = 80) -> Manifest:
     """Return a Service with the port `http`."""
     return {

@@ -17,9 +17,10 @@ SERVICES = [m.service("shop-stable"), m.service("shop-canary")]
 
 class _Contract(BackendContract):
     routing: dict[str, Any]
+    namespace = "default"
 
     def route(self) -> Route:
-        return parse_rollout(m.rollout(self.routing))
+        return parse_rollout(m.placed(m.rollout(self.routing), self.namespace))
 
 
 class TestNginx(_Contract):

@@ -456,7 +456,7 @@ def test_the_strongest_access_to_an_object_counts(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(type(part), "needs", needs)
     found = parse_rollout(m.rollout(ISTIO))
-    assert len(needs_of(found)) == 3
+    assert len(needs_of(found)) == 4
 
 
 def test_public_names_are_importable() -> None:

@@ -46,7 +46,11 @@ class Api:
                 manifest["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
                 try:
                     found = self._send(
-                        "PUT", manifest, manifest, manifest["metadata"]["name"], query={"fieldManager": manager}
+                        "PUT",
+                        manifest,
+                        manifest,
+                        manifest["metadata"]["name"],
+                        query={"fieldManager": manager},
                     )
                     break
                 except ConflictError:
@@ -75,14 +79,18 @@ class Api:
         except NotFoundError:
             return None
 
-    def edit(self, like: Manifest, change: Callable[[Manifest], None], *, manager: str = "test-user") -> Manifest:
+    def edit(
+        self, like: Manifest, change: Callable[[Manifest], None], *, manager: str = "test-user"
+    ) -> Manifest:
         """Read, change and replace an object until nobody else was in between."""
         while True:
             live = self.get(like)
             assert live is not None, like
             change(live)
             try:
-                return self._send("PUT", live, live, live["metadata"]["name"], query={"fieldManager": manager})
+                return self._send(
+                    "PUT", live, live, live["metadata"]["name"], query={"fieldManager": manager}
+                )
             except ConflictError:
                 continue
 
@@ -90,7 +98,9 @@ class Api:
         """Change some fields by a merge patch, as `kubectl annotate` and `kubectl patch --type=merge` do."""
         name = like["metadata"]["name"]
         content_type = "application/merge-patch+json"
-        return self._send("PATCH", like, body, name, query={"fieldManager": manager}, content_type=content_type)
+        return self._send(
+            "PATCH", like, body, name, query={"fieldManager": manager}, content_type=content_type
+        )
 
     def delete(self, like: Manifest) -> None:
         """Delete an object, if it is there."""

@@ -24,7 +24,11 @@ SOURCES = {
     ),
 }
 _WANTED = {
-    "istio": ("virtualservices.networking.istio.io", "destinationrules.networking.istio.io", "gateways.networking.istio.io")
+    "istio": (
+        "virtualservices.networking.istio.io",
+        "destinationrules.networking.istio.io",
+        "gateways.networking.istio.io",
+    )
 }
 """Of a file with very many, the ones that rollway or a data plane of the tests reads: CRDs are slow to serve."""
 

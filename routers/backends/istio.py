@@ -11,6 +11,14 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar
 
+from routers.backends.endpoints import (
+    Port,
+    check_services,
+    check_subsets,
+    endpoint_needs,
+    pod_need,
+    slice_need,
+)
 from routers.backends.services import service_needs, unknown_services
 from routers.backends.virtual_service import (
     GROUP,
@@ -18,6 +26,7 @@ from routers.backends.virtual_service import (
     Target,
     field_of,
     find_targets,
+    host_name,
     ref_of,
     routes_of,
     rule_ref,
@@ -73,8 +82,11 @@ class IstioBackend:
         ]
         rule = rule_ref(route)
         if rule:
+            # Which Service the subsets belong to stands in the rule, so all slices of its namespace are asked for.
             needs.append(Need(GROUP, rule.kind, rule.name, rule.namespace))
-        return [*needs, *service_needs(route)]
+            needs += [slice_need(rule.namespace), pod_need(rule.namespace)]
+            return [*needs, *service_needs(route)]
+        return [*needs, *service_needs(route), *endpoint_needs(route)]
 
     def render(self, route: Route, want: Traffic, live: Live) -> Sequence[Manifest]:
         """Return a copy of each VirtualService with the wanted weights in the routes that carry them."""
@@ -106,7 +118,11 @@ class IstioBackend:
 
     def check(self, route: Route, want: Traffic, live: Live) -> Sequence[Finding]:
         """Tell of routes that Envoy rejects, of subsets that do not exist, and of shares that come out differently."""
-        findings = [*unknown_services(route, live), *_check_subsets(route, want, live)]
+        findings = [
+            *unknown_services(route, live),
+            *_check_subsets(route, want, live),
+            *_check_ready(route, want, live),
+        ]
         for service in stanza_of(route).virtual_services:
             findings += _check_sums(ref_of(service), live[ref_of(service)].manifest, want)
             findings += _check_sections(service, live[ref_of(service)].manifest)
@@ -148,6 +164,34 @@ def _check_subsets(route: Route, want: Traffic, live: Live) -> Iterator[Finding]
     if rule.stable_subset in labels and labels[rule.stable_subset] == labels.get(rule.canary_subset):
         message = f"subsets {rule.stable_subset} and {rule.canary_subset} have the same labels, so both select the same pods"
         yield Finding("istio-subsets-alike", Severity.NOTE, ref, message)
+
+
+def _check_ready(route: Route, want: Traffic, live: Live) -> Iterator[Finding]:
+    """Tell of destinations without a ready endpoint, by Service or by the labels of a subset."""
+    rule, ref = stanza_of(route).destination_rule, rule_ref(route)
+    if rule is None or ref is None:
+        ports: dict[str, list[Port]] = {STABLE: [], CANARY: []}
+        for service in stanza_of(route).virtual_services:
+            for target in find_targets(route, service, live):
+                destinations = live[target.ref].manifest["spec"][target.section][target.index]["route"]
+                for role, used in ports.items():
+                    number = dig(destinations[getattr(target, role)], "destination", "port", "number")
+                    if number and number not in used:
+                        used.append(number)
+        yield from check_services(route, want.split, live, ports)
+        return
+    manifest = live[ref].manifest
+    subsets = {
+        str(dig(entry, "name")): dig(entry, "labels") for entry in dig(manifest, "spec", "subsets") or ()
+    }
+    name, namespace, *_ = host_name(str(dig(manifest, "spec", "host")), ref.namespace).split(".")
+    roles = {STABLE: rule.stable_subset, CANARY: rule.canary_subset}
+    # A missing subset is a finding of its own; slices of another namespace were not asked for.
+    if namespace == ref.namespace and all(subset in subsets for subset in roles.values()):
+        host = ObjectRef("", "Service", namespace, name)
+        yield from check_subsets(
+            ref, host, want.split, live, {role: subsets[subset] for role, subset in roles.items()}
+        )
 
 
 def _check_sums(ref: ObjectRef, manifest: Manifest, want: Traffic) -> Iterator[Finding]:

@@ -12,9 +12,12 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from routers.backends import ingress_nginx
+from routers.backends.endpoints import check_services, endpoint_needs
 from routers.backends.services import service_needs, service_refs, unknown_services
 from routers.errors import ManifestError, NotFoundError
 from routers.model import (
+    CANARY,
+    STABLE,
     Access,
     Capabilities,
     Finding,
@@ -70,7 +73,7 @@ class NginxBackend:
             managed = Need(GROUP, "Ingress", canary.name, canary.namespace, Access.MANAGED, required=False)
             needs.append(replace(managed, own_keys=own, derived_from=stable))
         needs.append(Need(GROUP, "Ingress", required=False))
-        return [*needs, *service_needs(route)]
+        return [*needs, *service_needs(route), *endpoint_needs(route)]
 
     def render(self, route: Route, want: Traffic, live: Live) -> Sequence[Manifest]:
         """Return one canary Ingress for each stable Ingress, with the paths that lead to the stable Service."""
@@ -91,7 +94,9 @@ class NginxBackend:
                 *unknown_services(route, live),
             ]:
                 findings[finding] = None
-        return list(findings)
+        # Without a ready stable endpoint ingress-nginx answers 503 also to what would go to the canary (measured).
+        ports = dict.fromkeys((STABLE, CANARY), _ports(route, live))
+        return [*findings, *check_services(route, want.split, live, ports, keep_stable=True)]
 
 
 def _stanza(route: Route) -> NginxRoute:
@@ -106,6 +111,12 @@ def _pairs(route: Route) -> Iterator[tuple[ObjectRef, ObjectRef]]:
             ObjectRef(GROUP, "Ingress", route.namespace, name),
             ObjectRef(GROUP, "Ingress", route.namespace, canary_name(route.name, name)),
         )
+
+
+def _ports(route: Route, live: Live) -> list[int | str]:
+    """Return the ports of the stable Service that its Ingresses use."""
+    used = (path.port for stable, _ in _pairs(route) for path in _stable_paths(route, stable, live))
+    return list(dict.fromkeys(port.get("name") or port.get("number") or "" for port in used))
 
 
 def _stable_paths(route: Route, stable: ObjectRef, live: Live) -> list[IngressPath]:

@@ -9,6 +9,7 @@ import re
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from routers.backends.endpoints import check_services, endpoint_needs
 from routers.backends.services import service_needs, unknown_services
 from routers.errors import ManifestError, RefusedError
 from routers.model import (
@@ -84,9 +85,10 @@ class SmiBackend:
                 required=False,
                 derived_from=route.ref,
             ),
-            Need(GROUP, ref.kind, required=False),
+            Need(GROUP, ref.kind, namespace=ref.namespace, required=False),
             Need(_CRD_GROUP, _CRD, f"trafficsplits.{GROUP}", required=False),
             *service_needs(route),
+            *endpoint_needs(route),
         ]
 
     def render(self, route: Route, want: Traffic, live: Live) -> Sequence[Manifest]:
@@ -132,7 +134,7 @@ class SmiBackend:
     def check(self, route: Route, want: Traffic, live: Live) -> Sequence[Finding]:
         """Tell of overlapping splits, of a guessed API version and of a share that the integers cannot hold."""
         ref, root = _ref(route), _stanza(route).root_service
-        findings = [*unknown_services(route, live)]
+        findings = [*unknown_services(route, live), *check_services(route, want.split, live, {})]
         for other in live.of(GROUP, ref.kind):
             same_root = (
                 dig(other.manifest, "spec", "service") == root and other.ref.namespace == ref.namespace

@@ -16,8 +16,10 @@ import click
 from routers import __version__
 from routers.cli.options import (
     LEVELS,
+    Command,
     WeightCommand,
     complete_name,
+    dry_run_option,
     evidence_level,
     limit_options,
     rollout_options,
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from routers.router import TrafficRouter
-    from routers.stores.directory import DirectoryStore
+    from routers.stores import Store
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -47,7 +49,7 @@ def cli() -> None:
 @cli.command()
 @click.argument("name", required=False, shell_complete=complete_name)
 @store_options
-def status(store: DirectoryStore, namespace: str, name: str | None, output: str) -> None:
+def status(store: Store, namespace: str, name: str | None, output: str) -> None:
     """Show what the routing objects say, of one Rollout or of all."""
     from routers.cli import documents, report  # noqa: PLC0415
     from routers.cli import output as out  # noqa: PLC0415
@@ -97,7 +99,7 @@ def set_weight(router: TrafficRouter, weight: str, output: str, verify: str | No
     _written(router, router.set_weight(weight, verify=evidence_level(verify), **words), weight, output)
 
 
-@cli.command()
+@cli.command(cls=Command)
 @rollout_options
 @limit_options
 @write_options
@@ -162,9 +164,9 @@ def render(router: TrafficRouter, weight: str, output: str) -> None:
         click.echo("\n---\n".join(out.yaml_text(manifest) for manifest in manifests))
 
 
-@cli.command()
+@cli.command(cls=Command)
 @click.option("--adopt", is_flag=True, help="Also delete an object that belongs to somebody else.")
-@click.option("--dry-run", is_flag=True, help="Show the plans and write nothing.")
+@dry_run_option
 @rollout_options
 @limit_options
 def reset(router: TrafficRouter, output: str, **words: Any) -> None:
@@ -186,7 +188,7 @@ def reset(router: TrafficRouter, output: str, **words: Any) -> None:
 
 @cli.command()
 @store_options
-def lint(store: DirectoryStore, namespace: str, output: str) -> None:
+def lint(store: Store, namespace: str, output: str) -> None:
     """Check every Rollout of the store and all that its data planes would say, with file and line."""
     from routers.cli import output as out  # noqa: PLC0415
     from routers.cli import report  # noqa: PLC0415

@@ -1,4 +1,7 @@
-"""The arguments and options that commands share, and what they are turned into: a store, a router, limits."""
+"""The arguments and options that commands share, and what they are turned into: a store, a router, limits.
+
+Without `--dir` the store is a cluster: that of the kubeconfig's current context, as for kubectl.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,33 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from click.shell_completion import CompletionItem
 
     from routers.model import Evidence
     from routers.router import TrafficRouter
-    from routers.stores.directory import DirectoryStore
+    from routers.stores import Store
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 LEVELS = ("written", "accepted", "loaded", "measured")
-_NO_STORE = "give --dir PATH: a directory (or one file) of manifests. Clusters come with the next version"
+_COMPLETION_TIMEOUT_S = 2.0
 
 
-class WeightCommand(click.Command):
+class Command(click.Command):
+    """Take a bare `--dry-run` for `--dry-run=client`, as kubectl once did."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give the bare option its value."""
+        end = args.index("--") if "--" in args else len(args)
+        return super().parse_args(
+            ctx,
+            [f"{word}=client" if word == "--dry-run" and at < end else word for at, word in enumerate(args)],
+        )
+
+
+class WeightCommand(Command):
     """Take `-1` for a weight, which then is refused with its range, and not for an option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -36,6 +51,29 @@ class WeightCommand(click.Command):
         return super().parse_args(ctx, args)
 
 
+class Duration(click.ParamType[float]):
+    """A time like `30s`, `5m` or `1h30m`, as Go writes it, or a number of seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds."""
+        import durationpy  # noqa: PLC0415
+
+        if isinstance(value, int | float):
+            return float(value)
+        try:
+            seconds = float(value) if value.isdigit() else durationpy.from_str(value).total_seconds()
+        except (durationpy.DurationError, ValueError):
+            self.fail(f"{value!r} is not a time like 30s, 5m or 1h30m", param, ctx)
+        if seconds < 0:
+            self.fail(f"{value!r} is negative", param, ctx)
+        return float(seconds)
+
+
+DURATION = Duration()
+
+
 def complete_name(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Offer the names of the Rollouts in the store."""
     from click.shell_completion import CompletionItem  # noqa: PLC0415
@@ -43,22 +81,58 @@ def complete_name(ctx: click.Context, _parameter: click.Parameter, incomplete: s
     from routers.errors import RollwayError  # noqa: PLC0415
     from routers.router import read_routes  # noqa: PLC0415
 
-    path = ctx.params.get("directory") or os.environ.get("ROLLWAY_DIR")
+    words = {**ctx.params, "request_timeout": _COMPLETION_TIMEOUT_S}
+    words["directory"] = words.get("directory") or os.environ.get("ROLLWAY_DIR")
     try:
-        names = (
-            {found.ref.name for found, _ in read_routes(_open(path or "", ctx.params.get("namespace")))}
-            if path
-            else set()
-        )
+        store, namespace = open_store(**{name: words.get(name) for name in _STORE_WORDS})
+        names = {found.ref.name for found, _ in read_routes(store, namespace)}
     except RollwayError:
         names = set()
     return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
 
 
-def _open(directory: str, namespace: str | None) -> DirectoryStore:
+_STORE_WORDS = ("directory", "namespace", "kubeconfig", "context", "as_user", "as_groups", "request_timeout")
+
+
+def open_store(
+    directory: str | None,
+    namespace: str | None,
+    kubeconfig: str | None,
+    context: str | None,
+    as_user: str | None,
+    as_groups: Sequence[str] | None,
+    request_timeout: float | None,
+) -> tuple[Store, str]:
+    """Open the store that the words name; return it and the namespace to look in (empty: any)."""
+    if directory:
+        given = [
+            name
+            for name, value in (
+                ("--kubeconfig", kubeconfig),
+                ("--context", context),
+                ("--as", as_user),
+                ("--as-group", as_groups),
+            )
+            if value
+        ]
+        if given:
+            raise click.UsageError(
+                f"{', '.join(given)} is for a cluster, and --dir is a directory: give one of them"
+            )
+        return _directory(directory, namespace), namespace or ""
+    from routers.stores.cluster import ClusterStore  # noqa: PLC0415
+    from routers.stores.connection import TIMEOUT_S  # noqa: PLC0415
+
+    store = ClusterStore.open(
+        kubeconfig, context, user=as_user or "", groups=as_groups or (), timeout=request_timeout or TIMEOUT_S
+    )
+    return store, namespace or store.namespace
+
+
+def _directory(path: str, namespace: str | None) -> Store:
     from routers.stores.directory import DirectoryStore  # noqa: PLC0415
 
-    return DirectoryStore(directory, namespace or "default")
+    return DirectoryStore(path, namespace or "default")
 
 
 def store_options(function: _Function) -> _Function:
@@ -70,18 +144,26 @@ def store_options(function: _Function) -> _Function:
         type=click.Path(exists=True),
         envvar="ROLLWAY_DIR",
         show_envvar=True,
-        help="Directory (or one file) of manifests.",
+        help="Directory (or one file) of manifests instead of a cluster.",
     )
-    @click.option("-n", "--namespace", help="Namespace of the Rollout, and of manifests that name none.")
+    @click.option("--kubeconfig", type=click.Path(), help="Kubeconfig of the cluster (default: KUBECONFIG).")
+    @click.option("--context", help="Context of the kubeconfig (default: the current one).")
+    @click.option("--as", "as_user", metavar="USER", help="User to impersonate.")
+    @click.option(
+        "--as-group", "as_groups", metavar="GROUP", multiple=True, help="Group to impersonate (repeatable)."
+    )
+    @click.option(
+        "--request-timeout", type=DURATION, metavar="TIME", help="How long one request may take (15s)."
+    )
+    @click.option("-n", "--namespace", help="Namespace of the Rollout (default: the context's).")
     @click.option(
         "-o", "--output", type=click.Choice(["text", "json", "yaml"]), default="text", show_default=True
     )
     @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
     @functools.wraps(function)
-    def wrapper(directory: str | None, namespace: str | None, *, debug: bool, **words: Any) -> Any:  # noqa: ARG001 - main reads debug
-        if directory is None:
-            raise click.UsageError(_NO_STORE)
-        return function(store=_open(directory, namespace), namespace=namespace or "", **words)
+    def wrapper(*, debug: bool, **words: Any) -> Any:  # noqa: ARG001 - main reads debug
+        store, namespace = open_store(**{name: words.pop(name) for name in _STORE_WORDS})
+        return function(store=store, namespace=namespace, **words)
 
     return wrapper  # type: ignore[return-value] # click decorates the signature
 
@@ -95,11 +177,15 @@ def rollout_options(function: _Function) -> _Function:
     )
     @store_options
     @functools.wraps(function)
-    def wrapper(name: str, filename: str | None, store: DirectoryStore, namespace: str, **words: Any) -> Any:
-        from routers.router import TrafficRouter, read_route  # noqa: PLC0415
+    def wrapper(name: str, filename: str | None, store: Store, namespace: str, **words: Any) -> Any:
+        from routers.router import TrafficRouter, known_as, read_route  # noqa: PLC0415
 
-        source = _open(filename, namespace) if filename else store
-        return function(router=TrafficRouter(read_route(source, name, namespace), store), **words)
+        if filename:
+            asked = click.get_current_context().params["namespace"] or ""
+            route = known_as(read_route(_directory(filename, namespace), name, asked), store)
+        else:
+            route = read_route(store, name, namespace)
+        return function(router=TrafficRouter(route, store), **words)
 
     return wrapper  # type: ignore[return-value] # click decorates the signature
 
@@ -132,10 +218,21 @@ def limit_options(function: _Function) -> _Function:
     return wrapper  # type: ignore[return-value] # click decorates the signature
 
 
+def dry_run_option(function: _Function) -> _Function:
+    """Add --dry-run, as kubectl has it."""
+    return click.option(
+        "--dry-run",
+        type=click.Choice(["none", "client", "server"]),
+        default="none",
+        callback=lambda _ctx, _parameter, word: {"none": False, "client": True}.get(word, word),
+        help="Show the plan and write nothing; server: ask the cluster's admission as well.",
+    )(function)
+
+
 def write_options(function: _Function) -> _Function:
     """Add what the writing verbs share."""
     for decorate in (
-        click.option("--dry-run", is_flag=True, help="Show the plan and write nothing."),
+        dry_run_option,
         click.option(
             "--expect",
             metavar="FINGERPRINT",

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from routers.engine import Observation
     from routers.model import LiveObject, Route
-    from routers.stores.directory import DirectoryStore
+    from routers.stores import Store
 
 
-def observe(store: DirectoryStore, namespace: str, name: str | None) -> tuple[list[Observation], bool]:
+def observe(store: Store, namespace: str, name: str | None) -> tuple[list[Observation], bool]:
     """Observe one Rollout, or all with a single reading of the store; tell on stderr of those that cannot be.
 
     Returns:
@@ -64,13 +64,13 @@ def _routed(rollout: LiveObject) -> bool:
     return any(dig(strategy, name, "trafficRouting") is not None for name in ("canary", "blueGreen"))
 
 
-def _read_all(store: DirectoryStore, routes: list[Route]) -> Live:
+def _read_all(store: Store, routes: list[Route]) -> Live:
     """Read what all routes need at once, whether or not it is there."""
     needs = [replace(need, required=False) for route in routes for need in needs_of(route)]
     return store.read(needs) if needs else Live(())
 
 
-def _require(store: DirectoryStore, route: Route, live: Live) -> None:
+def _require(store: Store, route: Route, live: Live) -> None:
     """Raise the store's own error when something that a route requires was not read."""
     missing = [need for need in needs_of(route) if need.required and need.name and need.ref not in live]
     if missing:
@@ -102,16 +102,14 @@ class Problem:
         }
 
 
-def lint(store: DirectoryStore, namespace: str) -> list[Problem]:
+def lint(store: Store, namespace: str) -> list[Problem]:
     """Check every Rollout of the store: its manifest, its objects, and what the data planes say to them."""
     rollouts = read_routes(store, namespace)
     live = _read_all(store, [route for _, route in rollouts if not isinstance(route, RollwayError)])
     return [problem for found, route in rollouts for problem in _lint(store, found, route, live)]
 
 
-def _lint(
-    store: DirectoryStore, found: LiveObject, route: Route | RollwayError, live: Live
-) -> Iterator[Problem]:
+def _lint(store: Store, found: LiveObject, route: Route | RollwayError, live: Live) -> Iterator[Problem]:
     place, name = found.locate(()), f"{found.ref.namespace}/{found.ref.name}"
     if not _routed(found):
         yield Problem(place, "note", name, "has no trafficRouting, so rollway has nothing to do for it")

@@ -161,7 +161,7 @@ class Connection:
             StoreError: the connection broke; the watch can go on from the last version that it told.
         """
         from kubernetes import watch  # noqa: PLC0415
-        from kubernetes.client.rest import ApiException  # noqa: PLC0415
+        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415
         from urllib3 import Timeout  # noqa: PLC0415
         from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
@@ -183,11 +183,11 @@ class Connection:
                 raise _failure(asked, answer.status, _status_of(answer.data), self.host)
             return answer
 
-        reader = watch.Watch(return_type=object)
+        reader = watch.Watch(return_type=object)  # type: ignore[no-untyped-call]
         stop.reader = reader
         try:
             # A timeout among the words keeps the client from going on by itself: where to go on is known here.
-            yield from reader.stream(listing, timeout_seconds=0, deserialize=False)
+            yield from reader.stream(listing, timeout_seconds=0, deserialize=False)  # type: ignore[no-untyped-call]
         except ApiException as error:
             if error.status == 410:
                 raise ExpiredError(f"{asked}: the version is too old to go on from") from error
@@ -293,6 +293,7 @@ def _retries() -> Any:
 
     return Remembering(
         total=_ATTEMPTS - 1,
+        read=2,
         redirect=False,
         allowed_methods=None,
         status_forcelist=_RETRY_STATUS,
@@ -306,8 +307,8 @@ def _retries() -> Any:
 
 def _unanswered(asked: Asked, host: str, error: Any) -> RollwayError:
     """Return the error for a request that no attempt got an answer to."""
-    from urllib3.exceptions import NewConnectionError, SSLError  # noqa: PLC0415
     from urllib3.exceptions import ConnectTimeoutError as NoConnectionError  # noqa: PLC0415
+    from urllib3.exceptions import NewConnectionError, SSLError  # noqa: PLC0415
 
     causes = [error.reason, *(entry.error for entry in getattr(error, "history", ()))]
     never_sent = all(isinstance(cause, (NewConnectionError, NoConnectionError)) for cause in causes)
@@ -347,7 +348,7 @@ def _status_of(raw: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _failure(asked: Asked, status: int, body: Mapping[str, Any], host: str, wait: str = "") -> RollwayError:  # noqa: PLR0911 - one line for each kind of failure
+def _failure(asked: Asked, status: int, body: Mapping[str, Any], host: str, wait: str = "") -> RollwayError:  # noqa: C901, PLR0911 - one line for each kind of failure
     """Return the typed error for an answer that is no success.
 
     Source of the words: apimachinery, `pkg/api/errors/errors.go`, and kube-apiserver's admission plugins.
@@ -433,7 +434,7 @@ def _load(configuration: Any, kubeconfig: str | None, context: str | None) -> tu
         config.load_kube_config(path, chosen, configuration, persist_config=False)  # type: ignore[no-untyped-call]
     except config.ConfigException as error:
         raise CredentialsError(
-            f"no cluster to talk to: {error} ({path})",
+            f"no cluster to talk to: {path}: {error}",
             hint="give --dir PATH for manifests, or --kubeconfig, --context or KUBECONFIG for a cluster",
         ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:

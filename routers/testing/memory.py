@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class MemoryStore:
     """Hold manifests in memory.
 
-    `served` maps API groups to served versions. `log` lists each write that was asked for. `interfere` is called
+    `served` maps API groups to served versions. `running` lets it pass for a cluster, whose endpoints count. `log` lists each write that was asked for. `interfere` is called
     with each change just before it is made, and may change `manifests` or raise: a foreign writer, or a fault.
     """
 
@@ -33,7 +33,10 @@ class MemoryStore:
         manifests: Iterable[Manifest] = (),
         namespace: str = "default",
         served: Mapping[str, Sequence[str]] | None = None,
+        *,
+        running: bool = False,
     ) -> None:
+        self.running = running
         self.namespace = namespace
         self.served = dict(served or {})
         self.manifests: dict[ObjectRef, Manifest] = {}
@@ -51,6 +54,16 @@ class MemoryStore:
             ref = ref_of(manifest, self.namespace)
             self.manifests[ref] = duplicate(manifest)
             return ref
+
+    def edit(self, ref: ObjectRef, change: Callable[[Manifest], None]) -> None:
+        """Change an object in place, as a foreign writer would."""
+        with self._lock:
+            change(self.manifests[ref])
+
+    def remove(self, ref: ObjectRef) -> None:
+        """Delete an object, as a foreign writer would."""
+        with self._lock:
+            del self.manifests[ref]
 
     def fail(self, *, at: int, error: BaseException | None = None, times: int = 1) -> None:
         """Let the write with that number (from 0, counted from now) fail, and as many after it as `times` says."""
@@ -86,7 +99,7 @@ class MemoryStore:
         ]
         if missing:
             raise NotFoundError(", ".join(str(need.ref) for need in missing) + " not found in memory")
-        return Live(found, self.served, notes=self.notes)
+        return Live(found, self.served, notes=self.notes, running=self.running)
 
     def write(self, change: Change, *, dry_run: bool = False) -> LiveObject | None:
         """Make one change; see `routers.stores.Store.write`."""

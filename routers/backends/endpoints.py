@@ -1,0 +1,179 @@
+"""Ready endpoints: what every backend asks of a destination before it gets weight. Only a running cluster can tell.
+
+Sources: Kubernetes, "EndpointSlices" (a slice names its Service in a label; `ready` unset means ready) and "Service"
+(a port of a Service is found in a slice by its name, whatever number or name the pods give it); Istio,
+`DestinationRule` (a subset takes the endpoints whose pod has all of its labels).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from routers.backends.services import service_refs
+from routers.model import CANARY, STABLE, Finding, Need, ObjectRef, Severity, dig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from routers.model import Live, Route
+    from routers.weights import Split
+
+SLICE_GROUP, SLICE = "discovery.k8s.io", "EndpointSlice"
+SERVICE_LABEL = "kubernetes.io/service-name"
+
+Port: TypeAlias = int | str
+"""A port of a Service, by number or by name."""
+
+
+class Ready(NamedTuple):
+    """The ready endpoints of stable and canary, and why a role has none."""
+
+    counts: Mapping[str, int]
+    reasons: Mapping[str, str]
+    refs: Mapping[str, ObjectRef]
+    code: str = "endpoints-not-ready"
+
+
+def slice_need(namespace: str, services: Sequence[str] = ()) -> Need:
+    """Ask for the EndpointSlices of some Services, or of all in a namespace."""
+    selector = f"{SERVICE_LABEL} in ({','.join(sorted(set(services)))})" if services else ""
+    return Need(SLICE_GROUP, SLICE, namespace=namespace, required=False, selector=selector, runtime=True)
+
+
+def endpoint_needs(route: Route) -> Sequence[Need]:
+    """Ask for the EndpointSlices of the stable and the canary Service."""
+    services = [ref.name for ref in service_refs(route)]
+    return [slice_need(route.namespace, services)] if services else []
+
+
+def pod_need(namespace: str) -> Need:
+    """Ask for the labels of the pods in a namespace."""
+    return Need("", "Pod", namespace=namespace, required=False, runtime=True, metadata_only=True)
+
+
+def check_services(
+    route: Route, split: Split, live: Live, ports: Mapping[str, Sequence[Port]], *, keep_stable: bool = False
+) -> Iterator[Finding]:
+    """Tell of destinations that would get weight without a ready endpoint, by Service and by the ports that are used.
+
+    `ports` are those that a role must serve; none means that any will do. `keep_stable` asks for stable also where it
+    gets no weight, because the data plane would answer nothing without it.
+    """
+    if not live.running or not service_refs(route):
+        return
+    refs = {STABLE: service_refs(route)[0], CANARY: service_refs(route)[-1]}
+    counts: dict[str, int] = {}
+    reasons: dict[str, str] = {}
+    for role, ref in refs.items():
+        service = live.manifest(ref)
+        if service is None:
+            counts[role], reasons[role] = 0, "does not exist"
+        elif dig(service, "spec", "type") == "ExternalName":
+            return
+        else:
+            counts[role], reasons[role] = _of_service(ref, service, live, ports.get(role, ()))
+    yield from _findings(split, Ready(counts, reasons, refs), keep_stable=keep_stable)
+
+
+def check_subsets(
+    rule: ObjectRef, host: ObjectRef, split: Split, live: Live, labels: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """Tell of subsets that would get weight although no ready pod of the host has their labels."""
+    if not live.running:
+        return
+    pods = {
+        (found.ref.namespace, found.ref.name): dig(found.manifest, "metadata", "labels") or {}
+        for found in live.of("", "Pod")
+    }
+    names = [
+        (host.namespace, str(dig(endpoint, "targetRef", "name")))
+        for endpoint in _endpoints(host, live)
+        if _is_ready(endpoint)
+    ]
+    counts: dict[str, int] = {}
+    reasons: dict[str, str] = {}
+    for role, wanted in labels.items():
+        having = {
+            name
+            for name in names
+            if name in pods and all(pods[name].get(key) == value for key, value in (wanted or {}).items())
+        }
+        counts[role] = len(having)
+        written = ", ".join(f"{key}={value}" for key, value in (wanted or {}).items()) or "no label at all"
+        reasons[role] = f"no ready pod of Service {host.name} has the labels of subset {role} ({written})"
+    ready = Ready(counts, reasons, dict.fromkeys(labels, rule), "subset-not-ready")
+    yield from _findings(split, ready, keep_stable=False)
+
+
+def _findings(split: Split, ready: Ready, *, keep_stable: bool) -> Iterator[Finding]:
+    weights = {STABLE: split.stable, CANARY: split.canary}
+    for role, weight in weights.items():
+        needed = weight or (role == STABLE and keep_stable)
+        if ready.counts[role] or not needed:
+            continue
+        # Going back to stable loses nothing when the canary serves nobody either.
+        hopeless = role == STABLE and not split.canary and not ready.counts[CANARY]
+        severity = Severity.NOTE if hopeless else Severity.REFUSAL
+        why = (
+            "it would get traffic"
+            if weight
+            else "the data plane answers 503 for all without it, canary or not"
+        )
+        message = f"{ready.reasons[role]}, and {why} as {role}"
+        yield Finding(
+            ready.code,
+            severity,
+            ready.refs[role],
+            message,
+            "wait until its pods are ready (--wait 60s)",
+            transient=True,
+        )
+    stable, canary = ready.counts[STABLE], ready.counts[CANARY]
+    if stable and canary and canary * split.total < split.canary * stable:
+        message = f"{split} of the traffic would go to {canary} ready endpoints, and stable has {stable} for all of it"
+        yield Finding("canary-capacity", Severity.NOTE, ready.refs[CANARY], message, "scale the canary up")
+
+
+def _of_service(ref: ObjectRef, service: Any, live: Live, ports: Sequence[Port]) -> tuple[int, str]:
+    """Return the number of ready endpoints that serve all of the ports, and what to say if there is none."""
+    listed = dig(service, "spec", "ports") or []
+    names: list[str | None] = []
+    for port in ports:
+        entry = next((item for item in listed if port in (item.get("name"), item.get("port"))), None)
+        # A port that the Service lacks is another finding; here it counts as not served.
+        names.append(None if entry is None else str(entry.get("name") or ""))
+    serving: set[str] | None = None
+    for name in names or [""]:
+        addresses = {
+            str(address)
+            for found in _slices(ref, live)
+            if not names or _has_port(found, name)
+            for endpoint in dig(found, "endpoints") or ()
+            if _is_ready(endpoint)
+            for address in endpoint.get("addresses") or ()
+        }
+        serving = addresses if serving is None else serving & addresses
+    count = len(serving or ())
+    asked = f" for port {', '.join(map(str, ports))}" if ports else ""
+    total = sum(1 for endpoint in _endpoints(ref, live))
+    return count, f"has no ready endpoint{asked} ({total} in all)"
+
+
+def _slices(ref: ObjectRef, live: Live) -> Iterator[Any]:
+    for found in live.of(SLICE_GROUP, SLICE):
+        label = dig(found.manifest, "metadata", "labels", SERVICE_LABEL)
+        if found.ref.namespace == ref.namespace and label == ref.name:
+            yield found.manifest
+
+
+def _endpoints(ref: ObjectRef, live: Live) -> Iterator[Any]:
+    for found in _slices(ref, live):
+        yield from dig(found, "endpoints") or ()
+
+
+def _is_ready(endpoint: Any) -> bool:
+    return dig(endpoint, "conditions", "ready") is not False
+
+
+def _has_port(found: Any, name: str | None) -> bool:
+    return any(str(port.get("name") or "") == name and port.get("port") for port in dig(found, "ports") or ())
