@@ -110,12 +110,15 @@ class Engine:
             ForeignOwnerError: an object of ours by name belongs to somebody else.
             RefusedError: nothing has to change, and yet a data plane would not do what the objects say.
         """
-        return self.propose(route, want, adopt=adopt, create=create).plan
+        proposal = self.propose(route, want, adopt=adopt, create=create)
+        if create:
+            self.refuse_idle(proposal)
+        return proposal.plan
 
     def propose(self, route: Route, want: Traffic, *, adopt: bool = False, create: bool = True) -> Result:
         """Return the plan, or that there is none, with the findings and the objects that tell it; writes nothing.
 
-        Raises what `plan` raises.
+        Raises what `plan` raises, except that it leaves an idle proposal that does not work to `refuse_idle`.
         """
         refuse_unsupported(route, want)
         live = self.store.read(needs_of(route))
@@ -123,14 +126,17 @@ class Engine:
         if not create:
             changes = [change for change in changes if change.action is not Action.CREATE]
         if not changes:
-            reasons = guards.refusals(findings, self.limits)
-            if reasons and create:
-                raise RefusedError(
-                    f"nothing to change for {route.ref}, and yet it does not work:", reasons=reasons
-                )
             return Result(route, None, findings=findings, live=live)
         plan = replace(self._value(route, want, live, changes, simulated, findings), adopt=adopt)
         return Result(route, plan, findings=findings, live=live)
+
+    def refuse_idle(self, proposal: Result) -> None:
+        """Raise RefusedError when nothing has to change, and yet a data plane would not do what the objects say."""
+        reasons = [] if proposal.plan else guards.refusals(proposal.findings, self.limits)
+        if reasons:
+            raise RefusedError(
+                f"nothing to change for {proposal.route.ref}, and yet it does not work:", reasons=reasons
+            )
 
     def plan_removal(self, route: Route, *, adopt: bool = False, live: Live | None = None) -> Plan | None:
         """Return the deletion of every managed object of the route that exists, or None; `live` saves the reading.
@@ -322,6 +328,7 @@ class Engine:
             else:
                 create = any(change.action is Action.CREATE for change in plan.changes)
                 proposal = self.propose(plan.route, plan.want, adopt=plan.adopt, create=create)
+                self.refuse_idle(proposal)
                 live, fresh = proposal.live, proposal.plan
             if fresh is None:
                 return live
@@ -363,6 +370,17 @@ def needs_of(route: Route) -> list[Need]:
             if key not in needs or strength.index(need.access) > strength.index(needs[key].access):
                 needs[key] = need
     return list(needs.values())
+
+
+def wanted_changes(route: Route, want: Traffic, live: Live, access: Access) -> list[Change]:
+    """Return what the wish would change in the objects of one access, whatever the data planes say to it."""
+    return [
+        change
+        for part in backends_of(route)
+        for need, wanted in _rendered(part, route, want, live)
+        if need.access is access
+        and (change := change_for(need, live.get(need.ref), wanted, route, adopt=True))
+    ]
 
 
 def refuse_unsupported(route: Route, want: Traffic) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -14,13 +15,13 @@ from routers.errors import (
     RollwayError,
     StalePlanError,
 )
-from routers.guards import Limits
-from routers.model import CANARY, STABLE, Evidence, Need, Outcome, Traffic, Verdict, dig
+from routers.guards import Limits, lift
+from routers.model import CANARY, STABLE, Evidence, Need, Outcome, Severity, Traffic, Verdict, dig
 from routers.spec import parse_rollout
 from routers.weights import Split
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from routers.model import (
         Finding,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from routers.stores import Store
 
 ROLLOUT_GROUP, ROLLOUT_KIND = "argoproj.io", "Rollout"
+WAIT_INTERVAL_S = 1.0
+"""How often readiness is looked at while waiting for it."""
 
 
 def read_route(store: Store, name: str, namespace: str = "") -> Route:
@@ -103,6 +106,10 @@ class WriteOptions(TypedDict, total=False):
     """Plan and check, and write nothing; `"server"` lets the store check the writes as well (admission)."""
     verify: Evidence | None
     """The evidence to reach (default: the highest that the store has)."""
+    wait: float
+    """How many seconds to wait for destinations that are not ready yet, instead of refusing at once."""
+    waiting: Callable[[Sequence[Finding]], None]
+    """Called with what is waited for, each time that it was looked at."""
 
 
 @dataclass(frozen=True)
@@ -149,13 +156,14 @@ class TrafficRouter:
         engine, level = self._engine, options.get("verify")
         expect, dry_run = options.get("expect", ""), options.get("dry_run", False)
         engine.refuse_evidence(level)
-        proposal = engine.propose(self.route, traffic, adopt=options.get("adopt", False))
+        proposal = self._ready(traffic, options)
         if proposal.plan:
             return engine.confirm(engine.apply(proposal.plan, expect=expect, dry_run=dry_run), traffic, level)
         if expect:
             raise StalePlanError(
                 f"nothing has to change for {self.route.ref} now, so plan {expect} is out of date"
             )
+        engine.refuse_idle(proposal)
         # The reading that showed no difference is the evidence that all is written; asking again would tell no more.
         verdict = None if dry_run else Verdict(Outcome.MATCHES, Evidence.WRITTEN)
         return replace(proposal, verdict=verdict, dry_run=dry_run, findings=proposal.live.notes)
@@ -249,6 +257,23 @@ class TrafficRouter:
         if removal:
             results.append(engine.apply(removal, dry_run=dry_run))
         return results
+
+    def _ready(self, traffic: Traffic, options: WriteOptions) -> Result:
+        """Return a proposal, waiting as long as the options allow for what can still become ready."""
+        deadline = time.monotonic() + options.get("wait", 0)
+        while True:
+            proposal = self._engine.propose(self.route, traffic, adopt=options.get("adopt", False))
+            pending = [
+                found
+                for found in lift(proposal.findings, self.limits.allow)
+                if found.transient and found.severity is Severity.REFUSAL
+            ]
+            left = deadline - time.monotonic()
+            if not pending or left <= 0:
+                return proposal
+            if "waiting" in options:
+                options["waiting"](pending)
+            time.sleep(min(WAIT_INTERVAL_S, left))
 
     def _traffic(self, wish: Traffic | int | str) -> Traffic:
         return wish if isinstance(wish, Traffic) else Traffic(self.route.split(wish))

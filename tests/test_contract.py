@@ -97,7 +97,10 @@ class TestIstioSubsets(_Contract):
 
     def objects(self) -> list[Manifest]:
         pair = [m.destination("shop", 100, subset="stable"), m.destination("shop", 0, subset="canary")]
-        web = m.virtual_service(http=[{"route": pair}], tls=[{"match": [{"port": 443}], "route": pair}])
+        web = m.virtual_service(
+            http=[{"route": pair}],
+            tls=[{"match": [{"port": 443, "sniHosts": ["shop.example.com"]}], "route": pair}],
+        )
         tcp = m.virtual_service("tcp", tcp=[{"match": [{"port": 3306}], "route": pair}])
         return [web, tcp, m.destination_rule()]
 

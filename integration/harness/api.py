@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import time
 from typing import TYPE_CHECKING, Any
@@ -104,10 +105,8 @@ class Api:
 
     def delete(self, like: Manifest) -> None:
         """Delete an object, if it is there."""
-        try:
+        with contextlib.suppress(NotFoundError):
             self._send("DELETE", like, None, like["metadata"]["name"], query={})
-        except NotFoundError:
-            pass
 
     def items(self, api_version: str, kind: str, namespace: str = "") -> list[Manifest]:
         """Return all objects of a kind."""

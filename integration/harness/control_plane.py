@@ -13,16 +13,17 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
 from harness import tools
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 READY_S = 90
 ISSUER = "https://kubernetes.default.svc"
@@ -113,6 +114,13 @@ class ControlPlane:
         process = self._processes.pop(name)
         process.send_signal(number)
         process.wait(timeout=30)
+
+    def ensure_running(self) -> None:
+        """Start what is not running."""
+        if "etcd" not in self._processes:
+            self.start_etcd()
+        if "kube-apiserver" not in self._processes:
+            self.start_apiserver()
 
     def stop(self) -> None:
         """End both."""

@@ -140,14 +140,12 @@ class Connection:
             except _BrokenBodyError as error:
                 problem = str(error)
             else:
-                try:
-                    found = json.loads(raw) if raw else {}
-                except ValueError:
-                    problem = "its answer is no JSON"
-                else:
-                    if status < 300 and isinstance(found, dict):
-                        return Answer(status, found)
-                    raise _failure(asked, status, found if isinstance(found, dict) else {}, self.host, wait)
+                found = _status_of(raw)
+                if status >= 300:
+                    raise _failure(asked, status, found, self.host, wait)
+                if found:
+                    return Answer(status, found)
+                problem = "its answer is no JSON object"
             time.sleep(0.05 * 2**attempt)
         raise _lost(asked, self.host, problem)
 
@@ -341,6 +339,7 @@ def _cause(error: BaseException) -> str:
 
 
 def _status_of(raw: bytes) -> dict[str, Any]:
+    """Return the JSON object; empty for what is none, like the page of a proxy."""
     try:
         found = json.loads(raw)
     except ValueError:

@@ -1,0 +1,3 @@
+"""Load the fixtures; see `harness/plugin.py`."""
+
+pytest_plugins = ["harness.plugin"]

@@ -1,0 +1,214 @@
+"""A namespace for one test: objects in, stores and routers out."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+import manifests as m
+from harness.api import Api, like, without_server_fields
+from routers.errors import NotFoundError
+from routers.model import ObjectRef
+from routers.router import TrafficRouter, read_route
+from routers.stores.cluster import ClusterStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from harness.providers import Cluster
+    from routers.model import LiveObject, Manifest
+    from routers.plan import Change
+
+KINDS = (
+    ("argoproj.io/v1alpha1", "Rollout"),
+    ("networking.k8s.io/v1", "Ingress"),
+    ("networking.istio.io/v1", "VirtualService"),
+    ("networking.istio.io/v1", "DestinationRule"),
+    ("split.smi-spec.io/v1alpha3", "TrafficSplit"),
+    ("discovery.k8s.io/v1", "EndpointSlice"),
+    ("v1", "Service"),
+    ("v1", "Pod"),
+)
+"""What the tests make; Services last, so that nothing is left without its own for long."""
+
+_POD_TEMPLATE = {
+    "metadata": {"labels": {"app": "shop"}},
+    "spec": {"containers": [{"name": "app", "image": "app"}]},
+}
+
+
+class Namespace:
+    """One namespace of the cluster, with an administrator's kubeconfig whose context is in it."""
+
+    def __init__(self, cluster: Cluster, api: Api, name: str) -> None:
+        self.cluster = cluster
+        self.api = api
+        self.name = name
+        self._folder = tempfile.TemporaryDirectory(prefix="rollway-ns-")
+        api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        self.kubeconfig = self._kubeconfig("admin", {})
+
+    def _kubeconfig(self, name: str, user: dict[str, Any], server: str = "") -> Path:
+        config = yaml.safe_load(self.cluster.kubeconfig.read_text())
+        current = self.cluster.context or config["current-context"]
+        context = next(item["context"] for item in config["contexts"] if item["name"] == current)
+        cluster = next(item["cluster"] for item in config["clusters"] if item["name"] == context["cluster"])
+        if server:
+            cluster = {"server": server}
+        elif "certificate-authority" in cluster:
+            path = self.cluster.kubeconfig.parent / cluster.pop("certificate-authority")
+            cluster["certificate-authority-data"] = base64.b64encode(path.read_bytes()).decode()
+        known = next(item["user"] for item in config["users"] if item["name"] == context["user"])
+        content = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": name,
+            "clusters": [{"name": "test", "cluster": cluster}],
+            "users": [{"name": name, "user": user or known}],
+            "contexts": [
+                {"name": name, "context": {"cluster": "test", "user": name, "namespace": self.name}}
+            ],
+        }
+        path = Path(self._folder.name) / f"{name}.kubeconfig"
+        path.touch(mode=0o600)
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    def kubeconfig_with(self, name: str, token: str = "", server: str = "") -> Path:
+        """Return a kubeconfig in this namespace for another token, or for another address of the same server."""
+        return self._kubeconfig(name, {"token": token} if token else {}, server)
+
+    def put(self, *manifests: Manifest, ready: int = 1) -> None:
+        """Create the objects here; each Service gets an EndpointSlice with so many ready endpoints (0: none at all)."""
+        for manifest in manifests:
+            self.api.put(complete(m.placed(manifest, self.name)))
+            if manifest["kind"] == "Service" and ready:
+                self.ready(manifest["metadata"]["name"], ready, ports=manifest["spec"]["ports"])
+            if manifest["kind"] == "DestinationRule" and ready:
+                self._ready_subsets(manifest, ready)
+
+    def ready(self, service: str, ready: int, unready: int = 0, ports: Any = None) -> None:
+        """Say how many endpoints of a Service are ready."""
+        listed = [{"name": port.get("name", ""), "port": 8080} for port in ports or [{"name": "http"}]]
+        self.api.put(m.endpoint_slice(service, self.name, ready=ready, unready=unready, ports=listed))
+
+    def _ready_subsets(self, rule: Manifest, ready: int) -> None:
+        host, subsets = rule["spec"]["host"], rule["spec"]["subsets"]
+        self.ready(host, ready * len(subsets))
+        for index, subset in enumerate(subsets * ready):
+            self.api.put(m.pod(f"{host}-{index}", self.name, **subset["labels"]))
+
+    def objects(self) -> dict[ObjectRef, Manifest]:
+        """Return every object of the test, without what only the server writes."""
+        found: dict[ObjectRef, Manifest] = {}
+        for version, kind in KINDS:
+            group = version.rpartition("/")[0]
+            with contextlib.suppress(NotFoundError):
+                for item in self.api.items(version, kind, self.name):
+                    item |= {"apiVersion": version, "kind": kind}
+                    ref = ObjectRef(group, kind, self.name, item["metadata"]["name"])
+                    found[ref] = without_server_fields(item)
+        return found
+
+    def get(self, version: str, kind: str, name: str) -> Manifest:
+        """Return an object, which must be there."""
+        found = self.api.get(
+            {"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": self.name}}
+        )
+        assert found is not None, f"{kind} {name}"
+        return found
+
+    def store(self, **words: Any) -> ClusterStore:
+        """Return a store for this namespace."""
+        return ClusterStore.open(str(words.pop("kubeconfig", self.kubeconfig)), **words)
+
+    def router(self, name: str = "shop", **words: Any) -> TrafficRouter:
+        """Return a router for a Rollout here."""
+        store = self.store(**words)
+        return TrafficRouter(read_route(store, name, self.name), store)
+
+    def empty(self) -> None:
+        """Delete every object of the test, whatever holds it back."""
+        for ref, manifest in self.objects().items():
+            named = {**manifest, "metadata": {"name": ref.name, "namespace": self.name}}
+            if manifest["metadata"].get("finalizers"):
+                self.api.merge(named, {"metadata": {"finalizers": None}})
+            self.api.delete(named)
+
+    def delete(self) -> None:
+        """Ask for the deletion; without a controller-manager nothing completes it, and no test waits for it."""
+        self.empty()
+        self.api.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name}})
+        self._folder.cleanup()
+
+
+def complete(manifest: Manifest) -> Manifest:
+    """Give a Rollout of the tests the pod template that its CRD wants, and a TrafficSplit the version that is served."""
+    if manifest["kind"] == "TrafficSplit":
+        return {**manifest, "apiVersion": "split.smi-spec.io/v1alpha3"}
+    if manifest["kind"] != "Rollout":
+        return manifest
+    spec = {"selector": {"matchLabels": {"app": "shop"}}, "template": _POD_TEMPLATE, **manifest["spec"]}
+    return {**manifest, "spec": spec}
+
+
+class ClusterContractStore(ClusterStore):
+    """A cluster store that the contract suite can look into, interfere with, and make fail."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        store = namespace.store()
+        super().__init__(store.connection)
+        self._namespace = namespace
+        self.log: list[Change] = []
+        self.interfere: Callable[[Change], None] = lambda _change: None
+
+    @property
+    def manifests(self) -> dict[ObjectRef, Manifest]:
+        """Every object of the test, without what only the server writes."""
+        return self._namespace.objects()
+
+    def put(self, manifest: Manifest) -> object:
+        """Store an object, as a foreign writer would."""
+        self._namespace.put(manifest, ready=0)
+        return None
+
+    def edit(self, ref: ObjectRef, change: Callable[[Manifest], None]) -> None:
+        """Change an object, as a foreign writer would."""
+        self._namespace.api.edit(like(ref, VERSIONS[ref.group]), change)
+
+    def remove(self, ref: ObjectRef) -> None:
+        """Delete an object, as a foreign writer would."""
+        self._namespace.api.delete(like(ref, VERSIONS[ref.group]))
+
+    def fail(self, *, at: int, error: BaseException | None = None, times: int = 1) -> None:
+        """Let the write with that number fail before it is sent, and as many after it as `times` says."""
+        from routers.errors import StoreError
+
+        start = len(self.log)
+
+        def interfere(change: Change) -> None:
+            if at <= len(self.log) - 1 - start < at + times:
+                raise error or StoreError(f"{change.ref}: the network is on fire")
+
+        self.interfere = interfere
+
+    def write(self, change: Change, *, dry_run: bool = False) -> LiveObject | None:
+        """Make one change, after whatever the test has to do with it."""
+        self.log.append(change)
+        self.interfere(change)
+        return super().write(change, dry_run=dry_run)
+
+
+VERSIONS = {version.rpartition("/")[0]: version.rpartition("/")[2] for version, _ in KINDS}
+
+
+def contract_store(namespace: Namespace, manifests: Iterable[Manifest]) -> ClusterContractStore:
+    """Return a store on a namespace that holds these objects, with ready endpoints, and no others."""
+    namespace.empty()
+    namespace.put(*manifests)
+    return ClusterContractStore(namespace)

@@ -1,0 +1,114 @@
+"""One cluster for the whole run, one namespace for each test."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness import crds, providers, tools
+from harness.api import Api
+from harness.namespace import Namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from harness.control_plane import ControlPlane
+    from harness.providers import Cluster
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what chooses the cluster."""
+    group = parser.getgroup("cluster")
+    group.addoption(
+        "--cluster", choices=providers.NAMES, default="local", help="where the cluster comes from"
+    )
+    group.addoption("--kubernetes", default=tools.KUBERNETES[0], help="minor version of a local cluster")
+    group.addoption("--cluster-kubeconfig", default="", help="kubeconfig of an existing cluster")
+    group.addoption("--cluster-context", default="", help="context of an existing cluster")
+
+
+def _provider(config: pytest.Config) -> providers.Provider:
+    return providers.provider(
+        config.getoption("--cluster"),
+        minor=config.getoption("--kubernetes"),
+        kubeconfig=config.getoption("--cluster-kubeconfig"),
+        context=config.getoption("--cluster-context"),
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Fail at once, and say why, when the cluster that was asked for cannot be had here."""
+    config.addinivalue_line(
+        "markers", "local: kills or restarts the control plane, so it needs --cluster=local"
+    )
+    why = _provider(config).unavailable()
+    if why:
+        raise pytest.UsageError(f"--cluster={config.getoption('--cluster')} cannot run here: {why}")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say which cluster the tests run on, and which of the others could run here."""
+    name = config.getoption("--cluster")
+    version = f" (Kubernetes {config.getoption('--kubernetes')})" if name == "local" else ""
+    lines = [f"cluster: {name}{version}"]
+    for other in providers.NAMES:
+        if other != name:
+            why = providers.provider(other).unavailable()
+            lines.append(f"  not used: {other} ({why or 'can run here'})")
+    return "\n".join(lines)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what needs processes of our own on a cluster that is not."""
+    name = config.getoption("--cluster")
+    if name != "local":
+        for item in items:
+            if item.get_closest_marker("local"):
+                item.add_marker(
+                    pytest.mark.skip(reason=f"kills the control plane, which --cluster={name} does not let")
+                )
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A running cluster with the CRDs of all routers."""
+    # What rollway and kubectl keep between runs must come from this run.
+    os.environ["KUBECACHEDIR"] = str(tmp_path_factory.mktemp("kube-cache"))
+    with _provider(request.config).cluster() as found:
+        Api(found).install(crds.definitions())
+        yield found
+
+
+@pytest.fixture(scope="session")
+def api(cluster: Cluster) -> Api:
+    """An administrator of the cluster."""
+    return Api(cluster)
+
+
+@pytest.fixture
+def control_plane(cluster: Cluster) -> Iterator[ControlPlane]:
+    """The processes of the local cluster; they run again when the test is over."""
+    assert cluster.control_plane is not None, "the marker `local` skips the test elsewhere"
+    yield cluster.control_plane
+    cluster.control_plane.ensure_running()
+
+
+@pytest.fixture
+def namespace(cluster: Cluster, api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Namespace]:
+    """A namespace of its own, which the command line finds as the current one."""
+    found = Namespace(cluster, api, f"rollway-{secrets.token_hex(4)}")
+    monkeypatch.setenv("KUBECONFIG", str(found.kubeconfig))
+    monkeypatch.delenv("ROLLWAY_DIR", raising=False)
+    yield found
+    found.delete()
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -1,0 +1,50 @@
+"""The contract suite that every backend keeps in memory, kept on a real API server as well."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import test_contract as in_memory
+
+from harness.namespace import contract_store
+
+if TYPE_CHECKING:
+    from harness.namespace import ClusterContractStore, Namespace
+
+
+class _OnCluster(in_memory._Contract):
+    # An API server drops fields that the schema of a kind does not have.
+    keeps_unknown_fields = False
+
+    @pytest.fixture(autouse=True)
+    def _in_namespace(self, namespace: Namespace) -> None:
+        type(self).current = namespace  # type: ignore[attr-defined]
+        type(self).namespace = namespace.name
+
+    def store(self) -> ClusterContractStore:
+        return contract_store(type(self).current, self.objects())  # type: ignore[attr-defined]
+
+
+class TestNginx(_OnCluster, in_memory.TestNginx):
+    """One stable Ingress."""
+
+
+class TestNginxSeveral(_OnCluster, in_memory.TestNginxSeveral):
+    """Three stable Ingresses of one Rollout."""
+
+
+class TestIstioHosts(_OnCluster, in_memory.TestIstioHosts):
+    """One VirtualService, split by host."""
+
+
+class TestIstioSubsets(_OnCluster, in_memory.TestIstioSubsets):
+    """Two VirtualServices, split by the subsets of a DestinationRule."""
+
+
+class TestSmi(_OnCluster, in_memory.TestSmi):
+    """One TrafficSplit, in the version that the CRD serves."""
+
+
+class TestAllTogether(_OnCluster, in_memory.TestAllTogether):
+    """One Rollout with three backends."""

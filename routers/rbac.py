@@ -1,0 +1,114 @@
+"""The least Role for one Rollout: what its backends need, as rules. Pure; the cluster store asks for no more.
+
+A kind that is listed is not asked for by name as well, so `list` stands in for `get` there. Server-side apply of an
+object that does not exist yet needs `create` beside `patch` (Kubernetes, "Server-Side Apply", and kube-apiserver's
+`create on update`), for that name only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from routers.engine import needs_of
+from routers.model import Access
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from routers.model import Manifest, Need, Route
+
+API_VERSION = "rbac.authorization.k8s.io/v1"
+_GROUP = API_VERSION.partition("/")[0]
+_CLUSTER_KINDS = ("CustomResourceDefinition",)
+_VERBS = {
+    Access.READ: ("get",),
+    Access.SHARED: ("get", "patch"),
+    Access.MANAGED: ("get", "patch", "create", "delete"),
+}
+
+
+class Rule(NamedTuple):
+    """One rule of a Role; without names it holds for every object of the resource."""
+
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+    names: tuple[str, ...] = ()
+
+    @property
+    def manifest(self) -> Manifest:
+        """The rule as RBAC writes it."""
+        names = {"resourceNames": list(self.names)} if self.names else {}
+        return {"apiGroups": [self.group], "resources": [self.resource], "verbs": list(self.verbs), **names}
+
+
+def plural(kind: str) -> str:
+    """Return the resource of a kind: `Ingress` is `ingresses`. Source: apimachinery, `UnsafeGuessKindToResource`."""
+    word = kind.lower()
+    if word.endswith("s"):
+        return f"{word}es"
+    return f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
+
+
+def rules(route: Route) -> dict[str, list[Rule]]:
+    """Return the rules of each namespace that the Rollout's objects are in, its own first."""
+    needs = [need for need in needs_of(route) if need.kind not in _CLUSTER_KINDS]
+    found: dict[str, list[Rule]] = {
+        route.namespace: [Rule(route.ref.group, plural(route.ref.kind), ("get",), (route.name,))]
+    }
+    for namespace in dict.fromkeys([route.namespace, *(need.namespace for need in needs if need.namespace)]):
+        here = [need for need in needs if need.namespace in ("", namespace)]
+        found.setdefault(namespace, []).extend(_merged(_rules(here)))
+    # The Event about a change stands beside the Rollout.
+    found[route.namespace].append(Rule("", "events", ("create",)))
+    return found
+
+
+def _rules(needs: Sequence[Need]) -> Iterable[Rule]:
+    listed = {(need.group, need.kind) for need in needs if not need.name}
+    named = {(need.group, need.kind) for need in needs if need.name}
+    for need in needs:
+        resource = plural(need.kind)
+        if not need.name:
+            # Listing a kind of the whole cluster narrows to the namespaces in which something of it is named.
+            if need.namespace or (need.group, need.kind) in named:
+                yield Rule(need.group, resource, ("list",))
+            continue
+        skipped = ("get",) if (need.group, need.kind) in listed else ()
+        verbs = tuple(verb for verb in _VERBS[need.access] if verb not in skipped)
+        if verbs:
+            yield Rule(need.group, resource, verbs, (need.name,))
+
+
+def _merged(found: Iterable[Rule]) -> list[Rule]:
+    """Join the rules that differ in their names only."""
+    merged: dict[tuple[str, str, tuple[str, ...], bool], Rule] = {}
+    for rule in found:
+        key = (rule.group, rule.resource, rule.verbs, bool(rule.names))
+        known = merged.get(key)
+        names = (*known.names, *rule.names) if known else rule.names
+        merged[key] = rule._replace(names=tuple(dict.fromkeys(names)))
+    return list(merged.values())
+
+
+def manifests(route: Route, service_account: str = "") -> list[Manifest]:
+    """Return a Role for each namespace, and a RoleBinding when there is a ServiceAccount (`NAME` or `NAMESPACE:NAME`)."""
+    name = f"rollway-{route.name}"
+    found: list[Manifest] = []
+    for namespace, wanted in rules(route).items():
+        metadata = {"name": name, "namespace": namespace}
+        role: Manifest = {"apiVersion": API_VERSION, "kind": "Role", "metadata": metadata}
+        found.append({**role, "rules": [rule.manifest for rule in wanted]})
+        if service_account:
+            space, _, account = service_account.rpartition(":")
+            subject = {"kind": "ServiceAccount", "name": account, "namespace": space or route.namespace}
+            found.append(
+                {
+                    "apiVersion": API_VERSION,
+                    "kind": "RoleBinding",
+                    "metadata": dict(metadata),
+                    "roleRef": {"apiGroup": _GROUP, "kind": "Role", "name": name},
+                    "subjects": [subject],
+                }
+            )
+    return found
