@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from routers.errors import (
     ApplyError,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from routers.engine import Result
-    from routers.router import TrafficRouter
+    from routers.router import TrafficRouter, WriteOptions
 
 PATIENCE_S = 120.0
 """How long a step waits for an API server that does not answer, unless told otherwise."""
@@ -69,15 +69,27 @@ class Ramp:
             StalePlanError: the weight is no longer the one that this ramp left.
             RollwayError: anything that `set_weight` raises, and that waiting does not mend.
         """
+        self._reached = {self.live}
+        return self._take(weight, check=True, wait=wait, adopt=adopt)
+
+    def back(self) -> Result:
+        """Send all traffic to stable, whatever the weight is now.
+
+        Raises:
+            RollwayError: anything that `set_weight` raises, and that waiting does not mend.
+        """
+        return self._take(0, check=False)
+
+    def _take(self, weight: int, *, check: bool, **options: Unpack[WriteOptions]) -> Result:
         deadline = time.monotonic() + self.patience
         pause = 0.2
-        self._reached = {self.live}
         while True:
             try:
-                self._refuse_foreign()
+                if check:
+                    self._refuse_foreign()
                 # From here on the write may have been stored, whatever becomes of its answer.
                 self._reached.add(weight)
-                result = self.router.set_weight(weight, wait=wait, adopt=adopt)
+                result = self.router.set_weight(weight, **options)
             except RollwayError as error:
                 if not _may_pass(error) or time.monotonic() > deadline:
                     raise

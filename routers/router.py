@@ -63,9 +63,11 @@ def read_route(store: Store, name: str, namespace: str = "") -> Route:
     return route_of(found[0])
 
 
-def read_routes(store: Store, namespace: str = "") -> list[tuple[LiveObject, Route | RollwayError]]:
-    """Read every Rollout, in order of namespace and name; one with faults comes with its error instead of a Route."""
-    need = Need(ROLLOUT_GROUP, ROLLOUT_KIND, "", namespace, required=False, unique=True)
+def read_routes(
+    store: Store, namespace: str = "", name: str = ""
+) -> list[tuple[LiveObject, Route | RollwayError]]:
+    """Read every Rollout (of that name), in order of namespace and name; one with faults comes with its error instead of a Route."""
+    need = Need(ROLLOUT_GROUP, ROLLOUT_KIND, name, namespace, required=False, unique=True)
     found = [item for ref, item in store.read([need]).items() if need.matches(ref)]
     routes: list[tuple[LiveObject, Route | RollwayError]] = []
     for item in sorted(found, key=lambda item: (item.ref.namespace, item.ref.name)):

@@ -15,21 +15,25 @@ import click
 
 from routers import __version__
 from routers.cli.options import (
+    DURATION,
     LEVELS,
     Command,
     WeightCommand,
     complete_name,
     dry_run_option,
+    events_option,
     evidence_level,
     limit_options,
     rollout_options,
-    store_options,
+    scope_options,
+    wait_option,
     write_options,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from routers.gitops import Tool
     from routers.router import TrafficRouter
     from routers.stores import Store
 
@@ -48,19 +52,15 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("name", required=False, shell_complete=complete_name)
-@store_options
-def status(store: Store, namespace: str, name: str | None, output: str) -> None:
+@click.option("-w", "--watch", is_flag=True, help="Show it again whenever it changes, until Ctrl-C.")
+@scope_options
+def status(store: Store, namespace: str, name: str | None, output: str, *, watch: bool) -> None:
     """Show what the routing objects say, of one Rollout or of all."""
-    from routers.cli import documents, report  # noqa: PLC0415
-    from routers.cli import output as out  # noqa: PLC0415
+    from routers.cli import report  # noqa: PLC0415
 
-    seen, failed = report.observe(store, namespace, name)
-    if output == "text":
-        out.status(seen)
-        out.findings(dict.fromkeys(found for entry in seen for found in entry.findings))
-    else:
-        out.document(documents.status_document(seen), output)
-    if failed:
+    if watch:
+        report.watch(store, namespace, name, output)
+    elif report.show(store, namespace, name, output):
         raise click.exceptions.Exit(1)
 
 
@@ -94,9 +94,9 @@ def plan(router: TrafficRouter, weight: str, output: str, *, adopt: bool) -> Non
 @limit_options
 @write_options
 @click.argument("weight")
-def set_weight(router: TrafficRouter, weight: str, output: str, verify: str | None, **words: Any) -> None:
+def set_weight(router: TrafficRouter, weight: str, **words: Any) -> None:
     """Give the canary a WEIGHT: plan, guard, write and verify."""
-    _written(router, router.set_weight(weight, verify=evidence_level(verify), **words), weight, output)
+    _write(router, weight, **words)
 
 
 @cli.command(cls=Command)
@@ -104,23 +104,69 @@ def set_weight(router: TrafficRouter, weight: str, output: str, verify: str | No
 @limit_options
 @write_options
 @click.argument("to", type=click.Choice(["stable", "canary"]))
-def switch(router: TrafficRouter, to: str, output: str, verify: str | None, **words: Any) -> None:
+def switch(router: TrafficRouter, to: str, **words: Any) -> None:
     """Send all traffic to stable or canary at once (blue-green: active or preview)."""
-    weight = router.route.total if to == "canary" else 0
-    _written(router, router.switch(to, verify=evidence_level(verify), **words), weight, output)
+    _write(router, router.route.total if to == "canary" else 0, **words)
 
 
-def _written(router: TrafficRouter, result: Any, weight: int | str, output: str) -> None:
+def _write(
+    router: TrafficRouter, weight: int | str, *, output: str, verify: str | None, events: bool, **words: Any
+) -> None:
+    """Set a weight, tell of it, and leave an Event about it."""
     from routers.cli import output as out  # noqa: PLC0415
+    from routers.cli.events import UPDATED, Recorder  # noqa: PLC0415
+    from routers.cli.progress import Waiting  # noqa: PLC0415
 
     wanted = router.route.split(weight)
+    record = Recorder(router, enabled=events and not words["dry_run"])
+    with record.refusals():
+        result = router.set_weight(weight, verify=evidence_level(verify), waiting=Waiting(), **words)
     if output == "text":
         out.result(result, wanted)
         out.findings(result.findings)
-        return
-    from routers.cli import documents  # noqa: PLC0415
+    else:
+        from routers.cli import documents  # noqa: PLC0415
 
-    out.document(documents.result_document(result, wanted), output)
+        out.document(documents.result_document(result, wanted), output)
+    if result.changed:
+        record(UPDATED, out.words(result, wanted))
+
+
+@cli.command()
+@click.option("--step", required=True, metavar="WEIGHT", help="How much to move each time.")
+@click.option(
+    "--every", required=True, type=DURATION, metavar="TIME", help="How long to stay at each weight: 30s, 5m."
+)
+@click.option(
+    "--on-interrupt",
+    type=click.Choice(["stay", "back"]),
+    default="back",
+    show_default=True,
+    help="Without a terminal: stay at the weight, or go back to stable, after Ctrl-C or SIGTERM.",
+)
+@click.option(
+    "--patience",
+    type=DURATION,
+    default=120,
+    metavar="TIME",
+    help="How long a step waits for an API server that does not answer (default: 2m).",
+)
+@click.option("--adopt", is_flag=True, help="Take over an object that belongs to somebody else.")
+@wait_option
+@events_option
+@rollout_options
+@limit_options
+@click.argument("span", metavar="FROM..TO")
+def ramp(router: TrafficRouter, span: str, step: str, every: float, **words: Any) -> None:
+    """Move the weight from FROM to TO in steps, with time between them; run again, it goes on from what is live."""
+    from routers.cli.ramp import run  # noqa: PLC0415
+
+    start, dots, end = span.partition("..")
+    if not (start and dots and end):
+        raise click.UsageError(f"{span!r} is not of the form FROM..TO, like 0..100")
+    code = run(router, (start, end, step), every, **words)
+    if code:
+        raise click.exceptions.Exit(code)
 
 
 @cli.command(cls=WeightCommand)
@@ -157,43 +203,91 @@ def render(router: TrafficRouter, weight: str, output: str) -> None:
     """Print the routing objects as WEIGHT wants them, ready for `kubectl apply -f -`."""
     from routers.cli import output as out  # noqa: PLC0415
 
-    manifests = router.render(weight)
-    if output == "json":
-        out.document({"apiVersion": "v1", "kind": "List", "items": manifests}, output)
-    else:
-        click.echo("\n---\n".join(out.yaml_text(manifest) for manifest in manifests))
+    out.manifests(router.render(weight), output)
 
 
 @cli.command(cls=Command)
 @click.option("--adopt", is_flag=True, help="Also delete an object that belongs to somebody else.")
 @dry_run_option
+@events_option
 @rollout_options
 @limit_options
-def reset(router: TrafficRouter, output: str, **words: Any) -> None:
+def reset(router: TrafficRouter, output: str, *, events: bool, **words: Any) -> None:
     """Send all traffic to stable, verify it, then delete the objects that rollway made."""
     from routers.cli import documents  # noqa: PLC0415
     from routers.cli import output as out  # noqa: PLC0415
+    from routers.cli.events import REMOVED, Recorder  # noqa: PLC0415
 
     wanted = router.route.split(0)
-    results = router.reset(**words)
+    record = Recorder(router, enabled=events and not words["dry_run"])
+    with record.refusals():
+        results = router.reset(**words)
     if output != "text":
         out.document([documents.result_document(result, wanted) for result in results], output)
-        return
-    for result in results:
-        out.result(result, wanted)
-        out.findings(result.findings)
-    if not results:
-        click.echo(f"{router.route.ref}: all traffic goes to stable, and nothing is left to delete")
+    else:
+        for result in results:
+            out.result(result, wanted)
+            out.findings(result.findings)
+        if not results:
+            click.echo(f"{router.route.ref}: all traffic goes to stable, and nothing is left to delete")
+    if any(result.changed for result in results):
+        record(REMOVED, "\n".join(out.words(result, wanted) for result in results))
 
 
 @cli.command()
-@store_options
-def lint(store: Store, namespace: str, output: str) -> None:
-    """Check every Rollout of the store and all that its data planes would say, with file and line."""
+@click.option(
+    "--serviceaccount",
+    default="",
+    metavar="[NAMESPACE:]NAME",
+    help="Bind the Role to this ServiceAccount as well.",
+)
+@rollout_options
+def rbac(router: TrafficRouter, serviceaccount: str, output: str) -> None:
+    """Print the least Role with which every verb works for one Rollout."""
+    from routers import rbac as roles  # noqa: PLC0415
+    from routers.cli import output as out  # noqa: PLC0415
+
+    out.manifests(roles.manifests(router.route, serviceaccount), output)
+
+
+@cli.command()
+@click.option(
+    "--for",
+    "tool",
+    type=click.Choice(["argocd", "flux"]),
+    required=True,
+    help="The tool that syncs from Git.",
+)
+@rollout_options
+def gitops(router: TrafficRouter, tool: Tool, output: str) -> None:
+    """Print what keeps a GitOps tool from writing the weights of your own objects back."""
+    from routers import gitops as stanzas  # noqa: PLC0415
+    from routers.cli import output as out  # noqa: PLC0415
+    from routers.engine import needs_of  # noqa: PLC0415
+
+    pointers = stanzas.weight_pointers(router.route, router.store.read(needs_of(router.route)))
+    if not pointers:
+        click.echo(
+            f"note: {router.route.ref} changes no object of yours, so there is nothing to leave alone",
+            err=True,
+        )
+        return
+    found = stanzas.stanzas(tool, pointers)
+    if output == "json":
+        out.document([stanza for _, stanza in found], output)
+    else:
+        click.echo("\n---\n".join(f"# into your {owner}\n{out.yaml_text(stanza)}" for owner, stanza in found))
+
+
+@cli.command()
+@click.argument("name", required=False, shell_complete=complete_name)
+@scope_options
+def lint(store: Store, namespace: str, name: str | None, output: str) -> None:
+    """Check one Rollout or all, and what their data planes would say, with file and line."""
     from routers.cli import output as out  # noqa: PLC0415
     from routers.cli import report  # noqa: PLC0415
 
-    problems = report.lint(store, namespace)
+    problems = report.lint(store, namespace, name)
     if output == "text":
         for problem in problems:
             click.echo(problem.line)

@@ -86,7 +86,7 @@ def result_document(result: Result, wanted: Split) -> dict[str, Any]:
         "rollout": rollout_document(result.route),
         "wanted": split_document(wanted),
         "changed": result.changed,
-        "dryRun": result.dry_run,
+        "dryRun": bool(result.dry_run),
         "written": [object_document(ref) for ref in result.written],
         "fingerprint": result.plan.fingerprint if result.plan else None,
         "evidence": result.verdict.evidence.name.lower() if result.verdict else None,

@@ -168,6 +168,18 @@ def store_options(function: _Function) -> _Function:
     return wrapper  # type: ignore[return-value] # click decorates the signature
 
 
+def scope_options(function: _Function) -> _Function:
+    """Add -A beside the options that choose a store."""
+
+    @click.option("-A", "--all-namespaces", is_flag=True, help="Look in every namespace.")
+    @store_options
+    @functools.wraps(function)
+    def wrapper(namespace: str, *, all_namespaces: bool, **words: Any) -> Any:
+        return function(namespace="" if all_namespaces else namespace, **words)
+
+    return wrapper  # type: ignore[return-value] # click decorates the signature
+
+
 def rollout_options(function: _Function) -> _Function:
     """Add NAME and -f, and read the Rollout into a router."""
 
@@ -229,6 +241,26 @@ def dry_run_option(function: _Function) -> _Function:
     )(function)
 
 
+def events_option(function: _Function) -> _Function:
+    """Add --no-events."""
+    return click.option(
+        "--events/--no-events",
+        default=True,
+        help="Write a Kubernetes Event about it (default: yes, in a cluster).",
+    )(function)
+
+
+def wait_option(function: _Function) -> _Function:
+    """Add --wait."""
+    return click.option(
+        "--wait",
+        type=DURATION,
+        default=0,
+        metavar="TIME",
+        help="Wait this long for destinations that are not ready, instead of refusing at once.",
+    )(function)
+
+
 def write_options(function: _Function) -> _Function:
     """Add what the writing verbs share."""
     for decorate in (
@@ -240,6 +272,8 @@ def write_options(function: _Function) -> _Function:
             help="Refuse unless the plan is still the reviewed one.",
         ),
         click.option("--adopt", is_flag=True, help="Take over an object that belongs to somebody else."),
+        wait_option,
+        events_option,
         click.option(
             "--verify", type=click.Choice(LEVELS), help="Evidence to reach (default: the highest there is)."
         ),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from routers.engine import Observation, Result
-    from routers.model import Finding, Reading
+    from routers.model import Finding, Manifest, Reading
     from routers.plan import Plan
     from routers.weights import Split
 
@@ -31,6 +31,14 @@ def yaml_text(value: Any) -> str:
     from routers.stores.yaml_text import block  # noqa: PLC0415 - text results do not need it
 
     return block(value, 0) if value else json.dumps(value)
+
+
+def manifests(found: Sequence[Manifest], form: str) -> None:
+    """Print objects as `kubectl apply -f -` takes them."""
+    if form == "json":
+        document({"apiVersion": "v1", "kind": "List", "items": list(found)}, form)
+    else:
+        click.echo("\n---\n".join(yaml_text(manifest) for manifest in found))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -101,20 +109,28 @@ def diff(value: Plan) -> None:
 
 def result(value: Result, wanted: Split) -> None:
     """Print what a writing verb did, or would do, and the evidence that it reached."""
-    if value.plan is None:
-        click.echo(f"{value.route.ref}: canary {wanted}; nothing to change")
-    elif value.dry_run:
+    if value.plan and value.dry_run:
         plan(value.plan, wanted)
     else:
-        removed = "removing what rollway made" if value.plan.removal else f"canary {wanted}"
-        click.echo(f"{value.route.ref}: {removed}")
-        actions = {change.ref: change.action.value for change in value.plan.changes}
-        for ref in value.written:
-            click.echo(f"  {DONE[actions.get(ref, 'apply')]} {ref}")
-    if value.verdict:
-        click.echo(f"  verified: {value.verdict.evidence.name.lower()}")
+        click.echo(words(value, wanted))
     if value.dry_run:
-        click.echo("dry run: nothing was written")
+        checked = ", and the cluster would take it" if value.dry_run == "server" and value.plan else ""
+        click.echo(f"dry run: nothing was written{checked}")
+
+
+def words(value: Result, wanted: Split) -> str:
+    """Say what a writing verb did, and the evidence that it reached."""
+    lines: list[str] = []
+    if value.plan is None:
+        lines.append(f"{value.route.ref}: canary {wanted}; nothing to change")
+    else:
+        done = "removing what rollway made" if value.plan.removal else f"canary {wanted}"
+        lines.append(f"{value.route.ref}: {done}")
+        actions = {change.ref: change.action.value for change in value.plan.changes}
+        lines += [f"  {DONE[actions.get(ref, 'apply')]} {ref}" for ref in value.written]
+    if value.verdict:
+        lines.append(f"  verified: {value.verdict.evidence.name.lower()}")
+    return "\n".join(lines)
 
 
 def status(entries: Sequence[Observation]) -> None:

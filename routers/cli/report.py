@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from routers.backends import BUILTIN, backend
+from routers.cli import documents
+from routers.cli import output as out
 from routers.engine import Engine, needs_of
 from routers.errors import InvalidInputError, ManifestError, RefusedError, RollwayError
 from routers.model import Access, Finding, Live, Severity, Traffic, dig
@@ -20,6 +24,39 @@ if TYPE_CHECKING:
     from routers.engine import Observation
     from routers.model import LiveObject, Route
     from routers.stores import Store
+
+
+WATCH_INTERVAL_S = 2.0
+
+
+def show(store: Store, namespace: str, name: str | None, output: str) -> bool:
+    """Print the status; return whether any Rollout could not be observed."""
+    seen, failed = observe(store, namespace, name)
+    _print(seen, output)
+    return failed
+
+
+def watch(store: Store, namespace: str, name: str | None, output: str) -> None:
+    """Print the status whenever it changes, until Ctrl-C. Reads as `status` does, so it needs no right to watch."""
+    last: object = None
+    while True:
+        seen, _ = observe(store, namespace, name)
+        if seen != last:
+            if output == "text" and sys.stdout.isatty():
+                click.clear()
+            elif output == "text" and last is not None:
+                click.echo()
+            _print(seen, output)
+            last = seen
+        time.sleep(WATCH_INTERVAL_S)
+
+
+def _print(seen: list[Observation], output: str) -> None:
+    if output == "text":
+        out.status(seen)
+        out.findings(dict.fromkeys(found for entry in seen for found in entry.findings))
+    else:
+        out.document(documents.status_document(seen), output)
 
 
 def observe(store: Store, namespace: str, name: str | None) -> tuple[list[Observation], bool]:
@@ -102,15 +139,18 @@ class Problem:
         }
 
 
-def lint(store: Store, namespace: str) -> list[Problem]:
-    """Check every Rollout of the store: its manifest, its objects, and what the data planes say to them."""
-    rollouts = read_routes(store, namespace)
+def lint(store: Store, namespace: str, name: str | None = None) -> list[Problem]:
+    """Check one Rollout or all of the store: manifest, objects, and what the data planes say to them."""
+    rollouts = read_routes(store, namespace, name or "")
+    if name and not rollouts:
+        read_route(store, name, namespace)
     live = _read_all(store, [route for _, route in rollouts if not isinstance(route, RollwayError)])
     return [problem for found, route in rollouts for problem in _lint(store, found, route, live)]
 
 
 def _lint(store: Store, found: LiveObject, route: Route | RollwayError, live: Live) -> Iterator[Problem]:
-    place, name = found.locate(()), f"{found.ref.namespace}/{found.ref.name}"
+    name = f"{found.ref.namespace}/{found.ref.name}"
+    place = found.locate(()) or str(found.ref)
     if not _routed(found):
         yield Problem(place, "note", name, "has no trafficRouting, so rollway has nothing to do for it")
         return
@@ -122,8 +162,8 @@ def _lint(store: Store, found: LiveObject, route: Route | RollwayError, live: Li
         want = engine.observe(route, live).traffic or Traffic(Split(0, route.total))
         for finding in engine.check(route, want, live):
             if finding.code != "files-only":
-                at = live[finding.ref].locate(()) if finding.ref and finding.ref in live else place
-                yield Problem(at, finding.severity.value, name, str(finding))
+                at = live[finding.ref].locate(()) if finding.ref and finding.ref in live else ""
+                yield Problem(at or place, finding.severity.value, name, str(finding))
     except RollwayError as error:
         severity = "fault" if isinstance(error, InvalidInputError) or error.exit_code == 1 else "refusal"
         parts = error.faults if isinstance(error, ManifestError) else getattr(error, "reasons", ())

@@ -1,0 +1,138 @@
+"""The live display of what takes a while: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType, TracebackType
+
+    from routers.model import Finding
+    from routers.weights import Split
+
+
+class Waiting:
+    """Tell what a call waits for: each reason once."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def __call__(self, pending: Sequence[Finding]) -> None:
+        """Tell the findings that are new."""
+        for found in pending:
+            if str(found) not in self._told:
+                self._told.add(str(found))
+                click.echo(f"{click.style('waiting:', fg='cyan')} {found}", err=True)
+
+
+class Interrupt:
+    """Turn Ctrl-C and SIGTERM into a question asked between two steps; the second one ends the program at once."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self._known: dict[int, Any] = {}
+        self.number = 0
+
+    def __enter__(self) -> Self:
+        """Take over the two signals."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._known[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the signals back."""
+        for number, handler in self._known.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        if self._asked.is_set():
+            raise KeyboardInterrupt
+        self.number = number
+        self._asked.set()
+
+    def clear(self) -> None:
+        """Forget it, so that what answers it can be interrupted in turn."""
+        self._asked.clear()
+
+    @property
+    def called(self) -> bool:
+        """Whether somebody wants it to end."""
+        return self._asked.is_set()
+
+    def sleep(self, seconds: float) -> bool:
+        """Wait, and return whether that was cut short."""
+        return self._asked.wait(seconds)
+
+
+class RampDisplay:
+    """A bar with the weight, the evidence and what is waited for; on no terminal nothing but waiting lines."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._progress: Any = None
+        self._task: Any = None
+        self._told = ""
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        if sys.stderr.isatty():
+            from rich.console import Console  # noqa: PLC0415 - only a terminal needs it
+            from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415
+
+            columns = (
+                TextColumn("canary {task.completed:.0f} of {task.total:.0f}"),
+                BarColumn(bar_width=30),
+                TextColumn("{task.fields[evidence]}"),
+                TextColumn("{task.description}"),
+            )
+            self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._progress.start()
+            self._task = self._progress.add_task("", total=self._total, evidence="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End it and give the line back."""
+        self.stop()
+
+    def stop(self) -> None:
+        """End it, so that a question can be asked."""
+        if self._progress:
+            self._progress.stop()
+            self._progress = None
+
+    def reached(self, split: Split, evidence: str) -> None:
+        """Show a weight that was set."""
+        if self._progress:
+            self._progress.update(
+                self._task, completed=split.canary, evidence=f"({evidence})", description=""
+            )
+
+    def waits(self, text: str) -> None:
+        """Show what is waited for."""
+        if self._progress:
+            self._progress.update(self._task, description=text)
+        elif text and text != self._told:
+            click.echo(f"waiting: {text}", err=True)
+        self._told = text
+
+    def pause(self, interrupt: Interrupt, seconds: float, following: int) -> bool:
+        """Wait for the next step, and return whether that was cut short."""
+        left = seconds
+        while left > 0:
+            if self._progress:
+                self._progress.update(self._task, description=f"next: {following} in {left:.0f} s")
+            part = min(1.0, left)
+            if interrupt.sleep(part):
+                return True
+            left -= part
+        return interrupt.called

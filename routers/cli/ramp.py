@@ -1,0 +1,87 @@
+"""Run a ramp in a terminal or a pipeline: steps, display, interruption, Events."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from routers.cli import documents
+from routers.cli import output as out
+from routers.cli.events import STARTED, UPDATED, Recorder
+from routers.cli.progress import Interrupt, RampDisplay
+from routers.guards import canary_weight
+from routers.ramp import Ramp, weights
+
+if TYPE_CHECKING:
+    from routers.engine import Result
+    from routers.router import TrafficRouter
+
+
+def run(
+    router: TrafficRouter,
+    span: tuple[str, str, str],
+    every: float,
+    *,
+    output: str,
+    on_interrupt: str,
+    events: bool,
+    patience: float,
+    **words: Any,
+) -> int:
+    """Take every step of `span` (from, to, by), `every` seconds apart; return the exit code."""
+    route = router.route
+    # Objects that do not agree are brought to one weight by the first step; the largest is where it goes on from.
+    live = max((canary_weight(reading) for reading in router.observe().readings), default=0)
+    steps = weights(*span, route.total, live)
+    record = Recorder(router, enabled=events)
+    record(STARTED, f"{route.ref}: canary {live} of {route.total} now, then {', '.join(map(str, steps))}")
+    with Interrupt() as interrupt, RampDisplay(route.total) as display:
+        ramp = Ramp(router, live, patience, display.waits)
+        for index, weight in enumerate(steps):
+            with record.refusals():
+                result = ramp.advance(weight, **words)
+            _tell(router, result, weight, output, display)
+            if result.changed:
+                record(UPDATED, out.words(result, route.split(weight)))
+            following = steps[index + 1 : index + 2]
+            if following and display.pause(interrupt, every, following[0]):
+                display.stop()
+                interrupt.clear()
+                return _interrupted(router, ramp, on_interrupt, output, record, 128 + interrupt.number)
+    return 0
+
+
+def _tell(router: TrafficRouter, result: Result, weight: int, output: str, display: RampDisplay) -> None:
+    wanted = router.route.split(weight)
+    display.reached(wanted, result.verdict.evidence.name.lower() if result.verdict else "unknown")
+    if output == "text":
+        out.result(result, wanted)
+        out.findings(result.findings)
+    else:
+        if output == "yaml":
+            click.echo("---")
+        out.document(documents.result_document(result, wanted), output)
+    # A pipeline reads the steps as they come.
+    sys.stdout.flush()
+
+
+def _interrupted(
+    router: TrafficRouter, ramp: Ramp, on_interrupt: str, output: str, record: Recorder, code: int
+) -> int:
+    """Ask whether to stay or to go back to stable, and do it."""
+    answer = on_interrupt
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        question = f"interrupted: stay at {ramp.live} of {router.route.total}, or go back to stable?"
+        answer = click.prompt(question, type=click.Choice(["stay", "back"]), default=on_interrupt, err=True)
+    if answer == "stay":
+        click.echo(f"interrupted: {router.route.ref} stays at {ramp.live} of {router.route.total}", err=True)
+        return code
+    click.echo(f"interrupted: {router.route.ref} goes back to stable", err=True)
+    result = ramp.back()
+    with RampDisplay(router.route.total) as display:
+        _tell(router, result, 0, output, display)
+    if result.changed:
+        record(UPDATED, out.words(result, router.route.split(0)))
+    return code
