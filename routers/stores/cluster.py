@@ -35,10 +35,12 @@ _RESTORER = "rollway-restored"
 _JSON_PATCH = "application/json-patch+json"
 _MERGE_PATCH = "application/merge-patch+json"
 _APPLY = "application/apply-patch+yaml"
-_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+METADATA = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,application/json"
+"""The form of an answer that leaves out all but `metadata`: of a `List`, or of each event of a watch (empty)."""
 _PAGE = 500
 _PARALLEL = 8
-_CRD = ("apiextensions.k8s.io", "CustomResourceDefinition")
+CRD = ("apiextensions.k8s.io", "CustomResourceDefinition")
+"""A kind that is never read: which versions it serves is what discovery tells, and a Role in a namespace could not allow it."""
 SERVER_FIELDS = ("managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink")
 """What the server writes into `metadata`; no manifest that somebody applies has it."""
 
@@ -101,10 +103,14 @@ class ClusterStore:
             NotServedError: a required kind is not served.
             ForbiddenError: the role lacks a verb.
         """
-        # Which versions a CRD serves is what discovery tells, and a namespaced role could not read the CRD.
-        wanted = [need for need in needs if (need.group, need.kind) != _CRD]
+        wanted = [need for need in needs if (need.group, need.kind) != CRD]
         notes: list[Finding] = []
-        queries = [query for query in _queries(wanted) if self._is_served(query, wanted)]
+        required = {(need.group, need.kind) for need in wanted if need.required}
+        queries = [
+            query
+            for query in _queries(wanted)
+            if self.is_served(query.group, query.kind, required=query[:2] in required)
+        ]
         found: dict[ObjectRef, LiveObject] = {}
         for part in self._each(lambda query: self._fetch(query, wanted, notes), queries):
             found.update((item.ref, item) for item in part)
@@ -156,12 +162,16 @@ class ClusterStore:
 
     # -- reading
 
-    def _is_served(self, query: Query, needs: Sequence[Need]) -> bool:
-        """Tell whether the kind is served; one that is not is an error only if something of it is required."""
+    def is_served(self, group: str, kind: str, *, required: bool) -> bool:
+        """Tell whether a kind is served.
+
+        Raises:
+            NotServedError: it is required, and is not.
+        """
         try:
-            self.discovery.resource(query.group, query.kind)
+            self.discovery.resource(group, kind)
         except NotServedError:
-            if any(need.required for need in needs if (need.group, need.kind) == (query.group, query.kind)):
+            if required:
                 raise
             return False
         return True
@@ -225,7 +235,7 @@ class ClusterStore:
         resource = self.discovery.resource(query.group, query.kind)
         asked = Asked("list", resource.plural, query.group, query.namespace)
         words = {"limit": str(_PAGE), **({"labelSelector": query.selector} if query.selector else {})}
-        accept = _METADATA if query.metadata_only else "application/json"
+        accept = METADATA.format("List") if query.metadata_only else "application/json"
         found: list[LiveObject] = []
         while True:
             try:

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 TIMEOUT_S = 15.0
 """How long one request may take. The first request for a new CRD's objects blocks about 2 s, so not much less."""
 
+_SILENCE_S = 90.0
+"""How long a watch may say nothing: the server sends a bookmark about every minute."""
+
 _ATTEMPTS = 5
 _BODY_ATTEMPTS = 3
 _RETRY_STATUS = (429, 500, 502, 503, 504)
@@ -150,7 +153,7 @@ class Connection:
         raise _lost(asked, self.host, problem)
 
     def stream(
-        self, path: str, asked: Asked, *, query: Mapping[str, str], stop: Stop
+        self, path: str, asked: Asked, *, query: Mapping[str, str], stop: Stop, accept: str
     ) -> Iterator[dict[str, Any]]:
         """Yield the events of a watch until the server ends it or `stop` is called.
 
@@ -171,11 +174,14 @@ class Connection:
             words.pop("_preload_content")
             words.pop("watch")
             url = f"{self.host}{path}?{urlencode({**query, 'watch': 'true'})}"
-            limit = Timeout(
-                connect=self.timeout, read=float(query.get("timeoutSeconds", "300")) + self.timeout
-            )
+            limit = Timeout(connect=self.timeout, read=_SILENCE_S)
             answer = self._pool.request(
-                "GET", url, headers=self._headers({}), timeout=limit, preload_content=False, retries=False
+                "GET",
+                url,
+                headers=self._headers({"Accept": accept}),
+                timeout=limit,
+                preload_content=False,
+                retries=False,
             )
             if answer.status >= 300:
                 raise _failure(asked, answer.status, _status_of(answer.data), self.host)

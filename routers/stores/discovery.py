@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 MAX_AGE_S = 6 * 3600
 """As kubectl: client-go, `discovery/cached/disk`, used with six hours by cli-runtime."""
 
+_AGAIN_S = 10.0
+"""How long it counts that a kind is not served, before the server is asked again."""
+
 _AGGREGATED = ",".join(
     [
         *(
@@ -66,7 +69,7 @@ class Discovery:
         self._file = os.path.join(folder, f"{host}.json") if folder else ""
         self._lock = threading.Lock()
         self._groups: dict[str, Any] = {}
-        self._fresh = False
+        self._asked_at = 0.0
 
     def resource(self, group: str, kind: str) -> Resource:
         """Return how to address a kind; asks the server again before it says that there is none.
@@ -77,7 +80,7 @@ class Discovery:
         if not group and kind in _CORE:
             return Resource("", "v1", _CORE[kind])
         found = self._find(group, kind)
-        if found is None and not self._fresh:
+        if found is None and time.monotonic() - self._asked_at > _AGAIN_S:
             self.refresh()
             found = self._find(group, kind)
         if found is None:
@@ -94,9 +97,7 @@ class Discovery:
     def refresh(self) -> None:
         """Ask the server now."""
         with self._lock:
-            self._groups = self._ask()
-            self._fresh = True
-            self._keep()
+            self._renew()
 
     def _find(self, group: str, kind: str) -> Resource | None:
         for version, kinds in self._known().get(group, {}).items():
@@ -110,10 +111,13 @@ class Discovery:
             if not self._groups:
                 self._groups = self._kept()
             if not self._groups:
-                self._groups = self._ask()
-                self._fresh = True
-                self._keep()
+                self._renew()
             return self._groups
+
+    def _renew(self) -> None:
+        self._groups = self._ask()
+        self._asked_at = time.monotonic()
+        self._keep()
 
     def _ask(self) -> dict[str, Any]:
         """Return {group: {version: {kind: [plural, namespaced]}}}, versions in the server's order of preference."""
