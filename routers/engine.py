@@ -198,7 +198,7 @@ class Engine:
                 raise self._put_back(
                     journal, StalePlanError(f"{conflict.message} after it was reviewed")
                 ) from conflict
-            live = self._retry(plan, journal)
+            live = self._retry(plan, journal, conflict)
         except BaseException as error:
             raise self._put_back(journal, error) from error
         written = tuple(dict.fromkeys(change.ref for change in journal))
@@ -308,7 +308,7 @@ class Engine:
                 deleted.append(change.ref)
         return plan.observed.after(written, deleted)
 
-    def _retry(self, plan: Plan, journal: list[Change]) -> Live:
+    def _retry(self, plan: Plan, journal: list[Change], conflict: ConflictError) -> Live:
         """Plan again from a fresh read and write what is left, until it works or the attempts are used up.
 
         Returns the objects as they are then.
@@ -338,11 +338,15 @@ class Engine:
         try:
             return again()
         except BaseException as error:
-            raise self._put_back(journal, error) from error
+            unknown = conflict.message if isinstance(conflict, UncertainError) else ""
+            raise self._put_back(journal, error, unknown) from error
 
-    def _put_back(self, journal: Sequence[Change], error: BaseException) -> BaseException:
-        """Undo the writes in reverse order; return the error to raise, with the exact state of every object."""
-        if not journal:
+    def _put_back(self, journal: Sequence[Change], error: BaseException, unknown: str = "") -> BaseException:
+        """Undo the writes in reverse order; return the error to raise, with the exact state of every object.
+
+        `unknown` tells of a write whose answer got lost, so that it can neither be counted on nor undone.
+        """
+        if not journal and not unknown:
             return error
         restored: list[str] = []
         stuck: list[str] = []
@@ -356,7 +360,10 @@ class Engine:
             return error
         state = [f"put back: {', '.join(restored)}"] if restored else []
         state += [f"NOT put back, still as this plan wrote it: {', '.join(stuck)}"] if stuck else []
-        hint = "run the same command again: it goes on from here" if stuck else "nothing is left half done"
+        state += [unknown] if unknown else []
+        hint = "run the same command again: it goes on from here"
+        if not stuck and not unknown:
+            hint = "nothing is left half done"
         return ApplyError("\n  ".join([error.message, *state]), hint=hint)
 
 

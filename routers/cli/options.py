@@ -161,7 +161,12 @@ def store_options(function: _Function) -> _Function:
     )
     @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
     @functools.wraps(function)
-    def wrapper(*, debug: bool, **words: Any) -> Any:  # noqa: ARG001 - main reads debug
+    def wrapper(*, debug: bool, **words: Any) -> Any:
+        if not debug and not words["directory"]:
+            import logging  # noqa: PLC0415
+
+            # The HTTP library logs every retry as a warning; what comes of them is what a person wants to read.
+            logging.getLogger("urllib3").setLevel(logging.ERROR)
         store, namespace = open_store(**{name: words.pop(name) for name in _STORE_WORDS})
         return function(store=store, namespace=namespace, **words)
 

@@ -57,12 +57,10 @@ class Asked(NamedTuple):
     name: str = ""
 
     def __str__(self) -> str:
-        where = f"{self.namespace}/" if self.namespace else ""
-        return (
-            f"{self.resource} {where}{self.name}".rstrip()
-            if self.name
-            else f"{self.resource} {where}".rstrip(" /")
-        )
+        resource = f"{self.resource}.{self.group}" if self.group else self.resource
+        if self.name:
+            return f"{resource} {self.namespace + '/' if self.namespace else ''}{self.name}"
+        return f"{resource} in namespace {self.namespace}" if self.namespace else resource
 
 
 class Answer(NamedTuple):
@@ -339,8 +337,9 @@ def _lost(asked: Asked, host: str, problem: str) -> RollwayError:
 
 
 def _cause(error: BaseException) -> str:
-    text = str(error)
-    # urllib3 writes its own objects into its messages.
+    # urllib3 wraps the error that counts, and writes its own objects into its messages.
+    inner = next((item for item in error.args if isinstance(item, BaseException)), None)
+    text = str(inner or error)
     return text.rpartition(">: ")[2] or text or type(error).__name__
 
 

@@ -1,0 +1,218 @@
+"""Networks and servers that fail: a typed error or success, and the next call ends at exactly the wished state."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+import manifests as m
+from harness.fault_proxy import WRITES, Fault, fault_proxy
+from routers.errors import RollwayError
+from routers.model import Outcome, Traffic
+from routers.ramp import Ramp
+from routers.router import TrafficRouter, read_route
+from routers.weights import Split
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from harness.control_plane import ControlPlane
+    from harness.fault_proxy import FaultProxy
+    from harness.namespace import Namespace
+
+ROUTING = {"nginx": {"stableIngress": "web"}, "istio": {"virtualService": {"name": "web"}}, "smi": {}}
+OBJECTS = (m.service("shop-stable"), m.service("shop-canary"), m.ingress(), m.virtual_service())
+
+
+@pytest.fixture
+def shop(namespace: Namespace) -> Namespace:
+    """A namespace with a Rollout of three routers, so that a plan has three objects."""
+    namespace.put(*OBJECTS, m.rollout(ROUTING))
+    return namespace
+
+
+@pytest.fixture
+def proxy(shop: Namespace) -> Iterator[FaultProxy]:
+    """A proxy in front of the API server."""
+    with fault_proxy(shop.api.connection) as found:
+        yield found
+
+
+def through(proxy: FaultProxy, shop: Namespace) -> TrafficRouter:
+    """Return a router whose requests go through the proxy, and take a second at most."""
+    kubeconfig = shop.kubeconfig_with("proxied", server=proxy.address)
+    store = shop.store(kubeconfig=kubeconfig, timeout=1.0)
+    return TrafficRouter(read_route(store, "shop", shop.name), store)
+
+
+FAULTS = {
+    "reset before it arrives": Fault("reset"),
+    "reset for good": Fault("reset", times=99),
+    "stored, then reset": Fault("lost"),
+    "stored, then reset, each time": Fault("lost", times=99),
+    "stored, then silence": Fault("hang"),
+    "429 with Retry-After": Fault("status", status=429, retry_after="1"),
+    "429 for good": Fault("status", status=429, retry_after="0", times=99),
+    "500 once": Fault("status", status=500),
+    "500 for good": Fault("status", status=500, times=99),
+    "503 with Retry-After": Fault("status", status=503, retry_after="1"),
+    "stored, then 500": Fault("stored-status", status=500),
+    "stored, then 504, each time": Fault("stored-status", status=504, times=99),
+    "truncated answer": Fault("truncated"),
+    "truncated answer, each time": Fault("truncated", times=99),
+    "slow answer": Fault("slow"),
+}
+
+
+@pytest.mark.parametrize("position", range(3))
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_write_that_fails_converges(name: str, position: int, proxy: FaultProxy, shop: Namespace) -> None:
+    """Whatever happens to the write of each object of a plan, the call ends typed or done, and the next one at the wish."""
+    router = through(proxy, shop)
+    router.set_weight(10)
+    kind = FAULTS[name]
+    proxy.faults = [Fault(kind.kind, kind.times, WRITES, kind.status, kind.retry_after, 1.5, skip=position)]
+    failed = ""
+    try:
+        router.set_weight(60)
+    except RollwayError as error:
+        failed = str(error)
+    assert not failed or kind.times > 1, failed
+    proxy.faults = []
+    if not failed:
+        assert shop.router().verify(60).outcome is Outcome.MATCHES
+    router.set_weight(60)
+    assert shop.router().observe().traffic == Traffic(Split(60))
+    assert router.plan(60) is None
+
+
+@pytest.mark.parametrize("kind", ["reset", "truncated", "slow", "status"])
+def test_a_read_that_fails_is_repeated_or_typed(kind: str, proxy: FaultProxy, shop: Namespace) -> None:
+    """One failed read is repeated; reads that always fail end with a typed error, and nothing is written."""
+    router = through(proxy, shop)
+    proxy.faults = [Fault(kind, 1, ("GET",), 503, seconds=1.5)]
+    router.set_weight(10)
+    proxy.faults = [Fault(kind, 999, ("GET",), 503, "0", seconds=1.5)]
+    with pytest.raises(RollwayError) as caught:
+        router.set_weight(60)
+    assert caught.value.exit_code == 1
+    assert shop.router().observe().traffic == Traffic(Split(10))
+
+
+def test_retry_after_is_honoured(proxy: FaultProxy, shop: Namespace) -> None:
+    """A server that asks to wait two seconds is not asked again before."""
+    router = through(proxy, shop)
+    router.set_weight(10)
+    proxy.faults = [Fault("status", 1, WRITES, 429, "2")]
+    started = time.monotonic()
+    router.set_weight(60)
+    assert time.monotonic() - started >= 2
+
+
+def test_a_lost_answer_is_told_with_what_to_do(proxy: FaultProxy, shop: Namespace) -> None:
+    """When neither the answer nor a fresh read comes through, the error names the object and says that it is not known."""
+    router = through(proxy, shop)
+    router.set_weight(10)
+    before = len(proxy.requests)
+    router.plan(60)
+    reads = len(proxy.requests) - before
+    proxy.faults = [Fault("lost", 3), Fault("reset", 999, ("GET", *WRITES), skip=reads)]
+    with pytest.raises(RollwayError) as caught:
+        router.set_weight(60)
+    assert "whether ingresses.networking.k8s.io" in str(caught.value)
+    assert "is not known" in str(caught.value)
+    proxy.faults = []
+    router.set_weight(60)
+    assert shop.router().observe().traffic == Traffic(Split(60))
+
+
+KILLED = """
+import os, signal, sys
+from routers.cli import main
+from routers.stores.cluster import ClusterStore
+real, left = ClusterStore.write, [int(sys.argv[1])]
+def write(self, change, *, dry_run=False):
+    stored = real(self, change, dry_run=dry_run)
+    left[0] -= 1
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return stored
+ClusterStore.write = write
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("position", [1, 2, 3])
+@pytest.mark.parametrize("command", [["set-weight", "shop", "60"], ["reset", "shop"]])
+def test_killed_after_each_write_converges(position: int, command: list[str], shop: Namespace) -> None:
+    """Rollway killed with SIGKILL after the k-th write: the same command again ends at exactly the wished state."""
+    shop.router().set_weight(10)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(position), *command],
+        env=os.environ,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    again = subprocess.run(
+        [sys.executable, "-m", "routers.cli", *command], env=os.environ, capture_output=True, check=False
+    )
+    assert again.returncode == 0, again.stderr.decode()
+    if command[0] == "reset":
+        assert not {"shop-web-canary", "shop"} & {
+            ref.name for ref in shop.objects() if ref.kind in ("Ingress", "TrafficSplit")
+        }
+    assert shop.router().observe().traffic == Traffic(Split(60 if command[0] == "set-weight" else 0))
+
+
+@pytest.mark.local
+@pytest.mark.parametrize("victims", [["kube-apiserver"], ["etcd"], ["etcd", "kube-apiserver"]], ids="+".join)
+def test_the_control_plane_killed_during_a_ramp(
+    victims: list[str], shop: Namespace, control_plane: ControlPlane
+) -> None:
+    """With API server or etcd killed and started again in between, a ramp waits and ends at its weight."""
+    router = shop.router(timeout=3.0)
+    told: list[str] = []
+    ramp = Ramp(router, 0, patience=90, waiting=told.append)
+    ramp.advance(20)
+    for victim in victims:
+        control_plane.kill(victim)
+
+    def restart() -> None:
+        time.sleep(1.5)
+        control_plane.ensure_running()
+
+    thread = threading.Thread(target=restart)
+    thread.start()
+    for weight in (40, 60, 80, 100):
+        ramp.advance(weight)
+    thread.join()
+    assert shop.router().observe().traffic == Traffic(Split(100))
+    if "kube-apiserver" in victims:
+        assert told
+
+
+@pytest.mark.local
+def test_the_api_server_killed_during_the_command(
+    shop: Namespace, control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    """`rollway ramp` in a process of its own survives the death of the API server and says what it waits for."""
+    with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
+        words = ["ramp", "shop", "0..100", "--step", "25", "--every", "1s", "--request-timeout", "2s"]
+        process = subprocess.Popen([sys.executable, "-m", "routers.cli", *words], stdout=out, stderr=err)
+        while "canary 25" not in (tmp_path / "out").read_text() and process.poll() is None:
+            time.sleep(0.1)
+        control_plane.kill("kube-apiserver")
+        time.sleep(2)
+        control_plane.ensure_running()
+        assert process.wait(timeout=120) == 0, (tmp_path / "err").read_text()
+    assert "waiting: " in (tmp_path / "err").read_text()
+    assert shop.router().observe().traffic == Traffic(Split(100))
