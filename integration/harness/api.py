@@ -130,7 +130,7 @@ class Api:
         for crd in wanted:
             while time.monotonic() < deadline:
                 found = self.get(crd) or {}
-                conditions = found.get("status", {}).get("conditions", [])
+                conditions = found.get("status", {}).get("conditions") or []
                 if any(item["type"] == "Established" and item["status"] == "True" for item in conditions):
                     break
                 time.sleep(0.05)

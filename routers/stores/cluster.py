@@ -364,7 +364,7 @@ def live_object(group: str, kind: str, manifest: Manifest) -> LiveObject:
     metadata = manifest["metadata"]
     metadata.pop("managedFields", None)
     ref = ObjectRef(group, kind, metadata.get("namespace", ""), metadata["name"])
-    return LiveObject(ref, manifest, metadata["resourceVersion"])
+    return LiveObject(ref, manifest, metadata.get("resourceVersion", ""))
 
 
 def without_server_fields(manifest: Manifest) -> Manifest:

@@ -1,0 +1,41 @@
+"""The example of the tests: a Rollout `shop` behind each kind of router, in a namespace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import manifests as m
+
+if TYPE_CHECKING:
+    from harness.namespace import Namespace
+    from routers.model import Manifest
+
+NGINX: dict[str, Any] = {"nginx": {"stableIngress": "web"}}
+ISTIO: dict[str, Any] = {"istio": {"virtualService": {"name": "web"}}}
+SMI: dict[str, Any] = {"smi": {}}
+SUBSETS: dict[str, Any] = {
+    "istio": {
+        "virtualService": {"name": "web"},
+        "destinationRule": {"name": "shop", "stableSubsetName": "stable", "canarySubsetName": "canary"},
+    }
+}
+ALL: dict[str, Any] = {**NGINX, **ISTIO, **SMI}
+ROUTINGS = {"nginx": NGINX, "istio": ISTIO, "subsets": SUBSETS, "smi": SMI, "all": ALL}
+
+
+def objects(routing: dict[str, Any]) -> list[Manifest]:
+    """Return the user's objects for a routing, the Rollout last."""
+    found = [m.service("shop-stable"), m.service("shop-canary")]
+    if "nginx" in routing:
+        found.append(m.ingress())
+    if routing == SUBSETS:
+        pair = [m.destination("shop", 100, subset="stable"), m.destination("shop", 0, subset="canary")]
+        found += [m.virtual_service(http=[{"name": "primary", "route": pair}]), m.destination_rule()]
+    elif "istio" in routing:
+        found.append(m.virtual_service())
+    return [*found, m.rollout(routing)]
+
+
+def put(namespace: Namespace, routing: dict[str, Any]) -> None:
+    """Create them, with ready endpoints."""
+    namespace.put(*objects(routing))
