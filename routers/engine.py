@@ -20,7 +20,17 @@ from routers.errors import (
     WeightError,
 )
 from routers.guards import Limits
-from routers.model import Access, Evidence, Live, LiveObject, Need, Outcome, Traffic, Verdict
+from routers.model import (
+    Access,
+    Evidence,
+    Live,
+    LiveObject,
+    Need,
+    Outcome,
+    Traffic,
+    Verdict,
+    without_server_fields,
+)
 from routers.plan import Action, Change, Plan, change_for, fingerprint
 from routers.weights import Split
 
@@ -96,7 +106,7 @@ class Engine:
         """Return the objects as the wish wants them, stamped, without comparing or changing any."""
         live = self.store.read(needs_of(route))
         return [
-            ownership.stamp(wanted, route) if need.access is Access.MANAGED else wanted
+            ownership.stamp(wanted, route) if need.access is Access.MANAGED else without_server_fields(wanted)
             for part in backends_of(route)
             for need, wanted in _rendered(part, route, want, live)
         ]

@@ -407,3 +407,12 @@ def duplicate(value: Any) -> Any:
     if isinstance(value, list):
         return [duplicate(item) for item in value]
     return value
+
+
+_SERVER_FIELDS = ("managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink")
+
+
+def without_server_fields(manifest: Manifest) -> Manifest:
+    """Return a manifest as somebody would apply it: without `status` and the metadata that only an API server writes."""
+    metadata = {key: value for key, value in manifest["metadata"].items() if key not in _SERVER_FIELDS}
+    return {**{key: value for key, value in manifest.items() if key != "status"}, "metadata": metadata}

@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from routers.errors import ConflictError, NotFoundError, RollwayError
-from routers.stores.cluster import without_server_fields
 from routers.stores.connection import Asked, Connection
 from routers.stores.discovery import Discovery, Resource
 
@@ -184,6 +183,3 @@ def like(ref: ObjectRef, version: str = "v1") -> Manifest:
         "kind": ref.kind,
         "metadata": {"name": ref.name, **({"namespace": ref.namespace} if ref.namespace else {})},
     }
-
-
-__all__ = ["Api", "like", "without_server_fields"]

@@ -24,8 +24,9 @@ WRITES = ("PATCH", "PUT", "POST", "DELETE")
 class Fault:
     """What goes wrong, how often, and with which requests.
 
-    `kind` is `reset` (before the server sees it), `lost` (stored, then the connection is reset), `hang` (stored, then
-    silence), `status` (an error of the proxy's own), `stored-status` (stored, then an error), `truncated`, `slow`.
+    `path` limits it to requests whose path has that text. `kind` is `reset` (before the server sees it), `lost` (stored, then the connection is reset), `hang` (stored, then
+    silence), `status` (an error of the proxy's own), `stored-status` (stored, then an error), `truncated`, `slow`,
+    or `gone` (a watch that is told that its version is too old).
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Fault:
     retry_after: str = ""
     seconds: float = 3.0
     skip: int = 0
+    path: str = ""
 
 
 @dataclass
@@ -57,7 +59,7 @@ class FaultProxy:
         with self.lock:
             self.requests.append((method, path))
             for fault in self.faults:
-                if method not in fault.methods or not fault.times:
+                if method not in fault.methods or fault.path not in path or not fault.times:
                     continue
                 if fault.skip:
                     fault.skip -= 1
@@ -92,6 +94,14 @@ def fault_proxy(upstream: Connection) -> Iterator[FaultProxy]:  # noqa: C901 - a
                 self._reset()
             elif fault and kind == "status":
                 self._status(fault)
+            elif fault and kind == "gone":
+                gone = {
+                    "type": "ERROR",
+                    "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"},
+                }
+                self._answer(
+                    200, {"Content-Type": "application/json"}, json.dumps(gone).encode() + b"\n", None
+                )
             else:
                 self._forward(body, fault)
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 import manifests as m
-from harness.api import Api, like, without_server_fields
+from harness.api import Api, like
 from routers.errors import NotFoundError
-from routers.model import ObjectRef
+from routers.model import ObjectRef, without_server_fields
 from routers.router import TrafficRouter, read_route
 from routers.stores.cluster import ClusterStore
 

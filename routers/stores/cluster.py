@@ -16,7 +16,17 @@ from routers.errors import (
     NotFoundError,
     NotServedError,
 )
-from routers.model import Evidence, Finding, Live, LiveObject, Need, ObjectRef, Severity, dig
+from routers.model import (
+    Evidence,
+    Finding,
+    Live,
+    LiveObject,
+    Need,
+    ObjectRef,
+    Severity,
+    dig,
+    without_server_fields,
+)
 from routers.plan import Action, pointer
 from routers.stores.connection import TIMEOUT_S, Asked, Connection, ExpiredError, Identity
 from routers.stores.discovery import Discovery, default_folder
@@ -41,8 +51,6 @@ _PAGE = 500
 _PARALLEL = 8
 CRD = ("apiextensions.k8s.io", "CustomResourceDefinition")
 """A kind that is never read: which versions it serves is what discovery tells, and a Role in a namespace could not allow it."""
-SERVER_FIELDS = ("managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink")
-"""What the server writes into `metadata`; no manifest that somebody applies has it."""
 
 
 class Query(NamedTuple):
@@ -365,12 +373,6 @@ def live_object(group: str, kind: str, manifest: Manifest) -> LiveObject:
     metadata.pop("managedFields", None)
     ref = ObjectRef(group, kind, metadata.get("namespace", ""), metadata["name"])
     return LiveObject(ref, manifest, metadata.get("resourceVersion", ""))
-
-
-def without_server_fields(manifest: Manifest) -> Manifest:
-    """Return a manifest as somebody would apply it: without what only the server writes."""
-    metadata = {key: value for key, value in manifest["metadata"].items() if key not in SERVER_FIELDS}
-    return {**{key: value for key, value in manifest.items() if key != "status"}, "metadata": metadata}
 
 
 def _queries(needs: Sequence[Need]) -> list[Query]:

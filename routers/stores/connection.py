@@ -7,6 +7,7 @@ know.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -159,42 +160,31 @@ class Connection:
             ExpiredError: the version to start from is gone (410).
             StoreError: the connection broke; the watch can go on from the last version that it told.
         """
-        from kubernetes import watch  # noqa: PLC0415
-        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415
+        from kubernetes.watch.watch import iter_resp_lines  # noqa: PLC0415
         from urllib3 import Timeout  # noqa: PLC0415
         from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
-        def listing(**words: Any) -> Any:
-            """Open the stream; the client's Watch adds `watch` to the words.
-
-            :param watch: bool
-            """
-            words.pop("_preload_content")
-            words.pop("watch")
-            url = f"{self.host}{path}?{urlencode({**query, 'watch': 'true'})}"
-            limit = Timeout(connect=self.timeout, read=_SILENCE_S)
-            answer = self._pool.request(
-                "GET",
-                url,
-                headers=self._headers({"Accept": accept}),
-                timeout=limit,
-                preload_content=False,
-                retries=False,
-            )
-            if answer.status >= 300:
-                raise _failure(asked, answer.status, _status_of(answer.data), self.host)
-            return answer
-
-        reader = watch.Watch(return_type=object)  # type: ignore[no-untyped-call]
-        stop.reader = reader
+        url = f"{self.host}{path}?{urlencode({**query, 'watch': 'true'})}"
+        limit = Timeout(connect=self.timeout, read=_SILENCE_S)
+        headers = self._headers({"Accept": accept})
         try:
-            # A timeout among the words keeps the client from going on by itself: where to go on is known here.
-            yield from reader.stream(listing, timeout_seconds=0, deserialize=False)  # type: ignore[no-untyped-call]
-        except ApiException as error:
-            if error.status == 410:
-                raise ExpiredError(f"{asked}: the version is too old to go on from") from error
-            raise StoreError(f"{asked}: the watch ended: {error.reason}") from error
-        except (HTTPError, OSError, ValueError) as error:
+            answer = self._pool.request(
+                "GET", url, headers=headers, timeout=limit, preload_content=False, retries=False
+            )
+            stop.answer = answer
+            try:
+                if answer.status >= 300:
+                    raise _failure(asked, answer.status, _status_of(answer.data), self.host)
+                for line in iter_resp_lines(answer):  # type: ignore[no-untyped-call]
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise _failure(
+                            asked, int(event["object"].get("code", 500)), event["object"], self.host
+                        )
+                    yield event
+            finally:
+                answer.close()
+        except (HTTPError, OSError, ValueError, KeyError) as error:
             raise UnreachableError(f"{asked}: the watch broke off: {_cause(error)}") from error
 
     def close(self) -> None:
@@ -260,14 +250,14 @@ class Stop:
     """End a watch from another thread."""
 
     def __init__(self) -> None:
-        self.called = False
-        self.reader: Any = None
+        self.answer: Any = None
 
     def __call__(self) -> None:
-        """End it now."""
-        self.called = True
-        if self.reader:
-            self.reader.stop()
+        """End it now: a thread that waits for the next line does not see a closed file, but a socket that was shut down."""
+        socket = getattr(getattr(self.answer, "connection", None), "sock", None)
+        if socket:
+            with contextlib.suppress(OSError):
+                socket.shutdown(2)  # both directions: SHUT_RDWR
 
 
 class ExpiredError(StoreError):
@@ -404,9 +394,11 @@ def _is_admission(message: str) -> bool:
 def _forbidden(asked: Asked, message: str) -> ForbiddenError:
     where = f"in namespace {asked.namespace}" if asked.namespace else "in the whole cluster"
     resource = f"{asked.resource}.{asked.group}" if asked.group else asked.resource
+    # An apply that would create needs a second verb, which only the server's words tell.
+    verb = message.partition(" cannot ")[2].partition(" ")[0] or asked.verb
     name = f" {asked.name}" if asked.name else ""
     return ForbiddenError(
-        f"the role lacks the verb {asked.verb} on {resource}{name} {where}: {message}",
+        f"the role lacks the verb {verb} on {resource}{name} {where}: {message}",
         hint="`rollway rbac NAME` prints the least role for a Rollout",
     )
 

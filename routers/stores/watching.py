@@ -209,9 +209,12 @@ class _Kind:
                 continue
             except ExpiredError:
                 self._version = ""
-            except (RollwayError, OSError, ValueError, AttributeError):
-                # The next attempt tells; until then reads go to the API server, which has the words for what is wrong.
+            except RollwayError:
+                # Reads go to the API server meanwhile, which has the words for what is wrong.
                 pass
+            except Exception:
+                self.connected = False  # a thread that ends must not pass for one that listens
+                raise
             self.connected = False
             self._ended.wait(pause)
             pause = min(pause * 2, _PAUSE_S[1])

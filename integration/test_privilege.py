@@ -1,0 +1,138 @@
+"""`rollway rbac`: with the Role that it prints every verb works, and without any one permission of it some verb fails."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from harness import shop
+from routers import rbac
+from running import rollway
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from harness.namespace import Namespace
+    from routers.model import Manifest
+
+VERBS = (
+    (["status", "shop"], 0),
+    (["plan", "shop", "20"], 3),
+    (["set-weight", "shop", "20"], 0),
+    (["verify", "shop", "20"], 0),
+    (["render", "shop", "50"], 0),
+    (["lint", "shop"], 0),
+    (["ramp", "shop", "20..60", "--step", "20", "--every", "0s"], 0),
+    (["switch", "shop", "canary"], 0),
+    (["gitops", "shop", "--for", "argocd"], 0),
+    (["rbac", "shop"], 0),
+    (["reset", "shop"], 0),
+)
+
+
+@pytest.fixture
+def account(namespace: Namespace) -> Path:
+    """A ServiceAccount without any right, as a kubeconfig."""
+    metadata = {"name": "ci", "namespace": namespace.name}
+    namespace.api.put({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    return namespace.kubeconfig_with("ci", token=namespace.api.token(namespace.name, "ci"))
+
+
+def printed(namespace: Namespace) -> list[Manifest]:
+    """Return what `rollway rbac` prints, in both forms the same."""
+    ran = rollway("rbac", "shop", "--serviceaccount", "ci", "-o", "json")
+    items: list[Manifest] = json.loads(ran.stdout)["items"]
+    assert (
+        list(yaml.safe_load_all(rollway("rbac", "shop", "--serviceaccount", f"{namespace.name}:ci").stdout))
+        == items
+    )
+    return items
+
+
+def outcome(kubeconfig: Path) -> str:
+    """Run every verb and return the first that does not end as it should, with what it said."""
+    for words, code in VERBS:
+        ran = rollway(*words, "--kubeconfig", str(kubeconfig))
+        if ran.code != code:
+            return f"{words[0]}: {ran.stderr}"
+    return ""
+
+
+def settled(kubeconfig: Path, *, works: bool) -> str:
+    """Run the verbs until they all work, or until one fails: the API server learns of a Role a moment later."""
+    deadline = time.monotonic() + 10
+    while True:
+        found = outcome(kubeconfig)
+        if works == (not found) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("name", shop.ROUTINGS)
+def test_the_least_role_is_enough(name: str, namespace: Namespace, account: Path) -> None:
+    """With the printed Role alone, bound to a ServiceAccount, every verb works for that Rollout."""
+    shop.put(namespace, shop.ROUTINGS[name])
+    assert "lacks the verb" in outcome(account)
+    for manifest in printed(namespace):
+        namespace.api.put(manifest)
+    assert not settled(account, works=True)
+
+
+def permissions(role: Manifest) -> Iterator[tuple[str, Manifest]]:
+    """Yield the role without one permission at a time: one verb on one resource, by name where there are names."""
+    for index, rule in enumerate(role["rules"]):
+        for verb, name in itertools.product(rule["verbs"], rule.get("resourceNames", [""])):
+            less: Any = copy.deepcopy(role)
+            rest = []
+            others = [other for other in rule["verbs"] if other != verb]
+            if others:
+                rest.append({**rule, "verbs": others})
+            names = [other for other in rule.get("resourceNames", []) if other != name]
+            if names:
+                rest.append({**rule, "verbs": [verb], "resourceNames": names})
+            less["rules"][index : index + 1] = rest
+            yield f"{verb} {rule['resources'][0]} {name}".rstrip(), less
+
+
+@pytest.mark.parametrize("name", ["all", "subsets"])
+def test_no_permission_of_the_role_is_too_many(name: str, namespace: Namespace, account: Path) -> None:
+    """Without any one permission of the printed Role some verb fails, and its error names what is missing."""
+    shop.put(namespace, shop.ROUTINGS[name])
+    role, binding = printed(namespace)
+    namespace.api.put(binding)
+    checked = 0
+    for missing, less in permissions(role):
+        namespace.api.put(role)
+        assert not settled(account, works=True)
+        namespace.api.put(less)
+        failure = settled(account, works=False)
+        verb, resource = missing.split()[:2]
+        assert f"lacks the verb {verb} on {resource}" in failure, missing
+        assert not rollway("reset", "shop", "--no-events").stderr
+        checked += 1
+    assert checked > 8
+
+
+def test_plurals_are_those_of_the_server(namespace: Namespace) -> None:
+    """The resources that a Role names are guessed from the kinds, and the guess is what the server calls them."""
+    discovery = namespace.store().discovery
+    shop.put(namespace, shop.ALL)
+    kinds = {
+        ("argoproj.io", "Rollout"),
+        ("networking.k8s.io", "Ingress"),
+        ("networking.istio.io", "VirtualService"),
+        ("networking.istio.io", "DestinationRule"),
+        ("split.smi-spec.io", "TrafficSplit"),
+        ("discovery.k8s.io", "EndpointSlice"),
+        ("", "Service"),
+        ("", "Pod"),
+    }
+    for group, kind in kinds:
+        assert rbac.plural(kind) == discovery.resource(group, kind).plural

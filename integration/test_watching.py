@@ -1,0 +1,160 @@
+"""The watching store: reads from memory that stay true through everything that ends a watch."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+import manifests as m
+from harness import shop
+from harness.fault_proxy import Fault, fault_proxy
+from routers.errors import NotFoundError
+from routers.model import Need, ObjectRef, Traffic
+from routers.router import TrafficRouter, read_route
+from routers.stores.watching import WatchingStore
+from routers.weights import Split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from harness.control_plane import ControlPlane
+    from harness.namespace import Namespace
+
+VIRTUAL_SERVICE = ("networking.istio.io", "VirtualService")
+
+
+@pytest.fixture
+def watched(namespace: Namespace) -> Iterator[WatchingStore]:
+    """The shop behind three routers, and a store that watches it."""
+    shop.put(namespace, shop.ALL)
+    store = WatchingStore(namespace.store(), namespace.name)
+    yield store
+    store.close()
+
+
+def router(store: WatchingStore, namespace: Namespace) -> TrafficRouter:
+    """Return a router on the watching store."""
+    return TrafficRouter(read_route(store, "shop", namespace.name), store)
+
+
+def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def requests(store: WatchingStore) -> int:
+    """Return how many requests the store has made, watches apart."""
+    return store._cluster.connection.requests
+
+
+def test_a_reconcile_without_change_asks_nothing(watched: WatchingStore, namespace: Namespace) -> None:
+    """Once warm, a reconcile that changes nothing costs no request, and a change one for each object."""
+    found = router(watched, namespace)
+    found.set_weight(20)
+    before = requests(watched)
+    for _ in range(50):
+        assert not found.set_weight(20).changed
+        assert router(watched, namespace).observe().traffic == Traffic(Split(20))
+    assert requests(watched) == before
+    assert found.set_weight(30).changed
+    assert requests(watched) == before + 3
+
+
+def test_foreign_changes_arrive(namespace: Namespace) -> None:
+    """What somebody else changes, creates and deletes is seen, and told to the one who asked."""
+    shop.put(namespace, shop.ISTIO)
+    told: list[ObjectRef] = []
+    store = WatchingStore(namespace.store(), namespace.name, changed=told.append)
+    found = router(store, namespace)
+    assert found.observe().traffic == Traffic(Split(0))
+    namespace.router().set_weight(40)
+    until(lambda: found.observe().traffic == Traffic(Split(40)))
+    until(lambda: ObjectRef(*VIRTUAL_SERVICE, namespace.name, "web") in told)
+    namespace.api.delete(namespace.get("networking.istio.io/v1", "VirtualService", "web"))
+    until(
+        lambda: (
+            not store.read([Need(*VIRTUAL_SERVICE, namespace=namespace.name, required=False)]).of(
+                *VIRTUAL_SERVICE
+            )
+        )
+    )
+    with pytest.raises(NotFoundError, match="VirtualService"):
+        found.set_weight(50)
+    namespace.put(m.virtual_service())
+    assert found.set_weight(50).changed
+    store.close()
+
+
+def test_a_stale_memory_costs_a_retry_and_no_wrong_write(
+    watched: WatchingStore, namespace: Namespace
+) -> None:
+    """With a watch that hears nothing, every write is a conflict first, is read anew, and ends right."""
+    found = router(watched, namespace)
+    found.set_weight(20)
+    for kind in watched._kinds.values():
+        # A watch that is connected and deaf: what no test can make a real one do on purpose.
+        kind._take = lambda event: None  # type: ignore[method-assign] # noqa: ARG005
+    namespace.router().set_weight(70)
+    assert found.observe().traffic == Traffic(Split(20))
+    note = {
+        "spec": {
+            "http": [{"name": "other", "route": [m.destination("x")]}, *m.virtual_service()["spec"]["http"]]
+        }
+    }
+    namespace.api.merge(namespace.get("networking.istio.io/v1", "VirtualService", "web"), note)
+    assert found.set_weight(90).changed
+    assert namespace.router().observe().traffic == Traffic(Split(90))
+    routes = namespace.get("networking.istio.io/v1", "VirtualService", "web")["spec"]["http"]
+    assert [route["name"] for route in routes] == ["other", "primary"]
+
+
+@pytest.mark.parametrize("kind", ["reset", "gone", "status"])
+def test_a_watch_that_ends_goes_on(kind: str, namespace: Namespace) -> None:
+    """Watches that are reset, told 410 or refused with 500 come back; in between, reads go to the API server."""
+    shop.put(namespace, shop.ALL)
+    with fault_proxy(namespace.api.connection) as proxy:
+        proxy.faults = [Fault(kind, 6, ("GET",), path="watch=true")]
+        path = namespace.kubeconfig_with("proxied", server=proxy.address)
+        store = WatchingStore(namespace.store(kubeconfig=path), namespace.name)
+        found = router(store, namespace)
+        for weight in (10, 20, 30):
+            namespace.router().set_weight(weight)
+            until(lambda weight=weight: found.observe().traffic == Traffic(Split(weight)))  # type: ignore[misc]
+        until(lambda: all(entry.connected for entry in store._kinds.values()))
+        before = requests(store)
+        until(lambda: not found.set_weight(30).changed)
+        until(lambda: _silent(store, found))
+        assert requests(store) >= before
+        store.close()
+
+
+def _silent(store: WatchingStore, found: TrafficRouter) -> bool:
+    before = requests(store)
+    found.set_weight(30)
+    return requests(store) == before
+
+
+@pytest.mark.local
+def test_watches_survive_the_api_server(
+    watched: WatchingStore, namespace: Namespace, control_plane: ControlPlane
+) -> None:
+    """With the API server killed and started again, the memory is whole again and hears what changes."""
+    found = router(watched, namespace)
+    found.set_weight(20)
+    control_plane.kill("kube-apiserver")
+    until(lambda: not all(kind.connected for kind in watched._kinds.values()))
+    control_plane.ensure_running()
+    until(lambda: all(kind.connected for kind in watched._kinds.values()), 60)
+    namespace.router().set_weight(60)
+    until(lambda: found.observe().traffic == Traffic(Split(60)))
+
+
+def test_objects_outside_the_watched_namespace_are_read(watched: WatchingStore, namespace: Namespace) -> None:
+    """A need of another namespace than the watched one is answered by the API server."""
+    need = Need("", "Service", "kubernetes", "default")
+    assert watched.read([need])[need.ref].ref.name == "kubernetes"
