@@ -1,12 +1,15 @@
 # Everything runs in .venv, which the targets make themselves: Python >= 3.11, make and git are enough.
 PYTHON ?= python3
 BIN := .venv/bin
+CLUSTER ?= local
+# Only a real API server tells whether these work, so `integration` measures them and `tests` leaves them out.
+CLUSTER_CODE := routers/stores/connection.py,routers/stores/discovery.py,routers/stores/cluster.py,routers/stores/watching.py,routers/cli/events.py,routers/cli/progress.py,routers/cli/ramp.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test gates tests bench wheel clean
+.PHONY: help demo test gates tests integration integration-all cluster bench wheel clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -29,8 +32,22 @@ tests: .venv/ready  ## unit, contract, property, golden, fuzz, CLI, README and w
 	$(BIN)/coverage erase
 	$(BIN)/pytest --numprocesses 2 -m fuzz
 	$(BIN)/pytest --numprocesses 2 -m 'not fuzz' --cov --cov-report=
-	$(BIN)/coverage report --fail-under=95
+	$(BIN)/coverage report --fail-under=95 --omit='$(CLUSTER_CODE)'
 	$(BIN)/coverage report --fail-under=100 --include='routers/model.py,routers/weights.py,routers/spec/*,routers/plan.py,routers/ownership.py,routers/backends/*'
+
+integration: .venv/ready  ## the tests on a real API server (CLUSTER=local|kind|k3s|existing, ARGS=more words for pytest)
+	$(BIN)/python integration/warm.py --cluster $(CLUSTER)
+	$(BIN)/coverage erase
+	$(BIN)/pytest integration --cluster=$(CLUSTER) --force-enable-socket --numprocesses 2 --cov --cov-report= $(ARGS)
+	$(BIN)/coverage report --fail-under=95 --include='$(CLUSTER_CODE)'
+
+integration-all: .venv/ready  ## the same on every version of Kubernetes that there is a build for
+	set -e; for minor in $$($(BIN)/python integration/warm.py --versions); do \
+	  $(BIN)/python integration/warm.py --cluster local --kubernetes $$minor; \
+	  $(BIN)/pytest integration --kubernetes=$$minor --force-enable-socket --numprocesses 2 $(ARGS); done
+
+cluster: .venv/ready  ## a local control plane with the example objects, until Ctrl-C (RUN='command' runs one and stops)
+	@$(BIN)/python integration/play.py $(if $(RUN),--run '$(subst ','\'',$(RUN))')
 
 bench: .venv/ready  ## the figures of benchmarks/, measured now
 	$(BIN)/python benchmarks/bench.py

@@ -326,3 +326,51 @@ def test_results_and_errors_go_to_their_streams(shop: Path) -> None:
     ran = rollway("set-weight", "shop", "20", "--dir", str(shop), "-o", "json")
     assert json.loads(ran.stdout)["changed"] is True
     assert rollway("set-weight", "shop", "300", "--dir", str(shop), "-o", "json").stdout == ""
+
+
+def test_cluster_options_do_not_go_with_a_directory(shop: Path) -> None:
+    """An option that only a cluster has is refused beside --dir, instead of being accepted and ignored."""
+    for words in (("--context", "x"), ("--kubeconfig", "x"), ("--as", "x"), ("--as-group", "x")):
+        ran = rollway("status", "--dir", str(shop), *words)
+        assert (ran.code, f"{words[0]} is for a cluster" in ran.stderr) == (2, True)
+
+
+def test_a_server_side_dry_run_needs_a_server(shop: Path) -> None:
+    """--dry-run alone and =client plan only; =server is refused for files, which have no admission to ask."""
+    place = ("--dir", str(shop))
+    for words in (("--dry-run", "shop", "20"), ("shop", "20", "--dry-run=client")):
+        ran = rollway("set-weight", *words, *place)
+        assert (ran.code, "dry run: nothing was written" in ran.stdout) == (0, True)
+    ran = rollway("set-weight", "shop", "20", "--dry-run=server", *place)
+    assert (ran.code, "no admission to ask" in ran.stderr) == (4, True)
+    assert rollway("set-weight", "shop", "20", "--dry-run=none", *place).code == 0
+
+
+@pytest.mark.parametrize("word", ["1x", "-5s", "soon", ""])
+def test_a_time_that_cannot_be_read_is_refused(word: str, shop: Path) -> None:
+    """Times are written as for kubectl; anything else is a usage error."""
+    ran = rollway("set-weight", "shop", "20", f"--wait={word}", "--dir", str(shop))
+    assert (ran.code, "Traceback" in ran.stderr) == (2, False)
+
+
+@pytest.mark.parametrize("word", ["0", "5", "1m30s", "250ms"])
+def test_times_are_seconds_or_as_go_writes_them(word: str, shop: Path) -> None:
+    """A plain number of seconds and Go's notation are both taken."""
+    assert rollway("set-weight", "shop", "20", "--wait", word, "--dir", str(shop)).code == 0
+
+
+def test_lint_of_one_rollout(shop: Path) -> None:
+    """`lint NAME` looks at that Rollout alone, and says when there is none."""
+    ran = rollway("lint", "shop", "--dir", str(shop))
+    assert (ran.code, ran.stdout.splitlines()[-1]) == (0, "0 faults, 0 refusals, 0 notes")
+    assert rollway("lint", "absent", "--dir", str(shop)).code == 1
+
+
+def test_the_wanted_objects_carry_no_server_fields(shop: Path) -> None:
+    """What `render` prints can be applied: no status, no resource version."""
+    file = next(path for path in shop.rglob("*.yaml") if "kind: VirtualService" in path.read_text())
+    text = file.read_text().replace(
+        "kind: VirtualService\nmetadata:\n", 'kind: VirtualService\nstatus: {}\nmetadata:\n  uid: "1"\n'
+    )
+    file.write_text(text)
+    assert "uid" not in rollway("render", "shop", "20", "--dir", str(shop)).stdout

@@ -10,11 +10,12 @@ import pytest
 
 import manifests as m
 from routers.errors import ForeignOwnerError
-from routers.model import ObjectRef
+from routers.model import ObjectRef, duplicate
 from routers.ownership import (
     MANAGED_BY_LABEL,
     RECORD_ANNOTATION,
     ROLLOUT_ANNOTATION,
+    applied,
     merge,
     owned_by,
     refuse_foreign,
@@ -158,3 +159,36 @@ def test_adopting_replaces_the_controller() -> None:
     assert merged["metadata"]["ownerReferences"] == [other, owner(blockOwnerDeletion=True)]
     again = merge(merged, stamp(thing(), replace(ROUTE, uid="1")))
     assert again == merged
+
+
+def test_what_is_applied_is_what_the_record_names() -> None:
+    """Server-side apply is given our keys and our controller, and nothing that somebody else added or the server wrote."""
+    route = replace(parse_rollout(m.rollout({"nginx": {"stableIngress": "web"}})), uid="1-2")
+    ours = stamp(m.ingress("canary", metadata={"annotations": {"a": "1"}}), route)
+    live = duplicate(ours)
+    live["metadata"] |= {"resourceVersion": "7", "uid": "x", "creationTimestamp": "now", "finalizers": ["f"]}
+    live["metadata"]["annotations"]["example.com/note"] = "theirs"
+    live["metadata"]["ownerReferences"].append({"kind": "Other", "uid": "3", "name": "y"})
+    live["spec"]["foreign"] = True
+    live["status"] = {}
+    assert applied(live) == ours
+    assert applied(stamp(m.ingress("canary"), replace(route, uid="")))["spec"] == ours["spec"]
+
+
+def test_nothing_is_ours_without_a_record() -> None:
+    """Of an object that we never wrote nothing is applied but its name."""
+    assert applied(m.ingress("web")) == {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": "web", "namespace": "default"},
+    }
+
+
+def test_an_equal_controller_keeps_its_place() -> None:
+    """Owner references that say the same are left as they are, in whatever order the server wrote their keys."""
+    route = replace(parse_rollout(m.rollout({"nginx": {"stableIngress": "web"}})), uid="1-2")
+    ours = stamp(m.ingress("canary"), route)
+    live = duplicate(ours)
+    live["metadata"]["ownerReferences"] = [dict(sorted(live["metadata"]["ownerReferences"][0].items()))]
+    merged = merge(live, ours)
+    assert [*merged["metadata"]["ownerReferences"][0]] == [*live["metadata"]["ownerReferences"][0]]

@@ -50,16 +50,16 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--cluster={config.getoption('--cluster')} cannot run here: {why}")
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    """Say which cluster the tests run on, and which of the others could run here."""
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say which cluster the tests ran on, and why each of the others was not used."""
     name = config.getoption("--cluster")
     version = f" (Kubernetes {config.getoption('--kubernetes')})" if name == "local" else ""
-    lines = [f"cluster: {name}{version}"]
+    terminalreporter.section("cluster")
+    terminalreporter.line(f"the tests ran on: {name}{version}")
     for other in providers.NAMES:
         if other != name:
-            why = providers.provider(other).unavailable()
-            lines.append(f"  not used: {other} ({why or 'can run here'})")
-    return "\n".join(lines)
+            why = providers.provider(other).unavailable() or f"not asked for; --cluster={other} does"
+            terminalreporter.line(f"not run on {other}: {why}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

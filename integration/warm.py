@@ -1,0 +1,36 @@
+"""Build what a cluster of the tests needs before the tests start, so that two workers do not wait for one build."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from harness import crds, providers, tools
+
+
+def main() -> None:
+    """Build, and say how long it took; say at once when the cluster that was asked for cannot be had here."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cluster", choices=providers.NAMES, default="local")
+    parser.add_argument("--kubernetes", default=tools.KUBERNETES[0])
+    parser.add_argument(
+        "--versions", action="store_true", help="print the versions that there is a build for"
+    )
+    words = parser.parse_args()
+    if words.versions:
+        print(*tools.KUBERNETES)
+        return
+    started = time.monotonic()
+    try:
+        list(crds.definitions())
+        if words.cluster == "local":
+            for tool in (tools.etcd(), tools.kube_apiserver(words.kubernetes)):
+                print(f"{tool.name}: {tool.path()}")
+    except tools.MissingToolError as error:
+        sys.exit(f"the integration tests cannot run here: {error}")
+    print(f"ready after {time.monotonic() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

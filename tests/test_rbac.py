@@ -1,0 +1,121 @@
+"""The least Role, as a pure function of the Rollout; that it is enough, and not too much, is proven on an API server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+import manifests as m
+from routers import gitops, rbac
+from routers.model import Live, LiveObject
+from routers.spec import parse_rollout
+from routers.stores.manifests import ref_of
+from running import rollway
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def rules(routing: dict[str, Any], namespace: str = "default") -> set[str]:
+    """Return the permissions in a namespace, one line each."""
+    return {
+        f"{verb} {rule.resource} {name}".rstrip()
+        for rule in rbac.rules(parse_rollout(m.rollout(routing)))[namespace]
+        for verb in rule.verbs
+        for name in rule.names or ("",)
+    }
+
+
+COMMON = {
+    "get rollouts shop",
+    "get services shop-stable",
+    "get services shop-canary",
+    "list endpointslices",
+    "create events",
+}
+
+
+@pytest.mark.parametrize(
+    ("routing", "expected"),
+    [
+        (
+            {"nginx": {"stableIngress": "web"}},
+            {
+                "list ingresses",
+                *(f"{verb} ingresses shop-web-canary" for verb in ("patch", "create", "delete")),
+            },
+        ),
+        (
+            {"istio": {"virtualService": {"name": "web"}}},
+            {"get virtualservices web", "patch virtualservices web"},
+        ),
+        (
+            {"smi": {}},
+            {"list trafficsplits", *(f"{verb} trafficsplits shop" for verb in ("patch", "create", "delete"))},
+        ),
+    ],
+)
+def test_the_least_role(routing: dict[str, Any], expected: set[str]) -> None:
+    """Each router adds what it reads and writes, by name where that is possible, and nothing else."""
+    assert rules(routing) == COMMON | expected
+
+
+def test_each_namespace_gets_a_role_of_its_own() -> None:
+    """A VirtualService in another namespace is allowed there, and nothing else is."""
+    routing = {"istio": {"virtualService": {"name": "web.gateways"}}}
+    assert rules(routing, "gateways") == {"get virtualservices web", "patch virtualservices web"}
+    assert rules(routing) == COMMON
+    found = rbac.manifests(parse_rollout(m.rollout(routing)), "ops:deployer")
+    assert [(item["kind"], item["metadata"]["namespace"]) for item in found] == [
+        ("Role", "default"),
+        ("RoleBinding", "default"),
+        ("Role", "gateways"),
+        ("RoleBinding", "gateways"),
+    ]
+    assert found[1]["subjects"] == [{"kind": "ServiceAccount", "name": "deployer", "namespace": "ops"}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "resource"),
+    [("Ingress", "ingresses"), ("Policy", "policies"), ("TrafficSplit", "trafficsplits")],
+)
+def test_plurals(kind: str, resource: str) -> None:
+    """Kinds become resources by the rule of apimachinery."""
+    assert rbac.plural(kind) == resource
+
+
+def test_the_pointers_cover_every_section_and_version() -> None:
+    """Weights of http, tls and tcp routes are all named; foreign destinations are not."""
+    pair = [m.destination("shop-stable", 100), m.destination("shop-canary", 0)]
+    sections: dict[str, Any] = {
+        "http": [{"route": [m.destination("images", 10), *pair]}],
+        "tls": [{"match": [{"port": 443, "sniHosts": ["a"]}], "route": pair}],
+        "tcp": [{"match": [{"port": 3306}], "route": pair}],
+    }
+    service = m.virtual_service(**sections)
+    route = parse_rollout(m.rollout({"istio": {"virtualService": {"name": "web"}}}))
+    live = Live([LiveObject(ref_of(service, "default"), service, "1")])
+    ((ref, pointers),) = gitops.weight_pointers(route, live).items()
+    assert ref.name == "web"
+    assert pointers == [
+        "/spec/http/0/route/1/weight",
+        "/spec/http/0/route/2/weight",
+        *(f"/spec/{section}/0/route/{index}/weight" for section in ("tcp", "tls") for index in (0, 1)),
+    ]
+
+
+def test_both_commands_work_on_a_directory(tmp_path: Path) -> None:
+    """`rbac` and `gitops` read manifests as well, so that a pipeline can write what a cluster will need."""
+    objects = [m.rollout({"istio": {"virtualService": {"name": "web"}}, "smi": {}}), m.virtual_service()]
+    (tmp_path / "app.yaml").write_text(yaml.safe_dump_all(objects))
+    place = ("--dir", str(tmp_path))
+    roles = list(yaml.safe_load_all(rollway("rbac", "shop", *place).stdout))
+    assert [role["kind"] for role in roles] == ["Role"]
+    for tool in ("argocd", "flux"):
+        ran = rollway("gitops", "shop", "--for", tool, *place)
+        assert (ran.code, "/spec/http/0/route/0/weight" in ran.stdout) == (0, True)
+    (tmp_path / "app.yaml").write_text(yaml.safe_dump_all([m.rollout({"smi": {}})]))
+    ran = rollway("gitops", "shop", "--for", "flux", *place)
+    assert (ran.code, ran.stdout) == (0, "")
