@@ -51,6 +51,7 @@ cluster: .venv/ready  ## a local control plane with the example objects, until C
 
 bench: .venv/ready  ## the figures of benchmarks/, measured now
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/cluster.py
 
 wheel: .venv/ready  ## build dist/*.whl
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist

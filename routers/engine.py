@@ -261,6 +261,10 @@ class Engine:
         """
         if result.dry_run:
             return result
+        if result.plan and _stored_as_planned(result.plan, result.live):
+            # What was planned was judged then; judging the same objects again would tell no more.
+            self.refuse_evidence(level)
+            return replace(result, verdict=Verdict(Outcome.MATCHES, Evidence.WRITTEN, result.plan.after))
         verdict = self.verify(result.route, want, level, result.live)
         if verdict.outcome is not Outcome.MATCHES:
             raise NotVerifiedError(f"{result.route.ref} {verdict.outcome.value}: {verdict.reason}")
@@ -375,6 +379,17 @@ class Engine:
         if not stuck and not unknown:
             hint = "nothing is left half done"
         return ApplyError("\n  ".join([error.message, *state]), hint=hint)
+
+
+def _stored_as_planned(plan: Plan, live: Live) -> bool:
+    """Tell whether every change of a plan is in the store as it was planned, whatever the server added."""
+    return all(
+        change.ref not in live
+        if change.after is None
+        else change.ref in live
+        and without_server_fields(live[change.ref].manifest) == without_server_fields(change.after)
+        for change in plan.changes
+    )
 
 
 def needs_of(route: Route) -> list[Need]:

@@ -59,7 +59,10 @@ class Change:
     def inverse(self, version: str) -> Change:
         """Return the change that puts the object back; `version` is the one that this change produced."""
         action = {Action.CREATE: Action.DELETE, Action.DELETE: Action.CREATE}.get(self.action, self.action)
-        patch = tuple(_with_tests(self.after or {}, self.before or {}, ())) if action is Action.PATCH else ()
+        patch: tuple[Operation, ...] = ()
+        if action is Action.PATCH:
+            before, after = self.after or {}, self.before or {}
+            patch = tuple(_with_tests(before, list(differences(before, after)), ()))
         return Change(
             action, self.ref, self.after, self.before, patch, version, self.derived_from, self.adopt
         )
@@ -107,13 +110,13 @@ def change_for(
     assert found is not None, f"{need.ref} is shared, so the engine has read it"
     if found.manifest == wanted:
         return None
-    edits = [path for path, _, _ in differences(found.manifest, wanted)]
-    outside = [path for path in edits if not any(_covers(pattern, path) for pattern in need.fields)]
+    edits = list(differences(found.manifest, wanted))
+    outside = [path for path, _, _ in edits if not any(_covers(pattern, path) for pattern in need.fields)]
     if outside or need.access is Access.READ:
         raise RollwayError(
             f"a backend wants to change {pointer(outside[0] if outside else ())} of {need.ref}, which is not its own"
         )
-    patch = tuple(_with_tests(found.manifest, wanted, need.relies))
+    patch = tuple(_with_tests(found.manifest, edits, need.relies))
     return Change(Action.PATCH, need.ref, found.manifest, wanted, patch, found.version)
 
 
@@ -136,8 +139,11 @@ def _managed_change(
 
 _MISSING: Any = object()
 
+Edit: TypeAlias = "tuple[Pointer, Any, Any]"
+"""A field, its old value and its new one; the private marker `_MISSING` stands for none."""
 
-def differences(before: Any, after: Any, path: Pointer = ()) -> Iterator[tuple[Pointer, Any, Any]]:
+
+def differences(before: Any, after: Any, path: Pointer = ()) -> Iterator[Edit]:
     """Yield (pointer, old, new) for every field that differs; a list of another length differs as a whole.
 
     A value that is not there is the module's private marker, which `_operation` turns into add or remove.
@@ -163,12 +169,11 @@ def _operation(path: Pointer, before: Any, after: Any) -> Operation:
     return {"op": "add" if before is _MISSING else "replace", "path": pointer(path), "value": after}
 
 
-def _with_tests(before: Manifest, after: Manifest, relies: Sequence[str]) -> Iterator[Operation]:
-    """Yield the patch from `before` to `after`: first what it relies on, then the edits.
+def _with_tests(before: Manifest, edits: Sequence[Edit], relies: Sequence[str]) -> Iterator[Operation]:
+    """Yield the patch that makes the edits in `before`: first what it relies on, then the edits.
 
     Without `relies`, every edit relies on the value that it replaces.
     """
-    edits = list(differences(before, after))
     tests: dict[str, Any] = {}
     for path, old, _ in edits:
         for pattern in relies:

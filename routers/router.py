@@ -12,11 +12,12 @@ from routers.errors import (
     ForbiddenError,
     NotFoundError,
     NotVerifiedError,
+    RefusedError,
     RollwayError,
     StalePlanError,
 )
 from routers.guards import Limits, lift
-from routers.model import CANARY, STABLE, Evidence, Need, Outcome, Severity, Traffic, Verdict, dig
+from routers.model import CANARY, STABLE, Evidence, Finding, Need, Outcome, Severity, Traffic, Verdict, dig
 from routers.spec import parse_rollout
 from routers.weights import Split
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from routers.model import (
-        Finding,
         HeaderRoute,
         LiveObject,
         Manifest,
@@ -130,9 +130,18 @@ class TrafficRouter:
     def _engine(self) -> Engine:
         return Engine(self.store, self.limits)
 
-    def observe(self) -> Observation:
-        """Return what the live objects say, one by one and together."""
-        return self._engine.observe(self.route)
+    def observe(self, *, check: bool = False) -> Observation:
+        """Return what the live objects say, one by one and together; with `check`, and what the data planes say to them."""
+        live = self.store.read(needs_of(self.route))
+        observation = self._engine.observe(self.route, live)
+        if not check:
+            return observation
+        try:
+            findings = self._engine.check(self.route, self._said(observation), live)
+        except RefusedError as error:
+            problem = Finding("cannot-carry-weights", Severity.REFUSAL, None, error.message, error.hint)
+            findings = (*observation.findings, problem)
+        return replace(observation, findings=findings)
 
     def plan(self, traffic: Traffic | int | str, *, adopt: bool = False) -> Plan | None:
         """Return the changes that the wish needs, or None when there are none. Writes nothing.
@@ -219,15 +228,20 @@ class TrafficRouter:
         Raises:
             UnsupportedError: the store cannot show that level of evidence.
         """
-        observation = self.observe()
-        want = self._traffic(traffic) if traffic is not None else observation.traffic
-        return self._engine.verify(self.route, want or self._first(observation), level)
+        self._engine.refuse_evidence(level)
+        live = self.store.read(needs_of(self.route))
+        want = (
+            self._traffic(traffic)
+            if traffic is not None
+            else self._said(self._engine.observe(self.route, live))
+        )
+        return self._engine.verify(self.route, want, level, live)
 
     def check(self) -> Sequence[Finding]:
         """Return what the data planes say to the objects as they are now."""
         live = self.store.read(needs_of(self.route))
-        observation = self._engine.observe(self.route, live)
-        return self._engine.check(self.route, observation.traffic or self._first(observation), live)
+        want = self._said(self._engine.observe(self.route, live))
+        return self._engine.check(self.route, want, live)
 
     def render(self, weight: int | str) -> list[Manifest]:
         """Return the objects as the weight wants them. Writes nothing."""
@@ -281,10 +295,11 @@ class TrafficRouter:
         return wish if isinstance(wish, Traffic) else Traffic(self.route.split(wish))
 
     def _now(self) -> Traffic:
-        observation = self.observe()
-        return observation.traffic or self._first(observation)
+        return self._said(self.observe())
 
-    def _first(self, observation: Observation) -> Traffic:
-        """Return what the first object says, for objects that do not agree."""
+    def _said(self, observation: Observation) -> Traffic:
+        """Return the traffic that the objects agree on; of objects that do not, what the first one says."""
+        if observation.traffic:
+            return observation.traffic
         said = (reading.traffic for reading in observation.readings if reading.traffic)
         return next(said, Traffic(Split(0, self.route.total)))

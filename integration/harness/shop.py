@@ -23,11 +23,11 @@ ALL: dict[str, Any] = {**NGINX, **ISTIO, **SMI}
 ROUTINGS = {"nginx": NGINX, "istio": ISTIO, "subsets": SUBSETS, "smi": SMI, "all": ALL}
 
 
-def objects(routing: dict[str, Any]) -> list[Manifest]:
-    """Return the user's objects for a routing, the Rollout last."""
+def objects(routing: dict[str, Any], host: str = "shop.example.com") -> list[Manifest]:
+    """Return the user's objects for a routing, the Rollout last; one host belongs to one Ingress of a cluster."""
     found = [m.service("shop-stable"), m.service("shop-canary")]
     if "nginx" in routing:
-        found.append(m.ingress())
+        found.append(m.ingress("web", host))
     if routing == SUBSETS:
         pair = [m.destination("shop", 100, subset="stable"), m.destination("shop", 0, subset="canary")]
         found += [m.virtual_service(http=[{"name": "primary", "route": pair}]), m.destination_rule()]
@@ -36,6 +36,6 @@ def objects(routing: dict[str, Any]) -> list[Manifest]:
     return [*found, m.rollout(routing)]
 
 
-def put(namespace: Namespace, routing: dict[str, Any]) -> None:
+def put(namespace: Namespace, routing: dict[str, Any], host: str = "shop.example.com") -> None:
     """Create them, with ready endpoints."""
-    namespace.put(*objects(routing))
+    namespace.put(*objects(routing, host))

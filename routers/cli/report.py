@@ -13,8 +13,8 @@ from routers.backends import BUILTIN, backend
 from routers.cli import documents
 from routers.cli import output as out
 from routers.engine import Engine, needs_of
-from routers.errors import InvalidInputError, ManifestError, RefusedError, RollwayError
-from routers.model import Access, Finding, Live, Severity, Traffic, dig
+from routers.errors import InvalidInputError, ManifestError, RollwayError
+from routers.model import Access, Live, Traffic, dig
 from routers.router import TrafficRouter, read_route, read_routes
 from routers.weights import Split
 
@@ -67,12 +67,7 @@ def observe(store: Store, namespace: str, name: str | None) -> tuple[list[Observ
     """
     if name:
         router = TrafficRouter(read_route(store, name, namespace), store)
-        seen_one = router.observe()
-        try:
-            return [replace(seen_one, findings=tuple(router.check()))], False
-        except RefusedError as error:
-            problem = Finding("cannot-carry-weights", Severity.REFUSAL, None, error.message, error.hint)
-            return [replace(seen_one, findings=(*seen_one.findings, problem))], False
+        return [router.observe(check=True)], False
     routes: list[Route] = []
     failed = False
     for found, route in read_routes(store, namespace):

@@ -40,6 +40,7 @@ TIMEOUT_S = 15.0
 _SILENCE_S = 90.0
 """How long a watch may say nothing: the server sends a bookmark about every minute."""
 
+_TOKEN_AGE_S = 1.0
 _ATTEMPTS = 5
 _BODY_ATTEMPTS = 3
 _RETRY_STATUS = (429, 500, 502, 503, 504)
@@ -115,6 +116,8 @@ class Connection:
         self.host: str = configuration.host.rstrip("/")
         self._configuration = configuration
         self._pool: urllib3.PoolManager = client.ApiClient(configuration).rest_client.pool_manager
+        self._retries = _retries()
+        self._token, self._token_at = "", float("-inf")
         self.requests = 0
 
     def request(
@@ -196,10 +199,12 @@ class Connection:
 
         found = HTTPHeaderDict(headers)
         found["User-Agent"] = "rollway"
-        # Asked for each time: exec plugins and mounted tokens are refreshed by it.
-        token = self._configuration.auth_settings().get("BearerToken", {}).get("value")
-        if token:
-            found["Authorization"] = token
+        if time.monotonic() - self._token_at > _TOKEN_AGE_S:
+            # Exec plugins and mounted tokens are refreshed by asking; that reads the environment each time.
+            self._token = self._configuration.auth_settings().get("BearerToken", {}).get("value") or ""
+            self._token_at = time.monotonic()
+        if self._token:
+            found["Authorization"] = self._token
         for name, value in self._identity.headers:
             found.add(name, value)
         return found
@@ -224,7 +229,7 @@ class Connection:
                 body=content,
                 headers=self._headers(headers),
                 timeout=Timeout(connect=self.timeout, read=self.timeout),
-                retries=_retries(),
+                retries=self._retries,
                 preload_content=False,
             )
         except MaxRetryError as error:

@@ -7,12 +7,13 @@ again. A kind whose watch is broken is read from the API server until it is whol
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from routers.errors import ConflictError, RollwayError
-from routers.model import Evidence, Live, LiveObject, ObjectRef
+from routers.model import Evidence, Live, LiveObject, ObjectRef, dig
 from routers.stores.cluster import CRD, METADATA, Query, live_object
 from routers.stores.connection import Asked, ExpiredError, Stop
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from routers.model import Need
     from routers.plan import Change
     from routers.stores.cluster import ClusterStore
+
+_IN = re.compile(r"(\S+) in \(([^)]*)\)")
 
 _WATCH_S = 240
 """How long the server keeps one watch open before it is asked for again."""
@@ -118,6 +121,8 @@ class _Kind:
         self._changed = changed
         self._lock = threading.RLock()
         self._objects: dict[str, dict[str, LiveObject]] = {}
+        # By label, from the first selector that asks for one: (namespace, value) to the objects by name.
+        self._labelled: dict[str, dict[tuple[str, str], dict[str, LiveObject]]] = {}
         self._suspect: set[ObjectRef] = set()
         self._version = ""
         self._stop = Stop()
@@ -144,14 +149,43 @@ class _Kind:
         with self._lock:
             for ref in [ref for ref in self._suspect if need.matches(ref)]:
                 self._read(ref)
-            spaces = [need.namespace] if need.namespace else list(self._objects)
             found: list[LiveObject] = []
-            for space in spaces:
-                objects = self._objects.get(space, {})
-                found += (
-                    ([objects[need.name]] if need.name in objects else []) if need.name else objects.values()
-                )
+            for space in [need.namespace] if need.namespace else list(self._objects):
+                if need.name:
+                    known = self._objects.get(space, {}).get(need.name)
+                    found += [known] if known else []
+                elif need.selector:
+                    found += self._selected(space, need.selector)
+                else:
+                    found += self._objects.get(space, {}).values()
         return iter(found)
+
+    def _selected(self, space: str, selector: str) -> list[LiveObject]:
+        """Return the objects that a selector of the form `key in (a,b)` asks for; of another form, all of them."""
+        parsed = _IN.fullmatch(selector)
+        if not parsed:
+            return list(self._objects.get(space, {}).values())
+        key, values = parsed[1], parsed[2].split(",")
+        index = self._labelled.get(key)
+        if index is None:
+            index = self._labelled[key] = {}
+            for objects in self._objects.values():
+                for item in objects.values():
+                    self._index(key, item)
+        return [item for value in values for item in index.get((space, value.strip()), {}).values()]
+
+    def _index(self, key: str, item: LiveObject) -> None:
+        value = dig(item.manifest, "metadata", "labels", key)
+        if value is not None:
+            self._labelled[key].setdefault((item.ref.namespace, value), {})[item.ref.name] = item
+
+    def _drop(self, ref: ObjectRef) -> None:
+        """Forget an object, in the index as well."""
+        known = self._objects.get(ref.namespace, {}).pop(ref.name, None)
+        for key, index in self._labelled.items():
+            value = dig(known.manifest, "metadata", "labels", key) if known else None
+            if value is not None:
+                index.get((ref.namespace, value), {}).pop(ref.name, None)
 
     def refresh(self, ref: ObjectRef) -> None:
         """Read an object anew before it is served again."""
@@ -162,7 +196,7 @@ class _Kind:
         """Remember what a write stored; None after a deletion."""
         with self._lock:
             if stored is None:
-                self._objects.get(ref.namespace, {}).pop(ref.name, None)
+                self._drop(ref)
             else:
                 self._put(stored)
 
@@ -187,14 +221,17 @@ class _Kind:
         for item in found:
             objects.setdefault(item.ref.namespace, {})[item.ref.name] = item
         with self._lock:
-            self._objects, self._version = objects, version
+            self._objects, self._version, self._labelled = objects, version, {}
 
     def _put(self, item: LiveObject) -> None:
         """Keep an object unless a newer one is known already; versions of one kind count upwards."""
         objects = self._objects.setdefault(item.ref.namespace, {})
         known = objects.get(item.ref.name)
         if known is None or not _older(item.version, known.version):
+            self._drop(item.ref)
             objects[item.ref.name] = item
+            for key in self._labelled:
+                self._index(key, item)
 
     def _run(self) -> None:
         pause = _PAUSE_S[0]
@@ -246,7 +283,7 @@ class _Kind:
         with self._lock:
             self._version = version
             if kind == "DELETED":
-                self._objects.get(item.ref.namespace, {}).pop(item.ref.name, None)
+                self._drop(item.ref)
             else:
                 self._put(item)
         self._changed(item.ref)
