@@ -51,6 +51,8 @@ def main() -> int:
         return 1
     # Stopped from outside is stopped in order: the processes must not outlive this one.
     signal.signal(signal.SIGTERM, lambda *_words: sys.exit(143))
+    # A shell starts what it puts in the background with this one ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with provider.cluster() as cluster:
             api = Api(cluster)

@@ -17,6 +17,7 @@ import manifests as m
 from harness import shop
 from harness.control_plane import ISSUER
 from harness.fault_proxy import fault_proxy
+from harness.tunnel import tunnel
 from harness.webhook import WORDS, refusing_webhook
 from routers.errors import (
     AdmissionError,
@@ -393,6 +394,22 @@ def test_a_token_of_an_exec_plugin(nginx: Namespace, scratch: Path) -> None:
     nginx.kubeconfig.write_text(yaml.safe_dump(config))
     ran = rollway("set-weight", "shop", "20")
     assert ran.code == 0, ran.stderr
+
+
+@pytest.mark.parametrize("through", ["proxy-url", "HTTPS_PROXY"])
+def test_a_proxy_on_the_way(through: str, nginx: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that the kubeconfig or the environment names is used, with TLS through it to the API server."""
+    with tunnel() as (address, asked):
+        if through == "HTTPS_PROXY":
+            monkeypatch.setenv("HTTPS_PROXY", address)
+        else:
+            config = yaml.safe_load(nginx.kubeconfig.read_text())
+            config["clusters"][0]["cluster"]["proxy-url"] = address
+            nginx.kubeconfig.write_text(yaml.safe_dump(config))
+        ran = rollway("set-weight", "shop", "20")
+    assert ran.code == 0, ran.stderr
+    assert asked
+    assert all(line.startswith("CONNECT 127.0.0.1:") for line in asked)
 
 
 def test_in_cluster_credentials(nginx: Namespace, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ class Ramp:
     waiting: Callable[[str], None] = field(default=lambda _reason: None)
     _reached: set[int] = field(default_factory=set)
 
-    def advance(self, weight: int, *, wait: float = 0, adopt: bool = False) -> Result:
+    def advance(self, weight: int, **options: Unpack[WriteOptions]) -> Result:
         """Set the next weight.
 
         Raises:
@@ -70,7 +70,7 @@ class Ramp:
             RollwayError: anything that `set_weight` raises, and that waiting does not mend.
         """
         self._reached = {self.live}
-        return self._take(weight, check=True, wait=wait, adopt=adopt)
+        return self._take(weight, check=True, **options)
 
     def back(self) -> Result:
         """Send all traffic to stable, whatever the weight is now.

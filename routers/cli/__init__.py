@@ -119,8 +119,8 @@ def _write(
 
     wanted = router.route.split(weight)
     record = Recorder(router, enabled=events and not words["dry_run"])
-    with record.refusals():
-        result = router.set_weight(weight, verify=evidence_level(verify), waiting=Waiting(), **words)
+    with record.refusals(), Waiting() as waiting:
+        result = router.set_weight(weight, verify=evidence_level(verify), waiting=waiting, **words)
     if output == "text":
         out.result(result, wanted)
         out.findings(result.findings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Self
 
 import click
@@ -18,13 +19,36 @@ if TYPE_CHECKING:
 
 
 class Waiting:
-    """Tell what a call waits for: each reason once."""
+    """Tell what a call waits for: a spinner with the time on a terminal, each reason once elsewhere."""
 
     def __init__(self) -> None:
         self._told: set[str] = set()
+        self._status: Any = None
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Self:
+        """Start; nothing is shown before there is something to wait for."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the line back."""
+        if self._status:
+            self._status.stop()
 
     def __call__(self, pending: Sequence[Finding]) -> None:
-        """Tell the findings that are new."""
+        """Tell what is waited for now."""
+        if sys.stderr.isatty():
+            if self._status is None:
+                from rich.console import Console  # noqa: PLC0415 - only a terminal needs it
+
+                self._status = Console(stderr=True).status("")
+                self._status.start()
+            seconds = time.monotonic() - self._started
+            more = f" (and {len(pending) - 1} more)" if pending[1:] else ""
+            self._status.update(f"waiting for {seconds:.0f} s: {pending[0].ref}: {pending[0].message}{more}")
+            return
         for found in pending:
             if str(found) not in self._told:
                 self._told.add(str(found))

@@ -41,7 +41,7 @@ def run(
         ramp = Ramp(router, live, patience, display.waits)
         for index, weight in enumerate(steps):
             with record.refusals():
-                result = ramp.advance(weight, **words)
+                result = ramp.advance(weight, waiting=lambda pending: display.waits(str(pending[0])), **words)
             _tell(router, result, weight, output, display)
             if result.changed:
                 record(UPDATED, out.words(result, route.split(weight)))

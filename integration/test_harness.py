@@ -1,0 +1,104 @@
+"""The harness itself: what a person starts by hand, and clusters that cannot be had."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PLAY = [sys.executable, str(ROOT / "integration" / "play.py")]
+
+
+def listening(port: str) -> bool:
+    """Tell whether something listens on a port of loopback."""
+    with socket.socket() as found:
+        return found.connect_ex(("127.0.0.1", int(port))) == 0
+
+
+@pytest.mark.local
+def test_one_command_against_a_cluster_of_its_own() -> None:
+    """`make cluster RUN=...` runs the command with rollway and KUBECONFIG ready, and its exit status is the command's."""
+    command = "rollway status -A && rollway set-weight shop 20 -n nginx && rollway status shop -n smi; exit 7"
+    done = subprocess.run([*PLAY, "--run", command], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 7, done.stderr
+    for name in ("nginx", "istio", "smi"):
+        assert f"Rollout {name}/shop" in done.stdout
+    assert "created Ingress nginx/shop-shop-canary" in done.stdout
+
+
+@pytest.mark.local
+def test_a_cluster_to_play_with_ends_with_ctrl_c() -> None:
+    """`make cluster` prints its KUBECONFIG, stays, and leaves no process behind after Ctrl-C."""
+    process = subprocess.Popen(PLAY, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        lines: list[str] = []
+        while not lines or "Ctrl-C" not in lines[-1]:
+            lines.append(process.stdout.readline())
+            assert lines[-1]
+        port = lines[0].split("127.0.0.1:")[1].partition(",")[0]
+        assert listening(port)
+        path = next(line for line in lines if "KUBECONFIG=" in line).strip().partition("=")[2]
+        words = [sys.executable, "-m", "routers.cli", "status", "-A"]
+        done = subprocess.run(words, env={**os.environ, "KUBECONFIG": path}, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        process.stdout.close()
+    deadline = time.monotonic() + 10
+    while listening(port):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--cluster=existing"], "--cluster-kubeconfig FILE"),
+        (["--cluster=existing", "--cluster-kubeconfig=/none"], "/none does not exist"),
+        (["--kubernetes=1.2"], "Kubernetes 1.2 is not one of 1.35, 1.34"),
+        (["--cluster=kind"], "--cluster=kind cannot run here: kind is not on the PATH"),
+    ],
+)
+def test_a_cluster_that_cannot_be_had_fails_loudly(words: list[str], said: str) -> None:
+    """A provider that was asked for and cannot run here ends the run at once, with the reason."""
+    command = [sys.executable, "-m", "pytest", "integration", "-q", "--collect-only", *words]
+    path = os.pathsep.join(
+        folder for folder in os.environ["PATH"].split(os.pathsep) if not (Path(folder) / "kind").exists()
+    )
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 4
+    assert said in done.stdout + done.stderr
+
+
+def test_an_existing_cluster_that_is_named_is_used(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """The same tests run on a cluster that a kubeconfig names."""
+    cluster = request.getfixturevalue("cluster")
+    words = ["--cluster=existing", f"--cluster-kubeconfig={cluster.kubeconfig}", "--force-enable-socket"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "integration/test_store.py",
+        "-q",
+        "-p",
+        "no:xdist",
+        "-k",
+        "what_is_ours",
+    ]
+    # Coverage of the outer run measures this one too, which is not what is being shown.
+    done = subprocess.run([*command, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the tests ran on: existing" in done.stdout
