@@ -17,6 +17,7 @@ import yaml
 
 import manifests as m
 from harness import shop
+from harness.process import started
 from routers.model import Traffic
 from routers.weights import Split
 from running import rollway
@@ -24,7 +25,6 @@ from running import rollway
 if TYPE_CHECKING:
     from harness.namespace import Namespace
 
-ROLLWAY = [sys.executable, "-m", "routers.cli"]
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "shop"
 
 
@@ -96,8 +96,7 @@ def test_completion_offers_the_names_in_the_cluster(
 def test_status_watch_shows_each_change(namespace: Namespace) -> None:
     """`status --watch` prints again when a weight changes, and ends with Ctrl-C."""
     shop.put(namespace, shop.ISTIO)
-    command = [*ROLLWAY, "status", "shop", "--watch"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with started("status", "shop", "--watch") as process:
         assert process.stdout is not None
         assert "ROLLOUT" in process.stdout.readline()
         namespace.router().set_weight(35)
@@ -152,16 +151,11 @@ def test_a_ramp_that_makes_no_sense(words: list[str], code: int, text: str, name
     assert weight_of(namespace) == Split(40)
 
 
-def started_ramp(*words: str) -> subprocess.Popen[str]:
-    """Start a ramp in a process of its own and wait for its first step."""
-    command = [*ROLLWAY, "ramp", "shop", "20..100", "--step", "20", "--every", "60s", *words]
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def first_step(process: subprocess.Popen[str]) -> None:
+    """Wait until a ramp has made its first step."""
     assert process.stdout is not None
     while "verified" not in (line := process.stdout.readline()):
-        assert line, process.stderr.read() if process.stderr else ""
-    return process
+        assert line, process.communicate()[1]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -171,9 +165,10 @@ def test_an_interrupted_ramp_without_a_terminal(
 ) -> None:
     """Ctrl-C or SIGTERM in a pipeline: the ramp goes back to stable, or stays where --on-interrupt says so."""
     shop.put(namespace, shop.ALL)
-    process = started_ramp(*words)
-    process.send_signal(number)
-    _, told = process.communicate(timeout=30)
+    with started("ramp", "shop", "20..100", "--step", "20", "--every", "60s", *words) as process:
+        first_step(process)
+        process.send_signal(number)
+        _, told = process.communicate(timeout=30)
     assert (process.returncode, "interrupted: " in told) == (code, True)
     assert weight_of(namespace) == Split(weight)
 
@@ -197,13 +192,10 @@ def test_an_interrupted_ramp_asks_on_a_terminal(answer: str, weight: int, namesp
 def test_a_ramp_stops_when_somebody_else_sets_the_weight(namespace: Namespace) -> None:
     """Someone who sends the traffic back to stable during a ramp is not overruled by its next step."""
     shop.put(namespace, shop.ISTIO)
-    command = [*ROLLWAY, "ramp", "shop", "20..100", "--step", "20", "--every", "2s"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    while "verified" not in process.stdout.readline():
-        assert process.poll() is None
-    namespace.router().set_weight(0)
-    _, told = process.communicate(timeout=30)
+    with started("ramp", "shop", "20..100", "--step", "20", "--every", "2s") as process:
+        first_step(process)
+        namespace.router().set_weight(0)
+        _, told = process.communicate(timeout=30)
     assert (process.returncode, "somebody else set it" in told) == (4, True)
     assert weight_of(namespace) == Split(0)
 

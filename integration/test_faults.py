@@ -14,6 +14,7 @@ import pytest
 
 import manifests as m
 from harness.fault_proxy import WRITES, Fault, fault_proxy
+from harness.process import started
 from routers.errors import RollwayError
 from routers.model import Outcome, Traffic
 from routers.ramp import Ramp
@@ -22,7 +23,6 @@ from routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from harness.control_plane import ControlPlane
     from harness.fault_proxy import FaultProxy
@@ -201,18 +201,18 @@ def test_the_control_plane_killed_during_a_ramp(
 
 
 @pytest.mark.local
-def test_the_api_server_killed_during_the_command(
-    shop: Namespace, control_plane: ControlPlane, tmp_path: Path
-) -> None:
+def test_the_api_server_killed_during_the_command(shop: Namespace, control_plane: ControlPlane) -> None:
     """`rollway ramp` in a process of its own survives the death of the API server and says what it waits for."""
-    with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
-        words = ["ramp", "shop", "0..100", "--step", "25", "--every", "1s", "--request-timeout", "2s"]
-        process = subprocess.Popen([sys.executable, "-m", "routers.cli", *words], stdout=out, stderr=err)
-        while "canary 25" not in (tmp_path / "out").read_text() and process.poll() is None:
-            time.sleep(0.1)
+    words = ["ramp", "shop", "0..100", "--step", "25", "--every", "1s", "--request-timeout", "2s"]
+    with started(*words) as process:
+        assert process.stdout is not None
+        while "verified" not in (line := process.stdout.readline()):
+            assert line
+        time.sleep(0.5)  # the Event about the step
         control_plane.kill("kube-apiserver")
         time.sleep(2)
         control_plane.ensure_running()
-        assert process.wait(timeout=120) == 0, (tmp_path / "err").read_text()
-    assert "waiting: " in (tmp_path / "err").read_text()
+        _, told = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    assert "waiting: " in told
     assert shop.router().observe().traffic == Traffic(Split(100))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -335,7 +336,8 @@ def _cause(error: BaseException) -> str:
     # urllib3 wraps the error that counts, and writes its own objects into its messages.
     inner = next((item for item in error.args if isinstance(item, BaseException)), None)
     text = str(inner or error)
-    return text.rpartition(">: ")[2] or text or type(error).__name__
+    text = re.sub(r"^\w+\(host=[^)]*\): ", "", text)
+    return text.rpartition(">: ")[2] or type(error).__name__
 
 
 def _status_of(raw: bytes) -> dict[str, Any]:
