@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from routers.model import Evidence, Route, Traffic, Verdict
     from routers.plan import Plan
     from routers.router import TrafficRouter, read_route, read_routes
+    from routers.stores.cluster import ClusterStore
     from routers.stores.directory import DirectoryStore
+    from routers.stores.watching import WatchingStore
     from routers.weights import Split
 
 _HOME = {
+    "ClusterStore": "routers.stores.cluster",
     "DirectoryStore": "routers.stores.directory",
     "Evidence": "routers.model",
     "Limits": "routers.guards",
@@ -31,11 +34,13 @@ _HOME = {
     "Traffic": "routers.model",
     "TrafficRouter": "routers.router",
     "Verdict": "routers.model",
+    "WatchingStore": "routers.stores.watching",
     "read_route": "routers.router",
     "read_routes": "routers.router",
 }
 
 __all__ = [
+    "ClusterStore",
     "DirectoryStore",
     "Evidence",
     "Limits",
@@ -47,6 +52,7 @@ __all__ = [
     "Traffic",
     "TrafficRouter",
     "Verdict",
+    "WatchingStore",
     "read_route",
     "read_routes",
 ]

@@ -20,7 +20,7 @@ from running import rollway
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 CONSOLES = re.findall(r"^```console\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-MAKE = {"demo", "test", "gates", "tests", "bench"}
+MAKE = {"demo", "test", "gates", "tests", "integration", "cluster", "bench"}
 
 
 def commands(block: str) -> list[tuple[str, str]]:
@@ -34,7 +34,7 @@ def settled(text: str) -> str:
     return "\n".join(re.sub(r" {2,}", "  ", line).rstrip() for line in text.strip().splitlines())
 
 
-@pytest.mark.parametrize("block", [block for block in CONSOLES if "rollway" in block and "pip" not in block])
+@pytest.mark.parametrize("block", [block for block in CONSOLES if block.startswith("$ rollway")])
 def test_console_blocks_print_what_they_show(
     block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
