@@ -30,7 +30,8 @@ from harness.api import Api  # noqa: E402
 from harness.namespace import Namespace  # noqa: E402
 from routers.engine import needs_of  # noqa: E402
 from routers.router import TrafficRouter, read_route  # noqa: E402
-from routers.stores.connection import Asked, Connection  # noqa: E402
+from routers.stores.connection import Connection  # noqa: E402
+from routers.stores.failures import Asked  # noqa: E402
 from routers.stores.watching import WatchingStore  # noqa: E402
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import yaml
 import manifests as m
 from harness import shop
 from harness.control_plane import ISSUER
-from harness.fault_proxy import fault_proxy
+from harness.fault_proxy import Fault, fault_proxy
 from harness.tunnel import tunnel
 from harness.webhook import WORDS, refusing_webhook
 from routers.errors import (
@@ -317,7 +317,7 @@ def _fresh(crd: Manifest) -> Manifest:
 
 
 def _groups(namespace: Namespace) -> object:
-    from routers.stores.connection import Asked
+    from routers.stores.failures import Asked
 
     return namespace.api.connection.request("GET", "/apis", Asked("get", "groups")).body
 
@@ -533,3 +533,78 @@ def test_a_ref_is_found_by_name_in_any_namespace(nginx: Namespace) -> None:
     """A need without a namespace looks in all of them."""
     live = nginx.store().read([Need("argoproj.io", "Rollout", "shop")])
     assert ObjectRef("argoproj.io", "Rollout", nginx.name, "shop") in live
+
+
+def test_a_kept_version_that_is_no_longer_served_is_looked_up(
+    nginx: Namespace, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of API versions that is out of date costs one more request: the version is asked for, or the kind is gone."""
+    monkeypatch.setenv("KUBECACHEDIR", str(scratch))
+    nginx.router().observe()
+    (kept,) = (scratch / "rollway").iterdir()
+    content = json.loads(kept.read_text())
+    rollouts = content["groups"]["argoproj.io"]
+    content["groups"]["argoproj.io"] = {"v9": rollouts["v1alpha1"]}
+    content["groups"]["discovery.k8s.io"] = {"v9": content["groups"]["discovery.k8s.io"]["v1"]}
+    content["groups"]["example.com"] = {"v1": {"Nothing": ["nothings", True]}}
+    kept.write_text(json.dumps(content))
+    store = nginx.store()
+    assert not store.read([Need("example.com", "Nothing", "x", nginx.name, required=False)])
+    kept.write_text(json.dumps(content))
+    assert nginx.router().set_weight(20).changed
+    assert "v1alpha1" in json.loads(kept.read_text())["groups"]["argoproj.io"]
+
+
+def test_the_whole_identity_of_a_kubeconfig_is_impersonated(nginx: Namespace) -> None:
+    """`as`, `as-groups`, `as-uid` and `as-user-extra` all arrive, as kubectl sends them."""
+    from routers.stores.failures import Asked
+
+    config = yaml.safe_load(nginx.kubeconfig.read_text())
+    config["users"][0]["user"] |= {
+        "as": "ann",
+        "as-groups": ["red", "blue"],
+        "as-uid": "u-1",
+        "as-user-extra": {"example.com/reason": ["night", "shift"]},
+    }
+    nginx.kubeconfig.write_text(yaml.safe_dump(config))
+    path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    answer = nginx.store().connection.request(
+        "POST", path, Asked("create", "selfsubjectreviews"), body=review
+    )
+    seen = answer.body["status"]["userInfo"]
+    assert (seen["username"], seen["uid"]) == ("ann", "u-1")
+    assert {"red", "blue"} <= set(seen["groups"])
+    assert seen["extra"]["example.com/reason"] == ["night", "shift"]
+
+
+def test_a_list_that_takes_too_long_is_begun_again(nginx: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that the server no longer has starts the list anew; a list that never ends is given up with an error."""
+    from routers.stores import cluster
+    from routers.stores.failures import ExpiredError
+
+    for index in range(4):
+        nginx.put(m.ingress(f"other-{index}", f"{index}.example.com"))
+    monkeypatch.setattr(cluster, "_PAGE", 2)
+    need = Need("networking.k8s.io", "Ingress", namespace=nginx.name, required=False)
+    with fault_proxy(nginx.api.connection) as proxy:
+        store = nginx.store(kubeconfig=nginx.kubeconfig_with("proxied", server=proxy.address))
+        proxy.faults = [Fault("status", 1, ("GET",), 410, path="continue=")]
+        assert len(store.read([need])) == 5
+        proxy.faults = [Fault("status", 99, ("GET",), 410, path="continue=")]
+        with pytest.raises(ExpiredError):
+            store.read([need])
+        store.close()
+
+
+def test_an_event_whose_answer_got_lost_is_not_written_twice(nginx: Namespace) -> None:
+    """The Event is repeated under its own name, so it is there once, and the command does not complain."""
+    with fault_proxy(nginx.api.connection) as proxy:
+        path = nginx.kubeconfig_with("proxied", server=proxy.address)
+        proxy.faults = [Fault("lost", 1, ("POST",), path="/events")]
+        ran = rollway("set-weight", "shop", "20", "--kubeconfig", str(path))
+        assert (ran.code, "Event" in ran.stderr) == (0, False)
+        assert len(nginx.api.items("v1", "Event", nginx.name)) == 1
+        proxy.faults = [Fault("reset", 99, ("POST",), path="/events")]
+        ran = rollway("set-weight", "shop", "30", "--kubeconfig", str(path))
+        assert (ran.code, "the Event about it was not written" in ran.stderr) == (0, True)

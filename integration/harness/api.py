@@ -8,8 +8,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from routers.errors import ConflictError, NotFoundError, RollwayError
-from routers.stores.connection import Asked, Connection
+from routers.stores.connection import Connection
 from routers.stores.discovery import Discovery, Resource
+from routers.stores.failures import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

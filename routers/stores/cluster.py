@@ -15,6 +15,7 @@ from routers.errors import (
     ForbiddenError,
     NotFoundError,
     NotServedError,
+    UncertainError,
 )
 from routers.model import (
     Evidence,
@@ -28,8 +29,9 @@ from routers.model import (
     without_server_fields,
 )
 from routers.plan import Action, pointer
-from routers.stores.connection import TIMEOUT_S, Asked, Connection, ExpiredError, Identity
+from routers.stores.connection import TIMEOUT_S, Connection, Identity
 from routers.stores.discovery import Discovery, default_folder
+from routers.stores.failures import Asked, ExpiredError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,6 +50,9 @@ _APPLY = "application/apply-patch+yaml"
 METADATA = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,application/json"
 """The form of an answer that leaves out all but `metadata`: of a `List`, or of each event of a watch (empty)."""
 _PAGE = 500
+_LISTINGS = 3
+"""How often a list is begun before it is given up as too long for the server's memory."""
+
 _PARALLEL = 8
 CRD = ("apiextensions.k8s.io", "CustomResourceDefinition")
 """A kind that is never read: which versions it serves is what discovery tells, and a Role in a namespace could not allow it."""
@@ -120,7 +125,16 @@ class ClusterStore:
             if self.is_served(query.group, query.kind, required=query[:2] in required)
         ]
         found: dict[ObjectRef, LiveObject] = {}
-        for part in self._each(lambda query: self._fetch(query, wanted, notes), queries):
+
+        def fetch(query: Query) -> list[LiveObject]:
+            try:
+                return self._fetch(query, wanted, notes)
+            except NotServedError:
+                if query[:2] in required:
+                    raise
+                return []  # what is kept about the cluster was out of date
+
+        for part in self._each(fetch, queries):
             found.update((item.ref, item) for item in part)
         missing = [
             need
@@ -159,14 +173,19 @@ class ClusterStore:
             raise ConflictError(f"{change.ref} is gone") from error
 
     def record(self, event: Manifest) -> None:
-        """Write a Kubernetes Event.
+        """Write a Kubernetes Event, whose name must be its own.
 
         Raises:
             StoreError: it cannot be written.
         """
         namespace = event["metadata"]["namespace"]
         asked = Asked("create", "events", "", namespace)
-        self.connection.request("POST", f"/api/v1/namespaces/{namespace}/events", asked, body=event)
+        try:
+            self.connection.request("POST", f"/api/v1/namespaces/{namespace}/events", asked, body=event)
+        except UncertainError:
+            raise
+        except ConflictError:
+            return  # it is there: a first attempt was stored, and its answer got lost
 
     # -- reading
 
@@ -226,43 +245,56 @@ class ClusterStore:
 
     def get(self, query: Query) -> LiveObject | None:
         """Return one object, or None when it does not exist."""
-        resource = self.discovery.resource(query.group, query.kind)
-        asked = Asked("get", resource.plural, query.group, query.namespace, query.name)
         try:
-            answer = self.connection.request("GET", resource.path(query.namespace, query.name), asked)
+            return live_object(query.group, query.kind, self._ask(query, {}).body)
         except NotServedError:
-            self.discovery.refresh()
-            resource = self.discovery.resource(query.group, query.kind)
-            answer = self.connection.request("GET", resource.path(query.namespace, query.name), asked)
+            raise
         except NotFoundError:
             return None
-        return live_object(query.group, query.kind, answer.body)
 
     def list(self, query: Query) -> tuple[list[LiveObject], str]:
         """Return all objects that a query asks for, page by page, and the version of the list."""
-        resource = self.discovery.resource(query.group, query.kind)
-        asked = Asked("list", resource.plural, query.group, query.namespace)
-        words = {"limit": str(_PAGE), **({"labelSelector": query.selector} if query.selector else {})}
-        accept = METADATA.format("List") if query.metadata_only else "application/json"
+        first = {"limit": str(_PAGE), **({"labelSelector": query.selector} if query.selector else {})}
+        words = first
         found: list[LiveObject] = []
+        expired = 0
         while True:
             try:
-                body = self.connection.request(
-                    "GET", resource.path(query.namespace), asked, query=words, accept=accept
-                ).body
+                body = self._ask(query, words).body
             except ExpiredError:
-                # The list took longer than the server keeps its old state.
-                found, words = [], {key: value for key, value in words.items() if key != "continue"}
+                # The list took longer than the server keeps its old state: from the start.
+                expired += 1
+                if expired == _LISTINGS:
+                    raise
+                found, words = [], first
                 continue
-            version = resource.version
+            version = self.discovery.resource(query.group, query.kind).version
             for item in body.get("items") or ():
-                item["apiVersion"] = f"{resource.group}/{version}" if resource.group else version
+                # The items of a list do not say what they are; the list does.
+                item["apiVersion"] = f"{query.group}/{version}" if query.group else version
                 item["kind"] = query.kind
                 found.append(live_object(query.group, query.kind, item))
             rest = dig(body, "metadata", "continue")
             if not rest:
                 return found, str(dig(body, "metadata", "resourceVersion"))
-            words["continue"] = rest
+            words = {**first, "continue": rest}
+
+    def _ask(self, query: Query, words: dict[str, str]) -> Answer:
+        """Read an object or a list; a version that the server no longer serves is looked up anew, once."""
+        accept = METADATA.format("List") if query.metadata_only and not query.name else "application/json"
+        refreshed = False
+        while True:
+            resource = self.discovery.resource(query.group, query.kind)
+            verb = "get" if query.name else "list"
+            asked = Asked(verb, resource.plural, query.group, query.namespace, query.name)
+            try:
+                path = resource.path(query.namespace, query.name)
+                return self.connection.request("GET", path, asked, query=words, accept=accept)
+            except NotServedError:
+                if refreshed:
+                    raise
+                self.discovery.refresh()
+                refreshed = True
 
     # -- writing
 

@@ -14,21 +14,10 @@ import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
-from routers.errors import (
-    AdmissionError,
-    ConflictError,
-    CredentialsError,
-    ForbiddenError,
-    ForeignOwnerError,
-    NotFoundError,
-    NotServedError,
-    RollwayError,
-    StoreError,
-    UncertainError,
-    UnreachableError,
-)
+from routers.errors import CredentialsError, RollwayError, UnreachableError
+from routers.stores.failures import READING, Asked, failure, lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -47,23 +36,6 @@ _BODY_ATTEMPTS = 3
 _RETRY_STATUS = (429, 500, 502, 503, 504)
 _WAIT_MAX_S = 30
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
-_READING = ("get", "list", "watch")
-
-
-class Asked(NamedTuple):
-    """What a request is about, in the words of RBAC, for the error when it fails."""
-
-    verb: str
-    resource: str
-    group: str = ""
-    namespace: str = ""
-    name: str = ""
-
-    def __str__(self) -> str:
-        resource = f"{self.resource}.{self.group}" if self.group else self.resource
-        if self.name:
-            return f"{resource} {self.namespace + '/' if self.namespace else ''}{self.name}"
-        return f"{resource} in namespace {self.namespace}" if self.namespace else resource
 
 
 class Answer(NamedTuple):
@@ -75,17 +47,21 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom to act as; empty means as the credentials say."""
+    """Whom to act as; empty means as the credentials say. See Kubernetes, "User impersonation"."""
 
     user: str = ""
     groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: tuple[tuple[str, str], ...] = ()
 
     @property
     def headers(self) -> list[tuple[str, str]]:
-        """The headers of impersonation; see Kubernetes, "User impersonation"."""
+        """The headers of impersonation."""
         return [
             *([("Impersonate-User", self.user)] if self.user else []),
             *(("Impersonate-Group", group) for group in self.groups),
+            *([("Impersonate-Uid", self.uid)] if self.uid else []),
+            *((f"Impersonate-Extra-{quote(key, safe='')}", value) for key, value in self.extra),
         ]
 
 
@@ -135,7 +111,7 @@ class Connection:
         """Send one request, and repeat it when the network or the server fails; every write here bears repeating.
 
         Raises:
-            StoreError, RefusedError, NotFoundError: a leaf of the tree that says why; see `_failure`.
+            StoreError, RefusedError, NotFoundError: a leaf of the tree that says why; see `failures`.
         """
         url = f"{self.host}{path}{'?' + urlencode(query) if query else ''}"
         content = None if body is None else json.dumps(body).encode()
@@ -148,12 +124,12 @@ class Connection:
             else:
                 found = _status_of(raw)
                 if status >= 300:
-                    raise _failure(asked, status, found, self.host, wait)
+                    raise failure(asked, status, found, self.host, wait)
                 if found:
                     return Answer(status, found)
                 problem = "its answer is no JSON object"
             time.sleep(0.05 * 2**attempt)
-        raise _lost(asked, self.host, problem)
+        raise lost(asked, self.host, problem)
 
     def stream(
         self, path: str, asked: Asked, *, query: Mapping[str, str], stop: Stop, accept: str
@@ -178,11 +154,11 @@ class Connection:
             stop.answer = answer
             try:
                 if answer.status >= 300:
-                    raise _failure(asked, answer.status, _status_of(answer.data), self.host)
+                    raise failure(asked, answer.status, _status_of(answer.data), self.host)
                 for line in iter_resp_lines(answer):  # type: ignore[no-untyped-call]
                     event = json.loads(line)
                     if event["type"] == "ERROR":
-                        raise _failure(
+                        raise failure(
                             asked, int(event["object"].get("code", 500)), event["object"], self.host
                         )
                     yield event
@@ -222,7 +198,6 @@ class Connection:
         from urllib3.exceptions import HTTPError, MaxRetryError  # noqa: PLC0415
 
         self.requests += 1
-        deadline = time.monotonic() + self.timeout * _ATTEMPTS
         try:
             answer = self._pool.request(
                 method,
@@ -264,10 +239,6 @@ class Stop:
         if socket:
             with contextlib.suppress(OSError):
                 socket.shutdown(2)  # both directions: SHUT_RDWR
-
-
-class ExpiredError(StoreError):
-    """The version to watch from is gone; list again."""
 
 
 class _BrokenBodyError(Exception):
@@ -315,21 +286,12 @@ def _unanswered(asked: Asked, host: str, error: Any) -> RollwayError:
             f"{host} cannot be trusted: {_cause(error.reason)}",
             hint="check certificate-authority in the kubeconfig",
         )
-    if never_sent or asked.verb in _READING:
+    if never_sent or asked.verb in READING:
         return UnreachableError(
             f"{host} does not answer ({asked.verb} {asked}): {_cause(error.reason)}",
             hint="check the cluster, the context and the network; --request-timeout sets how long one request may take",
         )
-    return _lost(asked, host, _cause(error.reason))
-
-
-def _lost(asked: Asked, host: str, problem: str) -> RollwayError:
-    if asked.verb in _READING:
-        return UnreachableError(f"{host} gave no whole answer ({asked.verb} {asked}): {problem}")
-    return UncertainError(
-        f"whether {asked} was written is not known, because {host} gave no whole answer: {problem}",
-        hint="run the same command again: it goes on from what is there",
-    )
+    return lost(asked, host, _cause(error.reason))
 
 
 def _cause(error: BaseException) -> str:
@@ -347,79 +309,6 @@ def _status_of(raw: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _failure(asked: Asked, status: int, body: Mapping[str, Any], host: str, wait: str = "") -> RollwayError:  # noqa: C901, PLR0911 - one line for each kind of failure
-    """Return the typed error for an answer that is no success.
-
-    Source of the words: apimachinery, `pkg/api/errors/errors.go`, and kube-apiserver's admission plugins.
-    """
-    message = str(body.get("message") or f"status {status}")
-    reason, causes = str(body.get("reason", "")), _causes(body)
-    if status == 401:
-        return CredentialsError(
-            f"{host} does not accept the credentials: {message}",
-            hint="log in again, or check the kubeconfig's user",
-        )
-    if _is_admission(message):
-        return AdmissionError(
-            f"{asked} is refused by the cluster: {message}", hint="the policy's owner can tell more"
-        )
-    if status == 403 and " cannot " in message:
-        return _forbidden(asked, message)
-    if status in (403, 422, 400):
-        if status == 422 and not causes and "the server rejected our request" in message:
-            return ConflictError(f"{asked} has changed where the plan relies on it")
-        return AdmissionError(f"{asked} is refused by the API server: {message}")
-    if status == 404:
-        if not body.get("details") and not reason.startswith("NotFound"):
-            return NotServedError(f"{host} does not serve {asked.resource}.{asked.group}: {message}")
-        return NotFoundError(f"{asked} not found: {message}")
-    if status == 409:
-        return _conflict(asked, causes, message)
-    if status == 410:
-        return ExpiredError(f"{asked}: {message}")
-    if asked.verb in _READING or status == 429:
-        after = f", asking to wait {wait} s" if wait else ""
-        return UnreachableError(f"{host} answered {status} to {asked.verb} {asked}{after}: {message}")
-    return _lost(asked, host, f"it answered {status}: {message}")
-
-
-def _causes(body: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    details = body.get("details")
-    causes = details.get("causes") if isinstance(details, dict) else None
-    return [cause for cause in causes if isinstance(cause, dict)] if isinstance(causes, list) else []
-
-
-def _is_admission(message: str) -> bool:
-    return message.startswith("admission webhook") or any(
-        words in message
-        for words in ("failed calling webhook", "ValidatingAdmissionPolicy", "denied the request")
-    )
-
-
-def _forbidden(asked: Asked, message: str) -> ForbiddenError:
-    where = f"in namespace {asked.namespace}" if asked.namespace else "in the whole cluster"
-    resource = f"{asked.resource}.{asked.group}" if asked.group else asked.resource
-    # An apply that would create needs a second verb, which only the server's words tell.
-    verb = message.partition(" cannot ")[2].partition(" ")[0] or asked.verb
-    name = f" {asked.name}" if asked.name else ""
-    return ForbiddenError(
-        f"the role lacks the verb {verb} on {resource}{name} {where}: {message}",
-        hint="`rollway rbac NAME` prints the least role for a Rollout",
-    )
-
-
-def _conflict(asked: Asked, causes: Sequence[Mapping[str, Any]], message: str) -> RollwayError:
-    owned = [cause for cause in causes if cause.get("reason") == "FieldManagerConflict"]
-    if not owned:
-        return ConflictError(f"{asked} has changed since it was read: {message}")
-    # The message of a cause is `conflict with "NAME" [with subresource "S"] using VERSION`.
-    fields = "; ".join(f"{cause.get('field')}: {cause.get('message')}" for cause in owned)
-    return ForeignOwnerError(
-        f"{asked} has fields that another manager applied: {fields}",
-        hint="let that manager give them up, or take them over with --adopt",
-    )
 
 
 def _load(configuration: Any, kubeconfig: str | None, context: str | None) -> tuple[str, Identity]:
@@ -467,7 +356,10 @@ def _context(files: Sequence[str], wanted: str | None) -> tuple[str | None, str,
             users.setdefault(entry["name"], entry.get("user") or {})
     context = contexts.get(wanted or "", {})
     user = users.get(context.get("user", ""), {})
-    identity = Identity(user.get("as") or "", tuple(user.get("as-groups") or ()))
+    extra = [(key, value) for key, values in (user.get("as-user-extra") or {}).items() for value in values]
+    identity = Identity(
+        user.get("as") or "", tuple(user.get("as-groups") or ()), user.get("as-uid") or "", tuple(extra)
+    )
     return wanted, context.get("namespace") or "default", identity
 
 

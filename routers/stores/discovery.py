@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from routers.errors import NotServedError, RollwayError
-from routers.stores.connection import Asked
+from routers.stores.failures import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from routers.errors import ConflictError, RollwayError
 from routers.model import Evidence, Live, LiveObject, ObjectRef, dig
 from routers.stores.cluster import CRD, METADATA, Query, live_object
-from routers.stores.connection import Asked, ExpiredError, Stop
+from routers.stores.connection import Stop
+from routers.stores.failures import Asked, ExpiredError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

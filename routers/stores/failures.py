@@ -1,0 +1,128 @@
+"""What an API server's answer means when it is no success: one typed error for each kind of failure.
+
+Source of the words: apimachinery, `pkg/api/errors/errors.go`, and kube-apiserver's admission plugins.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from routers.errors import (
+    AdmissionError,
+    ConflictError,
+    CredentialsError,
+    ForbiddenError,
+    ForeignOwnerError,
+    NotFoundError,
+    NotServedError,
+    RollwayError,
+    StoreError,
+    UncertainError,
+    UnreachableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+READING = ("get", "list", "watch")
+"""The verbs that change nothing, so that a lost answer leaves nothing open."""
+
+
+class Asked(NamedTuple):
+    """What a request is about, in the words of RBAC, for the error when it fails."""
+
+    verb: str
+    resource: str
+    group: str = ""
+    namespace: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        resource = f"{self.resource}.{self.group}" if self.group else self.resource
+        if self.name:
+            return f"{resource} {self.namespace + '/' if self.namespace else ''}{self.name}"
+        return f"{resource} in namespace {self.namespace}" if self.namespace else resource
+
+
+class ExpiredError(StoreError):
+    """The version to watch from is gone; list again."""
+
+
+def failure(asked: Asked, status: int, body: Mapping[str, Any], host: str, wait: str = "") -> RollwayError:  # noqa: C901, PLR0911 - one line for each kind of failure
+    """Return the typed error for an answer that is no success; `wait` is what it said in Retry-After."""
+    message = str(body.get("message") or f"status {status}")
+    reason, causes = str(body.get("reason", "")), _causes(body)
+    if status == 401:
+        return CredentialsError(
+            f"{host} does not accept the credentials: {message}",
+            hint="log in again, or check the kubeconfig's user",
+        )
+    if _is_admission(message):
+        return AdmissionError(
+            f"{asked} is refused by the cluster: {message}", hint="the policy's owner can tell more"
+        )
+    if status == 403 and " cannot " in message:
+        return _forbidden(asked, message)
+    if status in (403, 422, 400):
+        if status == 422 and not causes and "the server rejected our request" in message:
+            return ConflictError(f"{asked} has changed where the plan relies on it")
+        return AdmissionError(f"{asked} is refused by the API server: {message}")
+    if status == 404:
+        if not body.get("details") and not reason.startswith("NotFound"):
+            return NotServedError(f"{host} does not serve {asked.resource}.{asked.group}: {message}")
+        return NotFoundError(f"{asked} not found: {message}")
+    if status == 409:
+        return _conflict(asked, causes, message)
+    if status == 410:
+        return ExpiredError(f"{asked}: {message}")
+    if asked.verb in READING or status == 429:
+        after = f", asking to wait {wait} s" if wait else ""
+        return UnreachableError(f"{host} answered {status} to {asked.verb} {asked}{after}: {message}")
+    return lost(asked, host, f"it answered {status}: {message}")
+
+
+def _causes(body: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    details = body.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    return [cause for cause in causes if isinstance(cause, dict)] if isinstance(causes, list) else []
+
+
+def _is_admission(message: str) -> bool:
+    return message.startswith("admission webhook") or any(
+        words in message
+        for words in ("failed calling webhook", "ValidatingAdmissionPolicy", "denied the request")
+    )
+
+
+def _forbidden(asked: Asked, message: str) -> ForbiddenError:
+    where = f"in namespace {asked.namespace}" if asked.namespace else "in the whole cluster"
+    resource = f"{asked.resource}.{asked.group}" if asked.group else asked.resource
+    # An apply that would create needs a second verb, which only the server's words tell.
+    verb = message.partition(" cannot ")[2].partition(" ")[0] or asked.verb
+    name = f" {asked.name}" if asked.name else ""
+    return ForbiddenError(
+        f"the role lacks the verb {verb} on {resource}{name} {where}: {message}",
+        hint="`rollway rbac NAME` prints the least role for a Rollout",
+    )
+
+
+def _conflict(asked: Asked, causes: Sequence[Mapping[str, Any]], message: str) -> RollwayError:
+    owned = [cause for cause in causes if cause.get("reason") == "FieldManagerConflict"]
+    if not owned:
+        return ConflictError(f"{asked} has changed since it was read: {message}")
+    # The message of a cause is `conflict with "NAME" [with subresource "S"] using VERSION`.
+    fields = "; ".join(f"{cause.get('field')}: {cause.get('message')}" for cause in owned)
+    return ForeignOwnerError(
+        f"{asked} has fields that another manager applied: {fields}",
+        hint="let that manager give them up, or take them over with --adopt",
+    )
+
+
+def lost(asked: Asked, host: str, problem: str) -> RollwayError:
+    """Return the error for a request whose answer did not come, or not whole."""
+    if asked.verb in READING:
+        return UnreachableError(f"{host} gave no whole answer ({asked.verb} {asked}): {problem}")
+    return UncertainError(
+        f"whether {asked} was written is not known, because {host} gave no whole answer: {problem}",
+        hint="run the same command again: it goes on from what is there",
+    )
