@@ -319,3 +319,32 @@ def test_a_gitops_tool_that_applies_without_weights_leaves_them(namespace: Names
     assert weight_of(namespace) == Split(20)
     assert rollway("set-weight", "shop", "30").code == 0
     assert namespace.router().observe().traffic == Traffic(Split(30))
+
+
+def test_a_role_that_may_not_write_events(namespace: Namespace) -> None:
+    """A change without the right to write its Event is an error that says so; a refusal stays a refusal, with a note."""
+    shop.put(namespace, shop.ISTIO)
+    roles = json.loads(rollway("rbac", "shop", "-o", "json").stdout)["items"]
+    roles[0]["rules"] = [rule for rule in roles[0]["rules"] if rule["resources"] != ["events"]]
+    namespace.api.put(roles[0])
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "ann", "namespace": namespace.name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "rollway-shop"},
+        "subjects": [{"kind": "User", "name": "ann", "apiGroup": "rbac.authorization.k8s.io"}],
+    }
+    namespace.api.put(binding)
+    deadline = time.monotonic() + 10
+    while rollway("status", "shop", "--as", "ann").code:
+        assert time.monotonic() < deadline
+    ran = rollway("set-weight", "shop", "20", "--as", "ann")
+    assert (ran.code, "the Event about it was not written" in ran.stderr, "--no-events" in ran.stderr) == (
+        1,
+        True,
+        True,
+    )
+    assert weight_of(namespace) == Split(20)
+    assert rollway("set-weight", "shop", "30", "--as", "ann", "--no-events").code == 0
+    ran = rollway("set-weight", "shop", "90", "--max-step", "1", "--as", "ann")
+    assert (ran.code, "the Event about it was not written" in ran.stderr) == (4, True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
 
+import pexpect
 import pytest
 
 import manifests as m
@@ -117,3 +119,17 @@ def test_the_nginx_check_sees_the_whole_cluster(namespace: Namespace) -> None:
     namespace.api.delete(foreign)
     assert (ran.code, "nginx-path-taken" in ran.stderr) == (4, True)
     assert other in ran.stderr
+
+
+def test_wait_shows_a_spinner_on_a_terminal(namespace: Namespace) -> None:
+    """On a terminal --wait shows for how long it has waited and for what, until the canary is ready."""
+    shop.put(namespace, shop.ISTIO)
+    namespace.ready("shop-canary", 0, 1)
+    words = ["-m", "routers.cli", "set-weight", "shop", "20", "--wait", "60s"]
+    terminal = pexpect.spawn(sys.executable, words, encoding="utf-8", timeout=30, dimensions=(40, 200))
+    terminal.expect(r"waiting for \d+ s: Service .*/shop-canary: has no ready endpoint")
+    namespace.ready("shop-canary", 1)
+    terminal.expect("verified: written")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 0

@@ -10,7 +10,7 @@ import pytest
 import manifests as m
 from harness import shop
 from harness.fault_proxy import Fault, fault_proxy
-from routers.errors import NotFoundError
+from routers.errors import ForbiddenError, NotFoundError
 from routers.model import Need, ObjectRef, Traffic
 from routers.router import TrafficRouter, read_route
 from routers.stores.watching import WatchingStore
@@ -158,3 +158,83 @@ def test_objects_outside_the_watched_namespace_are_read(watched: WatchingStore, 
     """A need of another namespace than the watched one is answered by the API server."""
     need = Need("", "Service", "kubernetes", "default")
     assert watched.read([need])[need.ref].ref.name == "kubernetes"
+
+
+def test_a_broken_watch_is_not_believed(namespace: Namespace) -> None:
+    """While a watch cannot be had back, reads go to the API server and are true at once."""
+    shop.put(namespace, shop.ALL)
+    with fault_proxy(namespace.api.connection) as proxy:
+        path = namespace.kubeconfig_with("proxied", server=proxy.address)
+        store = WatchingStore(namespace.store(kubeconfig=path), namespace.name)
+        found = router(store, namespace)
+        assert found.observe().traffic == Traffic(Split(0))
+        proxy.faults = [Fault("status", 9999, ("GET",), path="watch=true")]
+        for kind in store._kinds.values():
+            kind._stop()  # the connection ends, as when a load balancer closes it
+        until(lambda: not any(kind.connected for kind in store._kinds.values()))
+        for weight in (30, 70):
+            namespace.router().set_weight(weight)
+            assert found.observe().traffic == Traffic(Split(weight))
+        proxy.faults = []
+        until(lambda: all(kind.connected for kind in store._kinds.values()))
+        assert found.observe().traffic == Traffic(Split(70))
+        store.close()
+
+
+def test_selectors_are_answered_from_memory(namespace: Namespace) -> None:
+    """Slices of some Services are found without a request, and stay right while slices come, change and go."""
+    shop.put(namespace, shop.ISTIO)
+    store = WatchingStore(namespace.store(), namespace.name)
+    kind = ("discovery.k8s.io", "EndpointSlice")
+    need = Need(
+        *kind,
+        namespace=namespace.name,
+        required=False,
+        runtime=True,
+        selector="kubernetes.io/service-name in (shop-canary,more)",
+    )
+
+    def names() -> set[str]:
+        return {found.ref.name for found in store.read([need]).of(*kind)}
+
+    assert names() == {"shop-canary-slice"}
+    before = requests(store)
+    assert names() == {"shop-canary-slice"}
+    assert requests(store) == before
+    more = m.endpoint_slice("more", namespace.name)
+    namespace.api.put(more)
+    until(lambda: names() == {"shop-canary-slice", "more-slice"})
+    namespace.api.merge(more, {"metadata": {"labels": {"kubernetes.io/service-name": "other"}}})
+    until(lambda: names() == {"shop-canary-slice"})
+    namespace.api.merge(more, {"metadata": {"labels": {"kubernetes.io/service-name": "more"}}})
+    until(lambda: names() == {"shop-canary-slice", "more-slice"})
+    namespace.api.delete(more)
+    until(lambda: names() == {"shop-canary-slice"})
+    # Of another form of selector the store returns more, as it may.
+    others = Need(*kind, namespace=namespace.name, required=False, selector="a!=b")
+    assert len(store.read([others])) == 2
+    everywhere = WatchingStore(namespace.store())
+    assert {found.ref.namespace for found in everywhere.read([Need(*kind, required=False)]).of(*kind)} >= {
+        namespace.name
+    }
+    everywhere.close()
+    store.close()
+
+
+def test_a_deletion_of_ours_is_remembered(watched: WatchingStore, namespace: Namespace) -> None:
+    """After a reset nothing of ours is left in memory, so a second one has nothing to do and asks nothing."""
+    found = router(watched, namespace)
+    found.set_weight(20)
+    assert found.reset()
+    before = requests(watched)
+    assert found.reset() == []
+    assert requests(watched) == before
+
+
+def test_a_kind_that_cannot_be_listed_is_an_error(namespace: Namespace) -> None:
+    """Without the right to list, the first read says so, instead of serving an empty memory."""
+    shop.put(namespace, shop.ISTIO)
+    store = WatchingStore(namespace.store(user="nobody"), namespace.name)
+    with pytest.raises(ForbiddenError, match="lacks the verb list"):
+        store.read([Need(*VIRTUAL_SERVICE, "web", namespace.name)])
+    store.close()

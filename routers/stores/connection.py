@@ -134,13 +134,12 @@ class Connection:
     def stream(
         self, path: str, asked: Asked, *, query: Mapping[str, str], stop: Stop, accept: str
     ) -> Iterator[dict[str, Any]]:
-        """Yield the events of a watch until the server ends it or `stop` is called.
+        """Open a watch, and return its events, which end when the server ends it or `stop` is called.
 
         Raises:
             ExpiredError: the version to start from is gone (410).
-            StoreError: the connection broke; the watch can go on from the last version that it told.
+            StoreError: the watch cannot be opened, or (while it is read) broke off.
         """
-        from kubernetes.watch.watch import iter_resp_lines  # noqa: PLC0415
         from urllib3 import Timeout  # noqa: PLC0415
         from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
@@ -151,21 +150,29 @@ class Connection:
             answer = self._pool.request(
                 "GET", url, headers=headers, timeout=limit, preload_content=False, retries=False
             )
-            stop.answer = answer
-            try:
-                if answer.status >= 300:
-                    raise failure(asked, answer.status, _status_of(answer.data), self.host)
-                for line in iter_resp_lines(answer):  # type: ignore[no-untyped-call]
-                    event = json.loads(line)
-                    if event["type"] == "ERROR":
-                        raise failure(
-                            asked, int(event["object"].get("code", 500)), event["object"], self.host
-                        )
-                    yield event
-            finally:
+            if answer.status >= 300:
+                problem = failure(asked, answer.status, _status_of(answer.data), self.host)
                 answer.close()
+                raise problem
+        except (HTTPError, OSError) as error:
+            raise UnreachableError(f"{asked}: the watch cannot be opened: {_cause(error)}") from error
+        stop.answer = answer
+        return self._events(answer, asked)
+
+    def _events(self, answer: Any, asked: Asked) -> Iterator[dict[str, Any]]:
+        from kubernetes.watch.watch import iter_resp_lines  # noqa: PLC0415
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+        try:
+            for line in iter_resp_lines(answer):  # type: ignore[no-untyped-call]
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise failure(asked, int(event["object"].get("code", 500)), event["object"], self.host)
+                yield event
         except (HTTPError, OSError, ValueError, KeyError) as error:
             raise UnreachableError(f"{asked}: the watch broke off: {_cause(error)}") from error
+        finally:
+            answer.close()
 
     def close(self) -> None:
         """Close the connections."""

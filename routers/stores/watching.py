@@ -16,7 +16,7 @@ from routers.errors import ConflictError, RollwayError
 from routers.model import Evidence, Live, LiveObject, ObjectRef, dig
 from routers.stores.cluster import CRD, METADATA, Query, live_object
 from routers.stores.connection import Stop
-from routers.stores.failures import Asked, ExpiredError
+from routers.stores.failures import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -240,25 +240,28 @@ class _Kind:
             try:
                 if not self._version:
                     self._list()
+                started = time.monotonic()
+                events = self._open()
                 self.connected = True
-                for event in self._events():
+                for event in events:
                     pause = _PAUSE_S[0]
                     self._take(event)
-                continue
-            except ExpiredError:
-                self._version = ""
+                if time.monotonic() - started < 1:
+                    # A server that ends each watch at once is not asked in a tight circle.
+                    self._ended.wait(_PAUSE_S[0])
+                continue  # the server ended it in order: it goes on from the last version
             except RollwayError:
-                # Reads go to the API server meanwhile, which has the words for what is wrong.
-                pass
-            except Exception:
-                self.connected = False  # a thread that ends must not pass for one that listens
-                raise
-            self.connected = False
+                # Reads go to the API server meanwhile, which has the words for what is wrong. What was missed is
+                # listed before the memory counts again, because a watch does not say when it has caught up.
+                self._version = ""
+            finally:
+                if not self._version:
+                    self.connected = False
             self._ended.wait(pause)
             pause = min(pause * 2, _PAUSE_S[1])
         self.connected = False
 
-    def _events(self) -> Iterator[dict[str, Any]]:
+    def _open(self) -> Iterator[dict[str, Any]]:
         resource = self._cluster.discovery.resource(self._query.group, self._query.kind)
         asked = Asked("watch", resource.plural, self._query.group, self._query.namespace)
         query = {
@@ -266,13 +269,9 @@ class _Kind:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(_WATCH_S),
         }
-        started = time.monotonic()
-        path = resource.path(self._query.namespace)
         accept = METADATA.format("") if self._query.metadata_only else "application/json"
-        yield from self._cluster.connection.stream(path, asked, query=query, stop=self._stop, accept=accept)
-        if time.monotonic() - started < 1:
-            # A server that ends each watch at once is not asked in a tight circle.
-            self._ended.wait(_PAUSE_S[0])
+        path = resource.path(self._query.namespace)
+        return self._cluster.connection.stream(path, asked, query=query, stop=self._stop, accept=accept)
 
     def _take(self, event: dict[str, Any]) -> None:
         manifest, kind = event["object"], event["type"]
