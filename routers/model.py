@@ -112,6 +112,8 @@ class Live(Mapping[ObjectRef, LiveObject]):
         self.served = dict(served or {})
         self.notes = tuple(notes)
         self.running = running
+        self.memo: dict[Any, Any] = {}
+        """What pure functions found out about these objects, so that one plan finds it out once."""
         self._by_kind: dict[tuple[str, str], list[LiveObject]] = {}
         for found in self._objects.values():
             self._by_kind.setdefault((found.ref.group, found.ref.kind), []).append(found)

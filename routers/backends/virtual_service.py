@@ -79,7 +79,7 @@ def host_name(host: str, namespace: str) -> str:
     return ".".join(labels)
 
 
-def find_targets(route: Route, service: VirtualServiceRoute, live: Live) -> list[Target]:
+def find_targets(route: Route, service: VirtualServiceRoute, live: Live) -> Sequence[Target]:
     """Find the routes of a VirtualService that carry the weights, in all sections.
 
     Raises:
@@ -87,6 +87,14 @@ def find_targets(route: Route, service: VirtualServiceRoute, live: Live) -> list
         AmbiguousError: a section that it does not name has several.
         ManifestError: the VirtualService is not of the shape that the API has.
     """
+    # By identity: hashing a whole Route would cost as much as looking.
+    known: tuple[Route | None, Sequence[Target]] = live.memo.get((id(route), service), (None, ()))
+    if known[0] is not route:
+        known = live.memo[id(route), service] = (route, _find(route, service, live))
+    return known[1]
+
+
+def _find(route: Route, service: VirtualServiceRoute, live: Live) -> Sequence[Target]:
     ref = ref_of(service)
     manifest = live[ref].manifest
     found: list[Target] = []
