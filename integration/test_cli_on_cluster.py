@@ -327,14 +327,7 @@ def test_a_role_that_may_not_write_events(namespace: Namespace) -> None:
     roles = json.loads(rollway("rbac", "shop", "-o", "json").stdout)["items"]
     roles[0]["rules"] = [rule for rule in roles[0]["rules"] if rule["resources"] != ["events"]]
     namespace.api.put(roles[0])
-    binding = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": "ann", "namespace": namespace.name},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "rollway-shop"},
-        "subjects": [{"kind": "User", "name": "ann", "apiGroup": "rbac.authorization.k8s.io"}],
-    }
-    namespace.api.put(binding)
+    namespace.bind("Role", "rollway-shop", "ann")
     deadline = time.monotonic() + 10
     while rollway("status", "shop", "--as", "ann").code:
         assert time.monotonic() < deadline

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import manifests as m
+from harness import shop as example
 from harness.fault_proxy import WRITES, Fault, fault_proxy
 from harness.process import started
 from routers.errors import RollwayError
@@ -28,14 +28,11 @@ if TYPE_CHECKING:
     from harness.fault_proxy import FaultProxy
     from harness.namespace import Namespace
 
-ROUTING = {"nginx": {"stableIngress": "web"}, "istio": {"virtualService": {"name": "web"}}, "smi": {}}
-OBJECTS = (m.service("shop-stable"), m.service("shop-canary"), m.ingress(), m.virtual_service())
-
 
 @pytest.fixture
 def shop(namespace: Namespace) -> Namespace:
     """A namespace with a Rollout of three routers, so that a plan has three objects."""
-    namespace.put(*OBJECTS, m.rollout(ROUTING))
+    example.put(namespace, example.ALL)
     return namespace
 
 

@@ -512,14 +512,7 @@ def test_two_writers_conflict_and_both_are_told_the_truth(nginx: Namespace) -> N
 
 def test_forbidden_lists_narrow_to_the_namespace(nginx: Namespace) -> None:
     """A role in one namespace checks the Ingresses of that namespace, and the answer says that it saw no others."""
-    role = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": "edit", "namespace": nginx.name},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-        "subjects": [{"kind": "User", "name": "ann", "apiGroup": "rbac.authorization.k8s.io"}],
-    }
-    nginx.api.put(role)
+    nginx.bind("ClusterRole", "cluster-admin", "ann")
     ran = rollway("set-weight", "shop", "20", "--as", "ann")
     assert ran.code == 0, ran.stderr
     assert "only those of namespace" in ran.stderr

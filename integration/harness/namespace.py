@@ -16,6 +16,8 @@ from routers.errors import NotFoundError
 from routers.model import ObjectRef, without_server_fields
 from routers.router import TrafficRouter, read_route
 from routers.stores.cluster import ClusterStore
+from routers.stores.connection import Connection
+from routers.testing.memory import Faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -132,6 +134,18 @@ class Namespace:
         store = self.store(**words)
         return TrafficRouter(read_route(store, name, self.name), store)
 
+    def bind(self, kind: str, role: str, user: str) -> None:
+        """Give a user a Role or a ClusterRole in this namespace."""
+        self.api.put(
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "RoleBinding",
+                "metadata": {"name": user, "namespace": self.name},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
+                "subjects": [{"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}],
+            }
+        )
+
     def empty(self) -> None:
         """Delete every object of the test, whatever holds it back."""
         for ref, manifest in self.objects().items():
@@ -157,15 +171,13 @@ def complete(manifest: Manifest) -> Manifest:
     return {**manifest, "spec": spec}
 
 
-class ClusterContractStore(ClusterStore):
+class ClusterContractStore(Faults, ClusterStore):
     """A cluster store that the contract suite can look into, interfere with, and make fail."""
 
     def __init__(self, namespace: Namespace) -> None:
-        store = namespace.store()
-        super().__init__(store.connection)
+        Faults.__init__(self)
+        ClusterStore.__init__(self, Connection(str(namespace.kubeconfig)))
         self._namespace = namespace
-        self.log: list[Change] = []
-        self.interfere: Callable[[Change], None] = lambda _change: None
 
     @property
     def manifests(self) -> dict[ObjectRef, Manifest]:
@@ -184,18 +196,6 @@ class ClusterContractStore(ClusterStore):
     def remove(self, ref: ObjectRef) -> None:
         """Delete an object, as a foreign writer would."""
         self._namespace.api.delete(like(ref, VERSIONS[ref.group]))
-
-    def fail(self, *, at: int, error: BaseException | None = None, times: int = 1) -> None:
-        """Let the write with that number fail before it is sent, and as many after it as `times` says."""
-        from routers.errors import StoreError
-
-        start = len(self.log)
-
-        def interfere(change: Change) -> None:
-            if at <= len(self.log) - 1 - start < at + times:
-                raise error or StoreError(f"{change.ref}: the network is on fire")
-
-        self.interfere = interfere
 
     def write(self, change: Change, *, dry_run: bool = False) -> LiveObject | None:
         """Make one change, after whatever the test has to do with it."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from routers.model import Manifest, Route
     from routers.router import TrafficRouter
     from routers.stores import Store
+    from routers.stores.cluster import ClusterStore
 
 UPDATED = "TrafficWeightUpdated"
 REFUSED = "TrafficWeightRefused"
@@ -94,7 +95,3 @@ def _event(route: Route, reason: str, message: str, kind: str) -> Manifest:
         "lastTimestamp": now,
         "count": 1,
     }
-
-
-if TYPE_CHECKING:
-    from routers.stores.cluster import ClusterStore

@@ -58,10 +58,10 @@ class Duration(click.ParamType[float]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the seconds."""
-        import durationpy  # noqa: PLC0415
-
         if isinstance(value, int | float):
             return float(value)
+        import durationpy  # noqa: PLC0415 - the defaults are numbers, so most calls do not need it
+
         try:
             seconds = float(value) if value.isdigit() else durationpy.from_str(value).total_seconds()
         except (durationpy.DurationError, ValueError):

@@ -49,7 +49,8 @@ def run(
             if following and display.pause(interrupt, every, following[0]):
                 display.stop()
                 interrupt.clear()
-                return _interrupted(router, ramp, on_interrupt, output, record, 128 + interrupt.number)
+                _interrupted(ramp, on_interrupt, output, record, display)
+                return 128 + interrupt.number
     return 0
 
 
@@ -67,21 +68,17 @@ def _tell(router: TrafficRouter, result: Result, weight: int, output: str, displ
     sys.stdout.flush()
 
 
-def _interrupted(
-    router: TrafficRouter, ramp: Ramp, on_interrupt: str, output: str, record: Recorder, code: int
-) -> int:
+def _interrupted(ramp: Ramp, on_interrupt: str, output: str, record: Recorder, display: RampDisplay) -> None:
     """Ask whether to stay or to go back to stable, and do it."""
-    answer = on_interrupt
+    route, answer = ramp.router.route, on_interrupt
     if sys.stdin.isatty() and sys.stderr.isatty():
-        question = f"interrupted: stay at {ramp.live} of {router.route.total}, or go back to stable?"
+        question = f"interrupted: stay at {ramp.live} of {route.total}, or go back to stable?"
         answer = click.prompt(question, type=click.Choice(["stay", "back"]), default=on_interrupt, err=True)
     if answer == "stay":
-        click.echo(f"interrupted: {router.route.ref} stays at {ramp.live} of {router.route.total}", err=True)
-        return code
-    click.echo(f"interrupted: {router.route.ref} goes back to stable", err=True)
+        click.echo(f"interrupted: {route.ref} stays at {ramp.live} of {route.total}", err=True)
+        return
+    click.echo(f"interrupted: {route.ref} goes back to stable", err=True)
     result = ramp.back()
-    with RampDisplay(router.route.total) as display:
-        _tell(router, result, 0, output, display)
+    _tell(ramp.router, result, 0, output, display)
     if result.changed:
-        record(UPDATED, out.words(result, router.route.split(0)))
-    return code
+        record(UPDATED, out.words(result, route.split(0)))

@@ -16,6 +16,7 @@ from routers.engine import Engine, needs_of
 from routers.errors import InvalidInputError, ManifestError, RollwayError
 from routers.model import Access, Live, Traffic, dig
 from routers.router import TrafficRouter, read_route, read_routes
+from routers.stores import missing
 from routers.weights import Split
 
 if TYPE_CHECKING:
@@ -104,9 +105,9 @@ def _read_all(store: Store, routes: list[Route]) -> Live:
 
 def _require(store: Store, route: Route, live: Live) -> None:
     """Raise the store's own error when something that a route requires was not read."""
-    missing = [need for need in needs_of(route) if need.required and need.name and need.ref not in live]
-    if missing:
-        store.read(missing)
+    absent = missing(needs_of(route), live)
+    if absent:
+        store.read(absent)
 
 
 @dataclass(frozen=True)

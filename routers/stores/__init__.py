@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
-    from routers.model import Evidence, Live, LiveObject, Need
+    from routers.model import Evidence, Live, LiveObject, Need, ObjectRef
     from routers.plan import Change
 
 
@@ -40,3 +40,21 @@ class Store(Protocol):
             StoreError: the store cannot be written.
         """
         ...
+
+
+def missing(needs: Sequence[Need], found: Collection[ObjectRef]) -> list[Need]:
+    """Return the needs that require an object by name which is not among those found."""
+    return [
+        need
+        for need in needs
+        if need.required
+        and need.name
+        and (need.ref not in found if need.namespace else not any(need.matches(ref) for ref in found))
+    ]
+
+
+def names(needs: Sequence[Need]) -> str:
+    """Write the objects that some needs name, for an error."""
+    return ", ".join(
+        f"{need.kind} {need.namespace + '/' if need.namespace else ''}{need.name}" for need in needs
+    )

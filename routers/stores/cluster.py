@@ -9,7 +9,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from routers import ownership
+from routers import ownership, stores
 from routers.errors import (
     ConflictError,
     ForbiddenError,
@@ -136,16 +136,9 @@ class ClusterStore:
 
         for part in self._each(fetch, queries):
             found.update((item.ref, item) for item in part)
-        missing = [
-            need
-            for need in wanted
-            if need.required and need.name and not any(need.matches(ref) for ref in found)
-        ]
-        if missing:
-            names = ", ".join(
-                f"{need.kind} {need.namespace + '/' if need.namespace else ''}{need.name}" for need in missing
-            )
-            raise NotFoundError(f"{names} not found in {self.connection.host}")
+        absent = stores.missing(wanted, found)
+        if absent:
+            raise NotFoundError(f"{stores.names(absent)} not found in {self.connection.host}")
         return Live(found.values(), self.discovery.served(), notes=dict.fromkeys(notes), running=True)
 
     def write(self, change: Change, *, dry_run: bool = False) -> LiveObject | None:
@@ -212,25 +205,16 @@ class ClusterStore:
         if query.name:
             found = self.get(query)
             return [found] if found else []
-        wide = not query.namespace
-        if not wide or (query.group, query.kind) not in self._narrowed:
+        named = {need.namespace for need in needs if need.name and (need.group, need.kind) == query[:2]}
+        spaces = sorted(named - {""})
+        if query.namespace or query[:2] not in self._narrowed:
             try:
                 return self.list(query)[0]
             except ForbiddenError:
-                named = {
-                    need.namespace for need in needs if need.name and (need.group, need.kind) == query[:2]
-                }
-                if not wide or not named:
+                if query.namespace or not spaces:
                     raise
                 # A role in a namespace is common; what it cannot see is told each time, and asked for once.
-                self._narrowed.add((query.group, query.kind))
-        spaces = sorted(
-            {
-                need.namespace
-                for need in needs
-                if need.name and need.namespace and (need.group, need.kind) == query[:2]
-            }
-        )
+                self._narrowed.add(query[:2])
         resource = self.discovery.resource(query.group, query.kind)
         notes.append(
             Finding(
@@ -337,12 +321,12 @@ class ClusterStore:
         }
         if answer.status == 200 and others and not query:
             # Applying nothing gives back what only we set; fields of theirs were never changed, as it was unforced.
-            nothing = {**ours, "metadata": {key: ours["metadata"][key] for key in ("name", "namespace")}}
-            nothing = {key: nothing[key] for key in ("apiVersion", "kind", "metadata")}
+            metadata = {"name": change.ref.name, "namespace": change.ref.namespace}
+            nothing = {"apiVersion": ours["apiVersion"], "kind": ours["kind"], "metadata": metadata}
             self._server_side_apply(change, nothing, {}, force=False)
             raise ConflictError(f"{change.ref} exists already, made by {', '.join(sorted(map(str, others)))}")
         manifest = without_server_fields(after)
-        if manifest != without_server_fields(ours) and not query:
+        if manifest != ours and not query:
             words = {"fieldManager": _RESTORER}
             answer = self._send("PATCH", ours, change.ref, _MERGE_PATCH, manifest, words)
         return live_object(change.ref.group, change.ref.kind, answer.body)

@@ -13,6 +13,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from routers import stores
 from routers.errors import (
     ConflictError,
     DuplicateObjectError,
@@ -69,13 +70,9 @@ class DirectoryStore:
     def read(self, needs: Sequence[Need]) -> Live:
         """Return the needed objects; see `Store.read`."""
         places = self._find([need for need in needs if not need.runtime])
-        missing = [
-            need
-            for need in needs
-            if need.required and need.name and need.ref not in places and not self._any(need, places)
-        ]
-        if missing:
-            raise self._not_found(missing)
+        absent = stores.missing(needs, places)
+        if absent:
+            raise self._not_found(absent)
         return Live((self._live(ref, *place) for ref, place in places.items()), notes=self.notes)
 
     def write(self, change: Change, *, dry_run: bool = False) -> LiveObject | None:
@@ -182,11 +179,6 @@ class DirectoryStore:
             return path
         return f"{path}:{line_of(files.decode(raw)[1], found.document, (*found.path, *pointer))}"
 
-    @staticmethod
-    def _any(need: Need, places: dict[ObjectRef, tuple[str, Found]]) -> bool:
-        """Tell whether a need without a namespace found its object in some namespace."""
-        return not need.namespace and any(need.matches(ref) for ref in places)
-
     def _not_found(self, missing: Sequence[Need]) -> NotFoundError:
         """Say what is missing, where something alike stands, and which files were not read as objects."""
         alike: list[str] = []
@@ -203,9 +195,6 @@ class DirectoryStore:
                 ref = ref_of(found.manifest, self.namespace)
                 if any((ref.kind, ref.name) == (need.kind, need.name) for need in missing):
                     alike.append(f"{self._where(path, found, ())} has {found.manifest['apiVersion']} {ref}")
-        names = ", ".join(
-            f"{need.kind} {need.namespace + '/' if need.namespace else ''}{need.name}" for need in missing
-        )
         hints = [
             *alike,
             *(["a manifest without a namespace counts as the one given with -n"] if alike else []),
@@ -213,7 +202,7 @@ class DirectoryStore:
         if skipped:
             more = f" and {len(skipped) - _NAMED_SKIPPED} more" if len(skipped) > _NAMED_SKIPPED else ""
             hints.append(f"not read as Kubernetes objects: {', '.join(skipped[:_NAMED_SKIPPED])}{more}")
-        return NotFoundError(f"{names} not found in {self.path}", hint="\n  ".join(hints))
+        return NotFoundError(f"{stores.names(missing)} not found in {self.path}", hint="\n  ".join(hints))
 
     # -- writing
 

@@ -12,6 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from routers import stores
 from routers.errors import ConflictError, RollwayError
 from routers.model import Evidence, Live, LiveObject, ObjectRef, dig
 from routers.stores.cluster import CRD, METADATA, Query, live_object
@@ -70,12 +71,7 @@ class WatchingStore:
             kind = kinds.get((need.group, need.kind))
             if kind:
                 found.update((item.ref, item) for item in kind.select(need))
-        missing = [
-            need
-            for need in wanted
-            if need.required and need.name and not any(need.matches(ref) for ref in found)
-        ]
-        if missing:
+        if stores.missing(wanted, found):
             # The error, with the cluster's words; or what was created this moment.
             return self._cluster.read(needs)
         return Live(found.values(), self._cluster.discovery.served(), running=True)
@@ -235,6 +231,13 @@ class _Kind:
                 self._index(key, item)
 
     def _run(self) -> None:
+        try:
+            self._watch()
+        finally:
+            # However the thread ends, a memory that nobody keeps up to date must not be believed.
+            self.connected = False
+
+    def _watch(self) -> None:
         pause = _PAUSE_S[0]
         while not self._ended.is_set():
             try:
@@ -254,12 +257,9 @@ class _Kind:
                 # Reads go to the API server meanwhile, which has the words for what is wrong. What was missed is
                 # listed before the memory counts again, because a watch does not say when it has caught up.
                 self._version = ""
-            finally:
-                if not self._version:
-                    self.connected = False
+                self.connected = False
             self._ended.wait(pause)
             pause = min(pause * 2, _PAUSE_S[1])
-        self.connected = False
 
     def _open(self) -> Iterator[dict[str, Any]]:
         resource = self._cluster.discovery.resource(self._query.group, self._query.kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from routers import stores
 from routers.errors import ConflictError, NotFoundError, StoreError
 from routers.model import Evidence, Live, LiveObject, duplicate
 from routers.plan import Action
@@ -18,7 +19,29 @@ if TYPE_CHECKING:
     from routers.plan import Change
 
 
-class MemoryStore:
+class Faults:
+    """What makes a store of the tests fail on purpose; the store calls `interfere` after it has logged a change.
+
+    `log` lists each write that was asked for. `interfere` is called with each change just before it is made, and may
+    change the objects or raise: a foreign writer, or a fault.
+    """
+
+    def __init__(self) -> None:
+        self.log: list[Change] = []
+        self.interfere: Callable[[Change], None] = lambda _change: None
+
+    def fail(self, *, at: int, error: BaseException | None = None, times: int = 1) -> None:
+        """Let the write with that number (from 0, counted from now) fail, and as many after it as `times` says."""
+        start = len(self.log)
+
+        def interfere(change: Change) -> None:
+            if at <= len(self.log) - 1 - start < at + times:
+                raise error or StoreError(f"{change.ref}: the disk is on fire")
+
+        self.interfere = interfere
+
+
+class MemoryStore(Faults):
     """Hold manifests in memory.
 
     `served` maps API groups to served versions. `running` lets it pass for a cluster, whose endpoints count. `log` lists each write that was asked for. `interfere` is called
@@ -36,12 +59,11 @@ class MemoryStore:
         *,
         running: bool = False,
     ) -> None:
+        super().__init__()
         self.running = running
         self.namespace = namespace
         self.served = dict(served or {})
         self.manifests: dict[ObjectRef, Manifest] = {}
-        self.log: list[Change] = []
-        self.interfere: Callable[[Change], None] = lambda _change: None
         self._versions: dict[ObjectRef, tuple[Manifest, int]] = {}
         self._lock = threading.RLock()
         self._last = 0
@@ -65,16 +87,6 @@ class MemoryStore:
         with self._lock:
             del self.manifests[ref]
 
-    def fail(self, *, at: int, error: BaseException | None = None, times: int = 1) -> None:
-        """Let the write with that number (from 0, counted from now) fail, and as many after it as `times` says."""
-        start = len(self.log)
-
-        def interfere(change: Change) -> None:
-            if at <= len(self.log) - 1 - start < at + times:
-                raise error or StoreError(f"{change.ref}: the disk is on fire")
-
-        self.interfere = interfere
-
     def version(self, ref: ObjectRef) -> str:
         """Return a number that changes whenever the object does."""
         manifest = self.manifests[ref]
@@ -92,13 +104,9 @@ class MemoryStore:
                 for ref, manifest in self.manifests.items()
                 if any(need.matches(ref) for need in needs)
             ]
-        missing = [
-            need
-            for need in needs
-            if need.required and need.name and not any(need.matches(item.ref) for item in found)
-        ]
-        if missing:
-            raise NotFoundError(", ".join(str(need.ref) for need in missing) + " not found in memory")
+        absent = stores.missing(needs, {item.ref for item in found})
+        if absent:
+            raise NotFoundError(", ".join(str(need.ref) for need in absent) + " not found in memory")
         return Live(found, self.served, notes=self.notes, running=self.running)
 
     def write(self, change: Change, *, dry_run: bool = False) -> LiveObject | None:
