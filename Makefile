@@ -6,7 +6,7 @@ CLUSTER ?= local
 CLUSTER_CODE := routers/stores/connection.py,routers/stores/failures.py,routers/stores/discovery.py,routers/stores/cluster.py,routers/stores/watching.py,routers/cli/events.py,routers/cli/progress.py,routers/cli/ramp.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test gates tests integration integration-all cluster bench wheel clean
+.PHONY: help demo test gates tests integration integration-all traffic cluster bench wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -38,13 +38,21 @@ tests: .venv/ready  ## unit, contract, property, golden, fuzz, CLI, README and w
 integration: .venv/ready  ## the tests on a real API server (CLUSTER=local|kind|k3s|existing, ARGS=more words for pytest)
 	$(BIN)/python integration/warm.py --cluster $(CLUSTER)
 	$(BIN)/coverage erase
-	$(BIN)/pytest integration --cluster=$(CLUSTER) --force-enable-socket --numprocesses 2 --cov --cov-report= $(ARGS)
+	$(BIN)/pytest integration --ignore=integration/traffic --cluster=$(CLUSTER) --force-enable-socket --numprocesses 2 --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report --fail-under=95 --include='$(CLUSTER_CODE)'
 
 integration-all: .venv/ready  ## the same on every version of Kubernetes that there is a build for
 	set -e; for minor in $$($(BIN)/python integration/warm.py --versions); do \
 	  $(BIN)/python integration/warm.py --cluster local --kubernetes $$minor; \
-	  $(BIN)/pytest integration --kubernetes=$$minor --force-enable-socket --numprocesses 2 $(ARGS); done
+	  $(BIN)/pytest integration --ignore=integration/traffic --kubernetes=$$minor --force-enable-socket --numprocesses 2 $(ARGS); done
+
+.venv/traffic: .venv/ready
+	$(BIN)/pip install --quiet --group traffic
+	touch $@
+
+traffic: .venv/traffic  ## the tests on live traffic: ingress-nginx, istiod with Envoy, an SMI mesh (ARGS=more words for pytest)
+	$(BIN)/python integration/warm.py --traffic
+	$(BIN)/python integration/sandbox.py $(abspath $(BIN))/pytest integration/traffic --force-enable-socket -s $(ARGS)
 
 cluster: .venv/ready  ## a local control plane with the example objects, until Ctrl-C (RUN='command' runs one and stops)
 	@$(BIN)/python integration/play.py $(if $(RUN),--run '$(subst ','\'',$(RUN))')

@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from harness import crds, providers, tools
+from harness import crds, debian, providers, tools
 
 
 def main() -> None:
@@ -17,6 +17,7 @@ def main() -> None:
     parser.add_argument(
         "--versions", action="store_true", help="print the versions that there is a build for"
     )
+    parser.add_argument("--traffic", action="store_true", help="also what the data planes need")
     words = parser.parse_args()
     if words.versions:
         print(*tools.KUBERNETES)
@@ -26,6 +27,10 @@ def main() -> None:
         list(crds.definitions())
         if words.cluster == "local":
             for tool in (tools.etcd(), tools.kube_apiserver(words.kubernetes)):
+                print(f"{tool.name}: {tool.path()}")
+        if words.traffic:
+            print(f"nginx: {debian.unpacked(debian.NGINX)}")
+            for tool in (tools.ingress_nginx(), tools.traefik_mesh(), tools.traefik(), tools.istiod()):
                 print(f"{tool.name}: {tool.path()}")
     except tools.MissingToolError as error:
         sys.exit(f"the integration tests cannot run here: {error}")

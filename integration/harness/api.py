@@ -22,6 +22,7 @@ _BUILT_IN = {
     ("", "Namespace"): Resource("", "v1", "namespaces", namespaced=False),
     ("", "ServiceAccount"): Resource("", "v1", "serviceaccounts"),
     ("", "ConfigMap"): Resource("", "v1", "configmaps"),
+    ("", "Endpoints"): Resource("", "v1", "endpoints"),
     ("", "Node"): Resource("", "v1", "nodes", namespaced=False),
 }
 _CRD_READY_S = 60

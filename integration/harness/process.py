@@ -33,3 +33,12 @@ def started(*words: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.kill()
         process.communicate()
+
+
+def rollway(*words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run `rollway WORDS...` to its end and return what it printed; any other exit status is a failure."""
+    done = subprocess.run(
+        [*ROLLWAY, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == status, f"{' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}"
+    return done

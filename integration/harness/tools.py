@@ -77,10 +77,30 @@ def kube_apiserver(minor: str) -> Tool:
     return Tool(module, package, "kube-apiserver", f"-s -w {flags} -X {_BASE}.gitCommit=unknown")
 
 
-def module_folder(path: str) -> Path:
-    """Return the folder of a module that `../tools/crds` pins, downloaded now unless Go's cache has it."""
-    _go(["go", "mod", "download", path], TOOLS / "crds")
-    found = json.loads(_go(["go", "list", "-m", "-json", path], TOOLS / "crds"))
+def ingress_nginx() -> Tool:
+    """Return the controller of ingress-nginx 1.11.0, the newest that the module proxy serves."""
+    return Tool("ingress-nginx", "k8s.io/ingress-nginx/cmd/nginx", "nginx-ingress-controller")
+
+
+def istiod() -> Tool:
+    """Return Istio's control plane."""
+    return Tool("istio", "istio.io/istio/pilot/cmd/pilot-discovery", "pilot-discovery")
+
+
+def traefik_mesh() -> Tool:
+    """Return the controller of Traefik Mesh, which reads TrafficSplits."""
+    return Tool("traefik-mesh", "github.com/traefik/mesh/cmd/mesh", "mesh")
+
+
+def traefik() -> Tool:
+    """Return Traefik, the proxy of Traefik Mesh."""
+    return Tool("traefik", "github.com/traefik/traefik/v3/cmd/traefik", "traefik")
+
+
+def module_folder(path: str, pinned_by: str = "crds") -> Path:
+    """Return the folder of a module that a folder of `../tools` pins, downloaded now unless Go's cache has it."""
+    _go(["go", "mod", "download", path], TOOLS / pinned_by)
+    found = json.loads(_go(["go", "list", "-m", "-json", path], TOOLS / pinned_by))
     return Path(found["Dir"])
 
 

@@ -1,0 +1,67 @@
+"""The shop's pods: one nginx that answers for every address with the version that the address stands for."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from data_planes import fetch
+from harness import debian
+from harness.daemon import Daemon
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PORT = 8080
+VERSIONS = {"stable": 1, "canary": 2, "other": 3}
+"""The last part of a pod's address tells its version."""
+
+_CONFIG = """
+daemon off;
+user root;
+worker_processes 1;
+pid {folder}/echo.pid;
+error_log stderr warn;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  keepalive_requests 1000000;
+  map $server_addr $version {{ "~\\.1$" stable; "~\\.2$" canary; default other; }}
+  server {{
+    listen 0.0.0.0:{port} backlog=1024;
+    default_type text/plain;
+    add_header X-Version $version;
+    add_header Set-Cookie "version=$version; Path=/";
+    location / {{ return 200 "$version\\n"; }}
+  }}
+}}
+"""
+
+
+def address(namespace: int, version: str) -> str:
+    """Return the address of the pod of a version in the namespace with that number (0 to 255)."""
+    return f"10.244.{namespace}.{VERSIONS[version]}"
+
+
+def nginx_environment(root: Path) -> dict[str, str]:
+    """Return where Debian's nginx finds its libraries."""
+    return {"LD_LIBRARY_PATH": f"{root}/usr/lib/x86_64-linux-gnu:{root}/lib/x86_64-linux-gnu"}
+
+
+def started(folder: Path) -> Daemon:
+    """Start it and wait until it answers."""
+    root = debian.unpacked(debian.NGINX)
+    home = folder / "echo"
+    home.mkdir()
+    config = home / "nginx.conf"
+    config.write_text(_CONFIG.format(folder=home, port=PORT))
+    program = str(root / "usr/sbin/nginx")
+    assert shutil.which(program), program
+    daemon = Daemon(
+        "echo", [program, "-p", str(home), "-c", str(config), "-e", "stderr"], folder, nginx_environment(root)
+    )
+    daemon.start()
+    daemon.wait(lambda: fetch(f"http://{address(0, 'stable')}:{PORT}/") == b"stable\n")
+    return daemon

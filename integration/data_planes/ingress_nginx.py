@@ -1,0 +1,196 @@
+"""ingress-nginx: the real controller with its Lua balancer, on Debian's nginx.
+
+What is changed, because Debian's nginx is not the one of the project's image: five modules are loaded by ConfigMap, the
+`stream` block, which needs Lua too, leads to a sink, and the Lua libraries that Debian lacks are in `ingress_nginx_lua`. Which requests go to
+the canary is decided by the project's own balancer.lua.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from data_planes import echo, fetch
+from harness import debian, tools
+from harness.daemon import Daemon
+
+if TYPE_CHECKING:
+    from harness.api import Api
+    from harness.providers import Cluster
+
+NAMESPACE = "ingress-nginx"
+_MODULES = (
+    "ndk_http_module",
+    "ngx_http_lua_module",
+    "ngx_http_headers_more_filter_module",
+    "ngx_http_set_misc_module",
+    "ngx_stream_module",
+)
+_LUA = Path(__file__).parent / "ingress_nginx_lua"
+
+
+class Replica:
+    """One controller pod: a mount namespace of its own, and ports of its own on the sandbox's loopback."""
+
+    def __init__(self, number: int) -> None:
+        self.pod = f"ingress-nginx-controller-{number}"
+        first = 20000 + 100 * number
+        self.ports = {
+            "http-port": first,
+            "https-port": first + 1,
+            "status-port": first + 2,
+            "stream-port": first + 3,
+            "default-server-port": first + 4,
+            "healthz-port": first + 5,
+            "profiler-port": first + 6,
+        }
+        self.url = f"http://127.0.0.1:{first}"
+        self.status = f"127.0.0.1:{first + 2}"
+        self.metrics = f"127.0.0.1:{first + 5}"
+        self.daemon: Daemon | None = None
+
+    def start(self, cluster: Cluster, folder: Path, sync_rate: float) -> None:
+        """Start the controller and wait until its balancer has a configuration."""
+        root = debian.unpacked(debian.NGINX)
+        home = folder / self.pod
+        sink = self.ports["http-port"] + 9
+        _lay_out(root, home / "etc-nginx", sink)
+        flags = {name: str(port) for name, port in self.ports.items()} | {
+            "kubeconfig": str(cluster.kubeconfig),
+            "configmap": f"{NAMESPACE}/controller",
+            "ingress-class": "nginx",
+            "sync-rate-limit": str(sync_rate),
+            "update-status": "false",
+            "disable-leader-election": "true",
+            "post-shutdown-grace-period": "0",
+        }
+        program = [str(tools.ingress_nginx().path()), *(f"--{name}={value}" for name, value in flags.items())]
+        inside = [
+            sys.executable,
+            "-m",
+            "data_planes.private_paths",
+            str(home / "etc-nginx"),
+            str(sink),
+            *program,
+        ]
+        environment = {
+            **echo.nginx_environment(root),
+            "POD_NAME": self.pod,
+            "POD_NAMESPACE": NAMESPACE,
+            "NGINX_BINARY": str(root / "usr/sbin/nginx"),
+            "PYTHONPATH": str(Path(__file__).parent.parent),
+        }
+        self.daemon = Daemon(self.pod, ["unshare", "--mount", *inside], folder, environment)
+        self.daemon.start()
+        self.daemon.wait(lambda: fetch(f"http://{self.status}/is-dynamic-lb-initialized") is not None)
+
+    def backends(self) -> list[dict[str, Any]]:
+        """Return what the Lua balancer has."""
+        found: list[dict[str, Any]] = json.loads(fetch(f"http://{self.status}/configuration/backends"))
+        return found
+
+
+class IngressNginx:
+    """One or more replicas of the controller; requests go to the first."""
+
+    name: ClassVar[str] = "nginx"
+
+    def __init__(self, replicas: int = 1, sync_rate: float = 100) -> None:
+        self.replicas = [Replica(number) for number in range(replicas)]
+        self.sync_rate = sync_rate
+        self.url = self.replicas[0].url
+
+    def start(self, cluster: Cluster, api: Api, folder: Path) -> None:
+        """Create the controller's objects and start every replica."""
+        for manifest in _objects([replica.pod for replica in self.replicas]):
+            api.put(manifest)
+        for replica in self.replicas:
+            replica.start(cluster, folder, self.sync_rate)
+
+    def host(self, namespace: str) -> str:
+        """Return the host name of a namespace's shop."""
+        return f"shop.{namespace}.example.com"
+
+    def dump(self, folder: Path) -> None:
+        """Write each replica's loaded backends and its log."""
+        for replica in self.replicas:
+            if replica.daemon:
+                shutil.copy(replica.daemon.log, folder)
+            try:
+                (folder / f"{replica.pod}-backends.json").write_text(json.dumps(replica.backends(), indent=1))
+            except OSError as error:
+                (folder / f"{replica.pod}-backends.txt").write_text(str(error))
+
+    def stop(self) -> None:
+        """End every replica."""
+        for replica in self.replicas:
+            if replica.daemon:
+                replica.daemon.stop()
+
+
+def _objects(pods: list[str]) -> list[dict[str, Any]]:
+    root = debian.unpacked(debian.NGINX)
+    modules = [f"load_module {root}/usr/lib/nginx/modules/{name}.so;" for name in _MODULES]
+    data = {
+        "worker-processes": "1",
+        "use-http2": "false",
+        "annotations-risk-level": "Critical",
+        "main-snippet": "\n".join(["user root;", *modules]),
+        "http-snippet": f'lua_package_cpath "{root}/usr/lib/x86_64-linux-gnu/lua/5.1/?.so;;";',
+    }
+    found: list[dict[str, Any]] = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "controller", "namespace": NAMESPACE},
+            "data": data,
+        },
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "IngressClass",
+            "metadata": {"name": "nginx"},
+            "spec": {"controller": "k8s.io/ingress-nginx"},
+        },
+    ]
+    labels = {"app.kubernetes.io/name": "ingress-nginx", "app.kubernetes.io/component": "controller"}
+    for number, pod in enumerate(pods):
+        address = f"10.244.255.{number + 10}"
+        found.append(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": pod, "namespace": NAMESPACE, "labels": labels},
+                "spec": {"nodeName": "node", "containers": [{"name": "controller", "image": "none"}]},
+                "status": {
+                    "phase": "Running",
+                    "podIP": address,
+                    "podIPs": [{"ip": address}],
+                    "conditions": [{"type": "Ready", "status": "True"}],
+                },
+            }
+        )
+    return found
+
+
+def _lay_out(root: Path, target: Path, sink: int) -> None:
+    """Make the controller's /etc/nginx: its own files, Debian's Lua libraries, and ours for those that Debian lacks."""
+    source = tools.module_folder("k8s.io/ingress-nginx", pinned_by="ingress-nginx") / "rootfs/etc/nginx"
+    shutil.copytree(source, target, copy_function=shutil.copyfile)
+    for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
+        folder.chmod(0o755)
+    shutil.copyfile(root / "etc/nginx/mime.types", target / "mime.types")
+    for libraries in (root / "usr/share/lua/5.1", _LUA):
+        shutil.copytree(libraries, target / "lua", dirs_exist_ok=True, copy_function=shutil.copyfile)
+    # The sandbox has one user only, whom it calls root.
+    config = target / "nginx.conf"
+    config.write_text("user root;\n" + config.read_text())
+    template = target / "template/nginx.tmpl"
+    text = template.read_text()
+    start = text.index("\nstream {\n")
+    end = text.index("\n}\n", start) + 3
+    plain = f"server {{ listen 127.0.0.1:{{{{ .StreamPort }}}}; proxy_pass 127.0.0.1:{sink}; }}"
+    template.write_text(text[:start] + "\nstream {\n    " + plain + "\n}\n" + text[end:])

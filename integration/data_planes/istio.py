@@ -1,0 +1,233 @@
+"""Istio: the real istiod, and a stock Envoy as its ingress gateway."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import yaml
+
+from data_planes import fetch
+from harness import tools
+from harness.daemon import Daemon
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.api import Api
+    from harness.providers import Cluster
+
+NAMESPACE = "istio-system"
+GATEWAY = f"{NAMESPACE}/shops"
+POD = "istio-ingressgateway-0"
+_ADDRESS = "10.244.255.1"
+_PORTS = {"http": 21000, "xds": 21001, "debug": 21002, "monitoring": 21003, "admin": 21004}
+
+# Stock Envoy lacks Istio's own filters, and without workload certificates automatic mutual TLS never gets ready.
+_ENVIRONMENT = {
+    "POD_NAME": "istiod-0",
+    "POD_NAMESPACE": NAMESPACE,
+    "CLUSTER_ID": "Kubernetes",
+    "ENABLE_LEADER_ELECTION": "false",
+    "VALIDATION_WEBHOOK_CONFIG_NAME": "",
+    "INJECTION_WEBHOOK_CONFIG_NAME": "",
+    "PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER": "false",
+    "PILOT_ENABLE_ALPN_FILTER": "false",
+    "PILOT_ENABLE_METADATA_EXCHANGE": "false",
+}
+
+
+class Istio:
+    """One istiod and one gateway."""
+
+    name: ClassVar[str] = "istio"
+
+    def __init__(self) -> None:
+        self.url = f"http://127.0.0.1:{_PORTS['http']}"
+        self.admin = f"127.0.0.1:{_PORTS['admin']}"
+        self.debug = f"127.0.0.1:{_PORTS['debug']}"
+        self.istiod: Daemon | None = None
+        self.envoy: Daemon | None = None
+
+    def start(self, cluster: Cluster, api: Api, folder: Path) -> None:
+        """Create the gateway's objects, start istiod and Envoy, and wait until Envoy is live."""
+        api.install(_definitions())
+        for manifest in _objects():
+            api.put(manifest)
+        mesh = folder / "mesh.yaml"
+        mesh.write_text(
+            yaml.safe_dump(
+                {"rootNamespace": NAMESPACE, "trustDomain": "cluster.local", "enableAutoMtls": False}
+            )
+        )
+        flags = {
+            "kubeconfig": str(cluster.kubeconfig),
+            "meshConfig": str(mesh),
+            "httpAddr": self.debug,
+            "grpcAddr": f"127.0.0.1:{_PORTS['xds']}",
+            "secureGRPCAddr": "",
+            "httpsAddr": "",
+            "monitoringAddr": f"127.0.0.1:{_PORTS['monitoring']}",
+            "ctrlz_port": "0",
+        }
+        command = [
+            str(tools.istiod().path()),
+            "discovery",
+            *(f"--{key}={value}" for key, value in flags.items()),
+        ]
+        self.istiod = Daemon("istiod", command, folder, _ENVIRONMENT)
+        self.istiod.start()
+        self.istiod.wait(lambda: fetch(f"http://{self.debug}/ready") is not None)
+        bootstrap = folder / "envoy.yaml"
+        bootstrap.write_text(yaml.safe_dump(_bootstrap()))
+        command = [str(envoy()), "-c", str(bootstrap), "--concurrency", "1", "--drain-time-s", "1"]
+        self.envoy = Daemon("envoy", [*command, "--log-level", "warning"], folder)
+        self.envoy.start()
+        self.envoy.wait(lambda: fetch(f"http://{self.admin}/ready") == b"LIVE\n")
+
+    def host(self, namespace: str) -> str:
+        """Return the host name of a namespace's shop."""
+        return f"shop.{namespace}.example.com"
+
+    def routes(self) -> dict[str, Any]:
+        """Return the route configurations that Envoy has loaded."""
+        found: dict[str, Any] = json.loads(
+            fetch(f"http://{self.admin}/config_dump?resource=dynamic_route_configs")
+        )
+        return found
+
+    def dump(self, folder: Path) -> None:
+        """Write Envoy's configuration, istiod's view of it, and both logs."""
+        for daemon in (self.istiod, self.envoy):
+            if daemon:
+                shutil.copy(daemon.log, folder)
+        sources = {"envoy.json": f"{self.admin}/config_dump", "syncz.json": f"{self.debug}/debug/syncz"}
+        for name, url in sources.items():
+            try:
+                (folder / name).write_bytes(fetch(f"http://{url}"))
+            except OSError as error:
+                (folder / name).with_suffix(".txt").write_text(str(error))
+
+    def stop(self) -> None:
+        """End both."""
+        for daemon in (self.envoy, self.istiod):
+            if daemon:
+                daemon.stop()
+
+
+def envoy() -> Path:
+    """Return Envoy, which a wheel brings."""
+    from importlib.resources import as_file, files
+
+    with as_file(files("envoy") / "_bin" / "envoy") as path:
+        return path
+
+
+def _definitions() -> list[dict[str, Any]]:
+    """Return every CRD of Istio: istiod waits for each kind that it watches."""
+    file = (
+        tools.module_folder("istio.io/istio", pinned_by="istio")
+        / "manifests/charts/base/files/crd-all.gen.yaml"
+    )
+    loaded = yaml.load_all(file.read_text(), Loader=yaml.CSafeLoader)
+    return [crd for crd in loaded if crd and crd["kind"] == "CustomResourceDefinition"]
+
+
+def _objects() -> list[dict[str, Any]]:
+    labels = {"istio": "ingressgateway"}
+    meta = {"name": "istio-ingressgateway", "namespace": NAMESPACE}
+    port = _PORTS["http"]
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": POD, "namespace": NAMESPACE, "labels": labels},
+            "spec": {"nodeName": "node", "containers": [{"name": "proxy", "image": "none"}]},
+            "status": {
+                "phase": "Running",
+                "podIP": _ADDRESS,
+                "podIPs": [{"ip": _ADDRESS}],
+                "conditions": [{"type": "Ready", "status": "True"}],
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": meta,
+            "spec": {"selector": labels, "ports": [{"name": "http2", "port": 80, "targetPort": port}]},
+        },
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {**meta, "labels": {"kubernetes.io/service-name": meta["name"]}},
+            "addressType": "IPv4",
+            "ports": [{"name": "http2", "port": port, "protocol": "TCP"}],
+            "endpoints": [
+                {
+                    "addresses": [_ADDRESS],
+                    "conditions": {"ready": True},
+                    "targetRef": {"kind": "Pod", "name": POD, "namespace": NAMESPACE},
+                }
+            ],
+        },
+        {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "Gateway",
+            "metadata": {"name": "shops", "namespace": NAMESPACE},
+            "spec": {
+                "selector": labels,
+                "servers": [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}],
+            },
+        },
+    ]
+
+
+def _bootstrap() -> dict[str, Any]:
+    def socket(port: str) -> dict[str, Any]:
+        return {"socket_address": {"address": "127.0.0.1", "port_value": _PORTS[port]}}
+
+    options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    http2 = {
+        "@type": f"type.googleapis.com/{options}",
+        "explicit_http_config": {"http2_protocol_options": {}},
+    }
+    ads = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
+    return {
+        "node": {
+            "id": f"router~{_ADDRESS}~{POD}.{NAMESPACE}~{NAMESPACE}.svc.cluster.local",
+            "cluster": f"istio-ingressgateway.{NAMESPACE}",
+            "metadata": {
+                "NAMESPACE": NAMESPACE,
+                "CLUSTER_ID": "Kubernetes",
+                "ISTIO_VERSION": "1.31.0",
+                "LABELS": {"istio": "ingressgateway"},
+            },
+        },
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": "GRPC",
+                "transport_api_version": "V3",
+                "set_node_on_first_message_only": True,
+                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}],
+            },
+            "cds_config": ads,
+            "lds_config": ads,
+        },
+        "static_resources": {
+            "clusters": [
+                {
+                    "name": "xds",
+                    "type": "STATIC",
+                    "connect_timeout": "1s",
+                    "typed_extension_protocol_options": {options: http2},
+                    "load_assignment": {
+                        "cluster_name": "xds",
+                        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket("xds")}}]}],
+                    },
+                }
+            ]
+        },
+        "admin": {"address": socket("admin")},
+    }

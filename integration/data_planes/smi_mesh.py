@@ -1,0 +1,111 @@
+"""An SMI mesh: the controller of Traefik Mesh, which reads TrafficSplit v1alpha3, and Traefik as its proxy."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, ClassVar
+
+import yaml
+
+from data_planes import fetch
+from harness import tools
+from harness.daemon import Daemon
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.api import Api
+    from harness.providers import Cluster
+
+NAMESPACE = "traefik-mesh"
+_CONTROLLER, _PROXY_API, _PORT = 22000, 22001, 80
+_SHOPS = range(1, 100)
+"""The namespaces `smi-1` to `smi-99` have names that the proxy resolves: there is no DNS in a sandbox."""
+
+
+class SmiMesh:
+    """One controller and one proxy; the names of all shops lead to the proxy, as the mesh's DNS does it."""
+
+    name: ClassVar[str] = "smi"
+
+    def __init__(self) -> None:
+        self.url = f"http://127.0.0.1:{_PORT}"
+        self.controller: Daemon | None = None
+        self.proxy: Daemon | None = None
+
+    def start(self, cluster: Cluster, api: Api, folder: Path) -> None:
+        """Create the mesh's namespace and CRDs, and start both programs."""
+        crds = (
+            tools.module_folder("github.com/traefik/mesh", pinned_by="traefik-mesh")
+            / "integration/testdata/crds"
+        )
+        api.install(
+            crd
+            for file in ("smi-specs.yaml", "smi-access.yaml")
+            for crd in yaml.safe_load_all((crds / file).read_text())
+            if crd
+        )
+        api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        flags = {
+            "kubeconfig": str(cluster.kubeconfig),
+            "apihost": "127.0.0.1",
+            "apiport": str(_CONTROLLER),
+            "namespace": NAMESPACE,
+        }
+        command = [str(tools.traefik_mesh().path()), *(f"--{key}={value}" for key, value in flags.items())]
+        self.controller = Daemon("traefik-mesh-controller", command, folder)
+        self.controller.start()
+        configuration = f"http://127.0.0.1:{_CONTROLLER}/api/configuration/current"
+        self.controller.wait(lambda: fetch(configuration))
+        hosts = folder / "hosts"
+        services = ("shop", "shop-stable", "shop-canary")
+        names = [f"{service}.smi-{number}.traefik.mesh" for number in _SHOPS for service in services]
+        hosts.write_text("".join(f"127.0.0.1 {name}\n" for name in ("localhost", *names)))
+        proxy = {
+            "entrypoints.http-5000.address": f"127.0.0.1:{_PORT}",
+            "entrypoints.http-5000.forwardedheaders.insecure": "true",
+            "entrypoints.readiness.address": "127.0.0.1:22002",
+            "entrypoints.traefik.address": f"127.0.0.1:{_PROXY_API}",
+            "api.insecure": "true",
+            "api.dashboard": "false",
+            "ping": "true",
+            "providers.http.endpoint": configuration,
+            "providers.http.pollinterval": "100ms",
+            "providers.providersthrottleduration": "100ms",
+            "core.defaultrulesyntax": "v2",
+            "global.checknewversion": "false",
+            "global.sendanonymoususage": "false",
+            "log.level": "INFO",
+        }
+        private = 'mount --bind "$0" /etc/hosts && exec "$@"'
+        program = [str(tools.traefik().path()), *(f"--{key}={value}" for key, value in proxy.items())]
+        self.proxy = Daemon(
+            "traefik", ["unshare", "--mount", "sh", "-c", private, str(hosts), *program], folder
+        )
+        self.proxy.start()
+        self.proxy.wait(lambda: fetch(f"http://127.0.0.1:{_PROXY_API}/ping") == b"OK")
+
+    def host(self, namespace: str) -> str:
+        """Return the name by which clients in the mesh call a namespace's root service."""
+        return f"shop.{namespace}.traefik.mesh"
+
+    def dump(self, folder: Path) -> None:
+        """Write the controller's and the proxy's configuration, and both logs."""
+        for daemon in (self.controller, self.proxy):
+            if daemon:
+                shutil.copy(daemon.log, folder)
+        sources = {
+            "controller.json": f"127.0.0.1:{_CONTROLLER}/api/configuration/current",
+            "proxy.json": f"127.0.0.1:{_PROXY_API}/api/rawdata",
+        }
+        for name, url in sources.items():
+            try:
+                (folder / name).write_bytes(fetch(f"http://{url}"))
+            except OSError as error:
+                (folder / name).with_suffix(".txt").write_text(str(error))
+
+    def stop(self) -> None:
+        """End both."""
+        for daemon in (self.proxy, self.controller):
+            if daemon:
+                daemon.stop()

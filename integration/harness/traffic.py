@@ -1,0 +1,148 @@
+"""A shop behind a running data plane: its objects, its pods' addresses, and requests to it."""
+
+from __future__ import annotations
+
+import copy
+import time
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from data_planes import echo, istio
+
+import manifests as m
+from harness import shop
+from harness.namespace import Namespace
+from routers.probes.requests import Identity, Sample, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from data_planes import DataPlane
+
+    from harness.api import Api
+    from harness.providers import Cluster
+    from routers.model import Manifest
+
+ROUTINGS: dict[str, dict[str, Any]] = {
+    "nginx": shop.NGINX,
+    "istio": shop.ISTIO,
+    "smi": {"smi": {"rootService": "shop"}},
+}
+
+
+def until(reached: Callable[[], object], what: str, seconds: float = 30) -> float:
+    """Wait until something is true and return how many seconds that took."""
+    begin = time.monotonic()
+    while time.monotonic() - begin < seconds:
+        if reached():
+            return time.monotonic() - begin
+        time.sleep(0.02)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+class Shop:
+    """Rollout `shop` in a namespace of its own, with one pod for each version."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        api: Api,
+        plane: DataPlane,
+        number: int,
+        routing: dict[str, Any] | None = None,
+        objects: list[Manifest] | None = None,
+    ) -> None:
+        self.plane = plane
+        self.number = number
+        self.namespace = Namespace(cluster, api, f"{plane.name}-{number}")
+        self.host = plane.host(self.namespace.name)
+        if objects is None:
+            objects = [m.service("shop"), *shop.objects(routing or ROUTINGS[plane.name], self.host)]
+        self.put(*objects)
+        until(lambda: not self.sample(1).failed, f"{self.host} is served")
+
+    def put(self, *objects: Manifest) -> None:
+        """Create objects; a Service whose name ends in a version gets the pod of that version, any other all pods.
+
+        A VirtualService answers for the shop's host at the gateway.
+        """
+        for manifest in objects:
+            placed = copy.deepcopy(manifest)
+            if placed["kind"] == "VirtualService":
+                placed["spec"] |= {"hosts": [self.host], "gateways": [istio.GATEWAY]}
+            if placed["kind"] == "Service":
+                for port in placed["spec"]["ports"]:
+                    port["targetPort"] = echo.PORT
+            self.namespace.put(placed, ready=0)
+            if placed["kind"] == "Service":
+                name = manifest["metadata"]["name"]
+                version = name.rpartition("-")[2]
+                self.endpoints(name, *([version] if version in echo.VERSIONS else ["stable"]))
+
+    def endpoints(self, service: str, *versions: str, ready: bool = True) -> None:
+        """Say which pods a Service has: in an EndpointSlice, and in Endpoints for programs that know no other."""
+        for version in versions:
+            self._pod(version)
+        listed: list[dict[str, Any]] = [
+            {
+                "addresses": [echo.address(self.number, version)],
+                "conditions": {"ready": ready},
+                "targetRef": {"kind": "Pod", "name": version, "namespace": self.namespace.name},
+            }
+            for version in versions
+        ]
+        addresses = [{"ip": item["addresses"][0], "targetRef": item["targetRef"]} for item in listed]
+        port = {"name": "http", "port": echo.PORT, "protocol": "TCP"}
+        subset = {"addresses" if ready else "notReadyAddresses": addresses, "ports": [port]}
+        place = {"namespace": self.namespace.name}
+        self.namespace.api.put(
+            {
+                "apiVersion": "discovery.k8s.io/v1",
+                "kind": "EndpointSlice",
+                "metadata": {
+                    "name": f"{service}-slice",
+                    "labels": {"kubernetes.io/service-name": service},
+                    **place,
+                },
+                "addressType": "IPv4",
+                "ports": [port],
+                "endpoints": listed,
+            }
+        )
+        self.namespace.api.put(
+            {
+                "apiVersion": "v1",
+                "kind": "Endpoints",
+                "metadata": {"name": service, **place},
+                "subsets": [subset] if versions else [],
+            }
+        )
+
+    def _pod(self, version: str) -> None:
+        address = echo.address(self.number, version)
+        found = m.pod(version, self.namespace.name, version=version)
+        found["spec"]["nodeName"] = "node"
+        found["status"] = {
+            "phase": "Running",
+            "podIP": address,
+            "podIPs": [{"ip": address}],
+            "conditions": [{"type": "Ready", "status": "True"}],
+        }
+        self.namespace.api.put(found)
+
+    def sample(self, requests: int = 2000, **headers: str) -> Sample:
+        """Send requests and count who answers."""
+        return measure(
+            self.plane.url,
+            Identity.parse("header:X-Version"),
+            requests=requests,
+            rate=0,
+            headers={"Host": self.host, **{name.replace("_", "-"): value for name, value in headers.items()}},
+        )
+
+    def dump(self, folder: Path) -> None:
+        """Write the objects and what the data plane has loaded."""
+        manifests = list(self.namespace.objects().values())
+        (folder / "objects.yaml").write_text(yaml.safe_dump_all(manifests, sort_keys=False))
+        self.plane.dump(folder)

@@ -1,0 +1,67 @@
+"""Run a command in user, network, mount and process namespaces of its own, so that nothing it sends leaves the machine.
+
+    python integration/sandbox.py COMMAND...
+
+Inside, every address of 10.244.0.0/16 is local, so Services can have endpoints that an API server accepts; all
+processes that the command leaves behind end with it. It needs `unshare` (util-linux) and `ip` (iproute2), and no root.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+INSIDE = "ROLLWAY_SANDBOX"
+PODS = "10.244.0.0/16"
+_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+
+
+def unavailable() -> str:
+    """Say why there can be no sandbox on this machine; empty when there can."""
+    for program, package in (("unshare", "util-linux"), ("ip", "iproute2"), ("mount", "mount")):
+        if not shutil.which(program, path=_PATH):
+            return f"{program} is not on the PATH (Debian: apt-get install {package})"
+    done = subprocess.run([*_unshare(), "true"], capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else f"namespaces are not allowed here: {done.stderr.strip()}"
+
+
+def _unshare() -> list[str]:
+    flags = [
+        "--user",
+        "--map-root-user",
+        "--net",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+    ]
+    return [shutil.which("unshare", path=_PATH) or "unshare", *flags]
+
+
+def inside() -> bool:
+    """Tell whether this process is in a sandbox."""
+    return INSIDE in os.environ
+
+
+def main() -> None:
+    """Become the command in a new sandbox; called again inside, set the network up first."""
+    if inside():
+        for words in ("link set lo up", f"route add local {PODS} dev lo"):
+            subprocess.run(["ip", *words.split()], check=True)
+        os.execvp(sys.argv[1], sys.argv[1:])
+    why = unavailable()
+    if why:
+        sys.exit(f"error: {why}")
+    environment = {**os.environ, INSIDE: "1", "PATH": _PATH}
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        environment.pop(name, None)
+        environment.pop(name.upper(), None)
+    command = [*_unshare(), sys.executable, __file__, *sys.argv[1:]]
+    os.execvpe(command[0], command, environment)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""The weights that rollway sets are the shares that real requests get."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from harness.process import rollway
+from routers.model import Outcome
+from routers.probes.requests import Identity, judge
+from routers.weights import Split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from data_planes import DataPlane
+
+    from harness.traffic import Shop
+
+IDENTITY = Identity.parse("header:X-Version")
+
+
+def settled() -> None:
+    """Wait until nginx' workers have what the controller posted: they look once a second."""
+    time.sleep(1.5)
+
+
+WEIGHTS = (0, 1, 20, 50, 99, 100, 0)
+
+
+def test_every_weight_is_the_share_of_real_requests(plane: DataPlane, make_shop: Callable[..., Shop]) -> None:
+    """Each weight that the command sets is the share of 2,000 requests, within four standard deviations."""
+    shop = make_shop(plane)
+    for weight in WEIGHTS:
+        rollway("set-weight", "shop", str(weight))
+        settled()
+        sample = shop.sample()
+        print(f"{plane.name} {weight} %: {sample} in {sample.seconds:.1f} s")
+        verdict = judge(sample, IDENTITY, Split(weight, 100))
+        assert verdict.outcome is Outcome.MATCHES, verdict.reason

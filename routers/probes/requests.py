@@ -1,0 +1,253 @@
+"""Evidence `measured`: send requests to a URL that the user gave, and count which version answers."""
+
+from __future__ import annotations
+
+import collections
+import math
+import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.cookies import CookieError, SimpleCookie
+from typing import TYPE_CHECKING, NamedTuple
+
+from routers.errors import InvalidInputError
+from routers.model import CANARY, STABLE, Evidence, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import urllib3
+
+    from routers.model import Route
+    from routers.weights import Split
+
+REQUESTS = 1000
+MOST_REQUESTS = 100_000
+RATE = 100
+"""Requests per second, unless another rate is asked for: little beside the traffic of a shop that needs a canary."""
+BODY = 64 * 1024
+"""How much of an answer is looked at, in bytes."""
+TIMEOUT_S = 5.0
+CONNECTIONS = 4
+DEVIATIONS = 4
+"""How many standard deviations a count may be off: by chance one sample of sixteen thousand is further away."""
+
+
+class Identity(NamedTuple):
+    """Where an answer says which version gave it: a response header, a response cookie, or the body.
+
+    `value` is what the canary says; empty means that the answer names the version or the Service.
+    """
+
+    source: str
+    name: str
+    value: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Identity:
+        """Read `header:NAME[=VALUE]`, `cookie:NAME[=VALUE]` or `body:REGEX`.
+
+        Raises:
+            InvalidInputError: it is none of these, or the regular expression is none.
+        """
+        source, _, rest = text.partition(":")
+        if source not in ("header", "cookie", "body") or not rest:
+            raise InvalidInputError(
+                f"{text!r} does not say how to identify a version",
+                hint="use header:NAME, header:NAME=VALUE, cookie:NAME, cookie:NAME=VALUE or body:REGEX",
+            )
+        if source == "body":
+            try:
+                re.compile(rest)
+            except re.error as error:
+                raise InvalidInputError(f"{rest!r} is no regular expression: {error}") from None
+            return cls(source, rest)
+        name, _, value = rest.partition("=")
+        return cls(source, name, value)
+
+    def version(self, headers: Mapping[str, str], cookies: Iterable[str], body: str) -> str:
+        """Return what the answer says about its version; empty when it says nothing.
+
+        A regular expression with a group says what the group matched; one without says canary where it matches,
+        else stable.
+        """
+        if self.source == "header":
+            return headers.get(self.name, "")
+        if self.source == "cookie":
+            for line in cookies:
+                try:
+                    found = SimpleCookie(line).get(self.name)
+                except CookieError:
+                    continue
+                if found:
+                    return found.value
+            return ""
+        match = re.search(self.name, body)
+        if not re.compile(self.name).groups:
+            return CANARY if match else STABLE
+        return (match.group(1) or "") if match else ""
+
+    def role(self, version: str, route: Route | None = None) -> str:
+        """Return `stable`, `canary`, or an empty string when the version is neither."""
+        if self.value:
+            return CANARY if version == self.value else STABLE if version else ""
+        if version == CANARY or (route and version == route.canary_service):
+            return CANARY
+        if version == STABLE or (route and version == route.stable_service):
+            return STABLE
+        return ""
+
+
+class Sample(NamedTuple):
+    """What a number of requests got: answers by version, and failures by what went wrong."""
+
+    versions: tuple[tuple[str, int], ...]
+    failures: tuple[tuple[str, int], ...] = ()
+    seconds: float = 0
+
+    @property
+    def answered(self) -> int:
+        """How many requests were answered with a status below 400."""
+        return sum(count for _, count in self.versions)
+
+    @property
+    def failed(self) -> int:
+        """How many were not."""
+        return sum(count for _, count in self.failures)
+
+    def __str__(self) -> str:
+        told = ", ".join(
+            f"{count} from {version or 'nobody who says so'}" for version, count in self.versions
+        )
+        lost = ", ".join(f"{count} {what}" for what, count in self.failures)
+        text = f"{self.answered} requests answered: {told or 'none'}"
+        return f"{text}; {self.failed} failed: {lost}" if lost else text
+
+
+def measure(
+    url: str,
+    identity: Identity,
+    *,
+    requests: int = REQUESTS,
+    rate: float = RATE,
+    headers: Mapping[str, str] | None = None,
+    connections: int = CONNECTIONS,
+    deadline_s: float = 0,
+) -> Sample:
+    """Send GET requests and count the versions that answer.
+
+    Redirects are not followed, nothing is tried twice, and certificates are checked. `rate` is in requests per second
+    (0: as fast as the connections go); `deadline_s` ends the sample early (0: never), and a request that was not sent
+    is not counted.
+
+    Raises:
+        InvalidInputError: the URL is none of http or https, or the number of requests is out of range.
+    """
+    import urllib3  # noqa: PLC0415 - 30 ms that only a measurement costs
+
+    if not url.startswith(("http://", "https://")):
+        raise InvalidInputError(f"{url!r} is no http or https URL")
+    if not 1 <= requests <= MOST_REQUESTS:
+        raise InvalidInputError(f"{requests} requests: send 1 to {MOST_REQUESTS}")
+    if rate < 0:
+        raise InvalidInputError(f"{rate} requests per second: give a positive number, or 0 for no limit")
+    numbers, taken = iter(range(requests)), threading.Lock()
+    versions: collections.Counter[str] = collections.Counter()
+    failures: collections.Counter[str] = collections.Counter()
+    begin = time.monotonic()
+    with urllib3.PoolManager(
+        maxsize=connections,
+        retries=False,
+        timeout=urllib3.Timeout(connect=TIMEOUT_S, read=TIMEOUT_S),
+        headers={"User-Agent": "rollway-verify", **(headers or {})},
+    ) as pool:
+
+        def send() -> None:
+            while True:
+                with taken:
+                    number = next(numbers, None)
+                if number is None or (deadline_s and time.monotonic() - begin > deadline_s):
+                    return
+                if rate:
+                    time.sleep(max(0.0, begin + number / rate - time.monotonic()))
+                version, failure = _ask(pool, url, identity)
+                with taken:
+                    if failure:
+                        failures[failure] += 1
+                    else:
+                        versions[version] += 1
+
+        with ThreadPoolExecutor(connections) as workers:
+            for done in [workers.submit(send) for _ in range(connections)]:
+                done.result()
+    return Sample(tuple(sorted(versions.items())), tuple(sorted(failures.items())), time.monotonic() - begin)
+
+
+def _ask(pool: urllib3.PoolManager, url: str, identity: Identity) -> tuple[str, str]:
+    """Send one request; returns the version that answered and what went wrong, one of them empty."""
+    import urllib3  # noqa: PLC0415
+
+    try:
+        answer = pool.request("GET", url, redirect=False, preload_content=False)
+        try:
+            content = answer.read(BODY)
+            # The rest is not worth reading; a connection with something left in it cannot be used again.
+            rest = answer.read(BODY)
+            if rest:
+                answer.close()
+        finally:
+            answer.release_conn()
+    except urllib3.exceptions.TimeoutError:
+        return "", f"not answered in {TIMEOUT_S:g} s"
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        return "", type(error).__name__
+    if answer.status >= 400:
+        return "", f"HTTP {answer.status}"
+    text = content.decode(errors="replace") if identity.source == "body" else ""
+    return identity.version(answer.headers, answer.headers.getlist("Set-Cookie"), text), ""
+
+
+def within(canary: int, answered: int, split: Split) -> bool:
+    """Tell whether a count is what chance allows for a split: at most four standard deviations of a binomial off.
+
+    A split of 0 or of everything allows no exception.
+    """
+    off = canary * split.total - answered * split.canary
+    return off * off <= DEVIATIONS**2 * answered * split.canary * (split.total - split.canary)
+
+
+def interval(canary: int, answered: int) -> tuple[float, float]:
+    """Return the shares, in percent, that four standard deviations allow for a count (Wilson's score interval)."""
+    squared = DEVIATIONS**2
+    share, scale = canary / answered, 1 + squared / answered
+    centre = (share + squared / (2 * answered)) / scale
+    half = DEVIATIONS * math.sqrt(share * (1 - share) / answered + squared / (4 * answered**2)) / scale
+    return max(0.0, 100 * (centre - half)), min(100.0, 100 * (centre + half))
+
+
+def judge(sample: Sample, identity: Identity, split: Split, route: Route | None = None) -> Verdict:
+    """Compare a sample with the split that was asked for.
+
+    UNKNOWN when nothing was answered or an answer does not say its version; DIFFERS when the count is further off
+    than chance allows, or when anything failed: a request without an answer was not served by the split.
+    """
+    roles: collections.Counter[str] = collections.Counter()
+    for version, count in sample.versions:
+        roles[identity.role(version, route)] += count
+    if not sample.answered and not sample.failed:
+        return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason="no request was sent")
+    if not sample.answered:
+        return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=str(sample))
+    if roles[""]:
+        strange = ", ".join(repr(name) for name, _ in sample.versions if not identity.role(name, route))
+        reason = f"{roles['']} of {sample.answered} answers name neither version ({strange})"
+        return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=reason)
+    low, high = interval(roles[CANARY], sample.answered)
+    share = 100 * roles[CANARY] / sample.answered
+    told = f"canary got {roles[CANARY]} of {sample.answered} requests, {share:.2f} % (between {low:.2f} and {high:.2f})"
+    if sample.failed:
+        lost = ", ".join(f"{count} {what}" for what, count in sample.failures)
+        return Verdict(Outcome.DIFFERS, Evidence.MEASURED, reason=f"{told}; {sample.failed} failed: {lost}")
+    matches = within(roles[CANARY], sample.answered, split)
+    return Verdict(Outcome.MATCHES if matches else Outcome.DIFFERS, Evidence.MEASURED, reason=told)
