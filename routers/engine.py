@@ -32,6 +32,7 @@ from routers.model import (
     without_server_fields,
 )
 from routers.plan import Action, Change, Plan, change_for, fingerprint
+from routers.probes import covering, prove
 from routers.weights import Split
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from routers.backends import Backend
     from routers.model import Finding, Manifest, ObjectRef, Reading, Route
     from routers.plan import DryRun
+    from routers.probes import Probe
     from routers.stores import Store
 
 ATTEMPTS = 6
@@ -90,6 +92,7 @@ class Engine:
 
     store: Store
     limits: Limits = field(default_factory=Limits)
+    probes: tuple[Probe, ...] = ()
 
     def observe(self, route: Route, live: Live | None = None) -> Observation:
         """Read what the live objects say; `live` saves the reading when the caller has them already."""
@@ -215,18 +218,28 @@ class Engine:
         return Result(plan.route, plan, written, findings=findings, live=live)
 
     def verify(
-        self, route: Route, want: Traffic, level: Evidence | None = None, live: Live | None = None
+        self,
+        route: Route,
+        want: Traffic,
+        level: Evidence | None = None,
+        live: Live | None = None,
+        timeout: float = 0,
     ) -> Verdict:
-        """Compare the wish with what is really there, at a level of evidence (default: the highest of the store).
+        """Compare the wish with what is really there, at a level of evidence (default: the highest there is).
 
-        `live` are the objects as the store just answered them, where the caller has them.
+        `live` are the objects as the store just answered them, where the caller has them. A data plane that does not
+        follow yet is asked again for `timeout` seconds.
 
         Raises:
-            UnsupportedError: the store cannot show that level.
+            UnsupportedError: neither the store nor the probes can show that level.
         """
-        self.refuse_evidence(level)
+        probes = self.probes_for(route, level)
         if live is None:
             live = self.store.read(needs_of(route))
+        written = self._written(route, want, live)
+        return self._proved(written, probes, route, want, live, timeout)
+
+    def _written(self, route: Route, want: Traffic, live: Live) -> Verdict:
         observation = self.observe(route, live)
         try:
             changes, _, findings = self._compute(route, want, live, adopt=True)
@@ -245,27 +258,60 @@ class Engine:
             return Verdict(Outcome.UNKNOWN, Evidence.WRITTEN, observation.readings, "; ".join(refused))
         return Verdict(Outcome.MATCHES, Evidence.WRITTEN, observation.readings)
 
-    def refuse_evidence(self, level: Evidence | None) -> None:
-        """Raise UnsupportedError when the store cannot show that level of evidence."""
-        highest = self.store.evidence
-        if level is not None and level > highest:
-            raise UnsupportedError(
-                f"this store cannot show evidence {level.name.lower()!r}; the highest it has is {highest.name.lower()!r}",
-                hint="only a data plane can say more than its objects",
-            )
+    def _proved(
+        self,
+        written: Verdict,
+        probes: Sequence[Probe],
+        route: Route,
+        want: Traffic,
+        live: Live,
+        timeout: float,
+    ) -> Verdict:
+        """Add what the data planes say to a verdict on the objects."""
+        if not probes or written.outcome is not Outcome.MATCHES:
+            return written
+        return prove(probes, route, want, live, timeout)._replace(readings=written.readings)
 
-    def confirm(self, result: Result, want: Traffic, level: Evidence | None = None) -> Result:
+    def probes_for(self, route: Route, level: Evidence | None) -> tuple[Probe, ...]:
+        """Return the probes that show a level of evidence, the lowest level first (None: every one that there is).
+
+        Raises:
+            UnsupportedError: neither the store nor the probes can show that level for every router of the route.
+        """
+        found = {
+            step: covering(self.probes, route, step)
+            for step in (Evidence.ACCEPTED, Evidence.LOADED, Evidence.MEASURED)
+        }
+        if level is not None and level > self.store.evidence and not found.get(level):
+            highest = max([self.store.evidence, *(step for step, probes in found.items() if probes)])
+            raise UnsupportedError(
+                f"evidence {level.name.lower()!r} cannot be shown for {route.ref}; the highest here is {highest.name.lower()!r}",
+                hint="loaded needs the address of the data plane of every router (--nginx-status, --envoy-admin), "
+                "measured a --url",
+            )
+        return tuple(
+            probe for step, probes in found.items() if level is None or step <= level for probe in probes
+        )
+
+    def confirm(
+        self, result: Result, want: Traffic, level: Evidence | None = None, timeout: float = 0
+    ) -> Result:
         """Add the verdict to a result, and raise NotVerifiedError unless it matches.
 
         What the store answered to each write is what it holds, so `written` needs no further reading.
         """
         if result.dry_run:
             return result
+        probes = self.probes_for(result.route, level)
         if result.plan and _stored_as_planned(result.plan, result.live):
             # What was planned was judged then; judging the same objects again would tell no more.
-            self.refuse_evidence(level)
-            return replace(result, verdict=Verdict(Outcome.MATCHES, Evidence.WRITTEN, result.plan.after))
-        verdict = self.verify(result.route, want, level, result.live)
+            verdict = Verdict(Outcome.MATCHES, Evidence.WRITTEN, result.plan.after)
+        elif result.plan is None:
+            # The reading that showed no difference is the evidence that all is written.
+            verdict = Verdict(Outcome.MATCHES, Evidence.WRITTEN)
+        else:
+            verdict = self._written(result.route, want, result.live)
+        verdict = self._proved(verdict, probes, result.route, want, result.live, timeout)
         if verdict.outcome is not Outcome.MATCHES:
             raise NotVerifiedError(f"{result.route.ref} {verdict.outcome.value}: {verdict.reason}")
         return replace(result, verdict=verdict)

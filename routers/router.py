@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 from routers.engine import Engine, Observation, Result, needs_of
 from routers.errors import (
@@ -32,9 +32,12 @@ if TYPE_CHECKING:
         Route,
     )
     from routers.plan import DryRun, Plan
+    from routers.probes import Probe
     from routers.stores import Store
 
 ROLLOUT_GROUP, ROLLOUT_KIND = "argoproj.io", "Rollout"
+TIMEOUT_S = 30.0
+"""How long a data plane may take to show the evidence, unless told otherwise."""
 WAIT_INTERVAL_S = 1.0
 """How often readiness is looked at while waiting for it."""
 
@@ -108,6 +111,10 @@ class WriteOptions(TypedDict, total=False):
     """Plan and check, and write nothing; `"server"` lets the store check the writes as well (admission)."""
     verify: Evidence | None
     """The evidence to reach (default: the highest that the store has)."""
+    timeout: float
+    """How many seconds the data plane may take to show the evidence (default: 30)."""
+    on_failure: Literal["stop", "back"]
+    """When it was written and the evidence is not reached: leave it (default), or send all traffic to stable."""
     wait: float
     """How many seconds to wait for destinations that are not ready yet, instead of refusing at once."""
     waiting: Callable[[Sequence[Finding]], None]
@@ -125,10 +132,12 @@ class TrafficRouter:
     route: Route
     store: Store
     limits: Limits = field(default_factory=Limits)
+    probes: tuple[Probe, ...] = ()
+    """What can be asked beside the store: data planes, or a URL that answers from them."""
 
     @property
     def _engine(self) -> Engine:
-        return Engine(self.store, self.limits)
+        return Engine(self.store, self.limits, self.probes)
 
     def observe(self, *, check: bool = False) -> Observation:
         """Return what the live objects say, one by one and together; with `check`, and what the data planes say to them."""
@@ -166,18 +175,31 @@ class TrafficRouter:
         """
         engine, level = self._engine, options.get("verify")
         expect, dry_run = options.get("expect", ""), options.get("dry_run", False)
-        engine.refuse_evidence(level)
+        engine.probes_for(self.route, level)
         proposal = self._ready(traffic, options)
         if proposal.plan:
-            return engine.confirm(engine.apply(proposal.plan, expect=expect, dry_run=dry_run), traffic, level)
-        if expect:
+            result = engine.apply(proposal.plan, expect=expect, dry_run=dry_run)
+        elif expect:
             raise StalePlanError(
                 f"nothing has to change for {self.route.ref} now, so plan {expect} is out of date"
             )
-        engine.refuse_idle(proposal)
-        # The reading that showed no difference is the evidence that all is written; asking again would tell no more.
-        verdict = None if dry_run else Verdict(Outcome.MATCHES, Evidence.WRITTEN)
-        return replace(proposal, verdict=verdict, dry_run=dry_run, findings=proposal.live.notes)
+        else:
+            engine.refuse_idle(proposal)
+            result = replace(proposal, dry_run=dry_run, findings=proposal.live.notes)
+        try:
+            return engine.confirm(result, traffic, level, options.get("timeout", TIMEOUT_S))
+        except NotVerifiedError as error:
+            if options.get("on_failure") != "back" or not traffic.split.canary:
+                raise
+            raise self._back(error) from error
+
+    def _back(self, reason: NotVerifiedError) -> NotVerifiedError:
+        """Send all traffic to stable, and return the reason with what came of that."""
+        try:
+            self.set_weight(0, verify=Evidence.WRITTEN)
+        except RollwayError as error:
+            return NotVerifiedError(f"{reason.message}; going back to stable failed as well: {error.message}")
+        return NotVerifiedError(f"{reason.message}; all traffic was sent back to stable")
 
     def set_weight(self, weight: int | str, **options: Unpack[WriteOptions]) -> Result:
         """Give the canary a weight: `20` (of the total), `"0.5%"` or `"5/1000"`. See `set_traffic`.
@@ -222,20 +244,27 @@ class TrafficRouter:
         """Remove every header and mirror route and keep the weights."""
         return self.set_traffic(Traffic(self._now().split))
 
-    def verify(self, traffic: Traffic | int | str | None = None, level: Evidence | None = None) -> Verdict:
+    def verify(
+        self,
+        traffic: Traffic | int | str | None = None,
+        level: Evidence | None = None,
+        timeout: float = 0,
+    ) -> Verdict:
         """Compare a wish with what is there; without one, ask whether all objects agree with each other.
 
+        A data plane that does not follow yet is asked again for `timeout` seconds.
+
         Raises:
-            UnsupportedError: the store cannot show that level of evidence.
+            UnsupportedError: neither the store nor the probes can show that level of evidence.
         """
-        self._engine.refuse_evidence(level)
+        self._engine.probes_for(self.route, level)
         live = self.store.read(needs_of(self.route))
         want = (
             self._traffic(traffic)
             if traffic is not None
             else self._said(self._engine.observe(self.route, live))
         )
-        return self._engine.verify(self.route, want, level, live)
+        return self._engine.verify(self.route, want, level, live, timeout)
 
     def check(self) -> Sequence[Finding]:
         """Return what the data planes say to the objects as they are now."""
@@ -264,7 +293,7 @@ class TrafficRouter:
             last = engine.apply(last.plan, dry_run=dry_run)
             results.append(last)
         if not dry_run:
-            verdict = engine.verify(self.route, all_stable, live=last.live)
+            verdict = engine.verify(self.route, all_stable, live=last.live, timeout=TIMEOUT_S)
             if verdict.outcome is Outcome.DIFFERS:
                 raise NotVerifiedError(
                     f"{self.route.ref} {verdict.outcome.value}: {verdict.reason}; nothing was deleted"

@@ -119,7 +119,7 @@ def test_yaml_says_the_same_as_json(shop: Path) -> None:
         (("set-weight", "shop", "20", "--max-step", "10"), 4, "(--max-step 20)"),
         (("set-weight", "shop", "20", "--max-step", "ten"), 2, "cannot be read"),
         (("set-weight", "shop", "20", "--expect", "0"), 4, "fingerprint"),
-        (("set-weight", "shop", "20", "--verify", "loaded"), 4, "highest it has is 'written'"),
+        (("set-weight", "shop", "20", "--verify", "loaded"), 4, "the highest here is 'written'"),
         (("plan", "shop", "100", "--keep-stable"), 4, "leave out --keep-stable"),
         (("verify", "shop", "--level", "measured"), 4, "measured"),
         (("switch", "shop", "blue"), 2, "'blue' is not one of"),

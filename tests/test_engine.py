@@ -321,7 +321,7 @@ def test_a_conflict_that_leaves_nothing_to_do_is_done() -> None:
 def test_levels_that_the_store_cannot_show_are_refused() -> None:
     """Asking for more evidence than the store has is refused, with the highest that it has."""
     found = router()
-    with pytest.raises(UnsupportedError, match="highest it has is 'written'"):
+    with pytest.raises(UnsupportedError, match="the highest here is 'written'"):
         found.verify(0, Evidence.LOADED)
 
 

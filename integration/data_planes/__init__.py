@@ -27,6 +27,11 @@ class DataPlane(Protocol):
         """Return the host name under which the shop of a namespace is served."""
         ...
 
+    @property
+    def loaded_options(self) -> tuple[str, ...]:
+        """The options of rollway that say where to ask for the evidence `loaded`; empty where there is none."""
+        ...
+
     def dump(self, folder: Path) -> None:
         """Write what the data plane itself has loaded, and its logs, into a folder."""
         ...

@@ -8,6 +8,7 @@ the canary is decided by the project's own balancer.lua.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -18,6 +19,8 @@ from harness import debian, tools
 from harness.daemon import Daemon
 
 if TYPE_CHECKING:
+    import signal
+
     from harness.api import Api
     from harness.providers import Cluster
 
@@ -29,6 +32,9 @@ _MODULES = (
     "ngx_http_set_misc_module",
     "ngx_stream_module",
 )
+SYNC_RATE = 0.9
+"""Posts per second. balancer.lua compares whole seconds, so of two posts in one second workers may miss the later one
+until the next; the controller's own default (0.3) does not let that happen, and neither may this."""
 _LUA = Path(__file__).parent / "ingress_nginx_lua"
 
 
@@ -87,6 +93,11 @@ class Replica:
         self.daemon.start()
         self.daemon.wait(lambda: fetch(f"http://{self.status}/is-dynamic-lb-initialized") is not None)
 
+    def pause(self, number: signal.Signals) -> None:
+        """Stop (SIGSTOP) or continue (SIGCONT) the controller; its nginx serves on with what it has."""
+        assert self.daemon is not None, "it was started"
+        os.kill(self.daemon.pid, number)
+
     def backends(self) -> list[dict[str, Any]]:
         """Return what the Lua balancer has."""
         found: list[dict[str, Any]] = json.loads(fetch(f"http://{self.status}/configuration/backends"))
@@ -98,8 +109,8 @@ class IngressNginx:
 
     name: ClassVar[str] = "nginx"
 
-    def __init__(self, replicas: int = 1, sync_rate: float = 100) -> None:
-        self.replicas = [Replica(number) for number in range(replicas)]
+    def __init__(self, replicas: int = 1, sync_rate: float = SYNC_RATE, first: int = 0) -> None:
+        self.replicas = [Replica(first + number) for number in range(replicas)]
         self.sync_rate = sync_rate
         self.url = self.replicas[0].url
 
@@ -113,6 +124,11 @@ class IngressNginx:
     def host(self, namespace: str) -> str:
         """Return the host name of a namespace's shop."""
         return f"shop.{namespace}.example.com"
+
+    @property
+    def loaded_options(self) -> tuple[str, ...]:
+        """What tells rollway where to ask."""
+        return tuple(word for replica in self.replicas for word in ("--nginx-status", replica.status))
 
     def dump(self, folder: Path) -> None:
         """Write each replica's loaded backends and its log."""

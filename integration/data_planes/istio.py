@@ -97,6 +97,11 @@ class Istio:
         )
         return found
 
+    @property
+    def loaded_options(self) -> tuple[str, ...]:
+        """What tells rollway where to ask."""
+        return ("--envoy-admin", self.admin)
+
     def dump(self, folder: Path) -> None:
         """Write Envoy's configuration, istiod's view of it, and both logs."""
         for daemon in (self.istiod, self.envoy):

@@ -89,6 +89,11 @@ class SmiMesh:
         """Return the name by which clients in the mesh call a namespace's root service."""
         return f"shop.{namespace}.traefik.mesh"
 
+    @property
+    def loaded_options(self) -> tuple[str, ...]:
+        """Nothing: an SMI mesh has no common way to say what it has loaded."""
+        return ()
+
     def dump(self, folder: Path) -> None:
         """Write the controller's and the proxy's configuration, and both logs."""
         for daemon in (self.controller, self.proxy):

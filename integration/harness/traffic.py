@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from data_planes import echo, istio
 
 import manifests as m
+from data_planes import echo, istio
 from harness import shop
 from harness.namespace import Namespace
 from routers.probes.requests import Identity, Sample, measure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from data_planes import DataPlane
-
     from harness.api import Api
     from harness.providers import Cluster
     from routers.model import Manifest
@@ -146,3 +148,26 @@ class Shop:
         manifests = list(self.namespace.objects().values())
         (folder / "objects.yaml").write_text(yaml.safe_dump_all(manifests, sort_keys=False))
         self.plane.dump(folder)
+
+    @property
+    def measured_options(self) -> tuple[str, ...]:
+        """Return the options of rollway that measure this shop."""
+        return ("--url", self.plane.url, "--identify", "header:X-Version", "-H", f"Host: {self.host}")
+
+    @contextlib.contextmanager
+    def load(self) -> Iterator[list[Sample]]:
+        """Send requests without a pause while the block runs; the list has all samples when it is left."""
+        samples: list[Sample] = []
+        over = threading.Event()
+
+        def send() -> None:
+            while not over.is_set():
+                samples.append(self.sample(100))
+
+        with ThreadPoolExecutor(1) as worker:
+            done = worker.submit(send)
+            try:
+                yield samples
+            finally:
+                over.set()
+                done.result()

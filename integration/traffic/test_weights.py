@@ -14,15 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from data_planes import DataPlane
-
     from harness.traffic import Shop
 
 IDENTITY = Identity.parse("header:X-Version")
 
 
 def settled() -> None:
-    """Wait until nginx' workers have what the controller posted: they look once a second."""
-    time.sleep(1.5)
+    """Wait until nginx' workers have what the controller posts: about once a second, and they look as often."""
+    time.sleep(3)
 
 
 WEIGHTS = (0, 1, 20, 50, 99, 100, 0)

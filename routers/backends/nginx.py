@@ -67,7 +67,7 @@ class NginxBackend:
         """Read the stable Ingresses, every other Ingress and both Services; manage the canary Ingresses."""
         stanza = _stanza(route)
         needs: list[Need] = []
-        for stable, canary in _pairs(route):
+        for stable, canary in pairs(route):
             needs.append(Need(GROUP, "Ingress", stable.name, stable.namespace))
             own = tuple(f"{stanza.annotation_prefix}/{key}" for key in _OWN_KEYS)
             managed = Need(GROUP, "Ingress", canary.name, canary.namespace, Access.MANAGED, required=False)
@@ -77,17 +77,17 @@ class NginxBackend:
 
     def render(self, route: Route, want: Traffic, live: Live) -> Sequence[Manifest]:
         """Return one canary Ingress for each stable Ingress, with the paths that lead to the stable Service."""
-        return [_render(route, want, stable, canary, live) for stable, canary in _pairs(route)]
+        return [_render(route, want, stable, canary, live) for stable, canary in pairs(route)]
 
     def observe(self, route: Route, live: Live) -> Sequence[Reading]:
         """Read the weight of each canary Ingress as the controller does; an absent one says nothing."""
-        return [_observe(route, canary, live.manifest(canary)) for _, canary in _pairs(route)]
+        return [_observe(route, canary, live.manifest(canary)) for _, canary in pairs(route)]
 
     def check(self, route: Route, want: Traffic, live: Live) -> Sequence[Finding]:
         """Tell every case in which the controller would ignore a canary, merge it wrongly or refuse it."""
         findings: dict[Finding, None] = {}
         refusal = Severity.REFUSAL if want.split.canary else Severity.NOTE
-        for stable, canary in _pairs(route):
+        for stable, canary in pairs(route):
             for finding in [
                 *_check_pair(route, want, stable, canary, live, refusal),
                 *_check_ports(route, stable, live, refusal),
@@ -104,7 +104,7 @@ def _stanza(route: Route) -> NginxRoute:
     return route.nginx
 
 
-def _pairs(route: Route) -> Iterator[tuple[ObjectRef, ObjectRef]]:
+def pairs(route: Route) -> Iterator[tuple[ObjectRef, ObjectRef]]:
     """Yield (stable Ingress, canary Ingress)."""
     for name in _stanza(route).stable_ingresses:
         yield (
@@ -115,17 +115,18 @@ def _pairs(route: Route) -> Iterator[tuple[ObjectRef, ObjectRef]]:
 
 def _ports(route: Route, live: Live) -> list[int | str]:
     """Return the ports of the stable Service that its Ingresses use."""
-    used = (path.port for stable, _ in _pairs(route) for path in _stable_paths(route, stable, live))
+    used = (path.port for stable, _ in pairs(route) for path in stable_paths(route, stable, live))
     return list(dict.fromkeys(port.get("name") or port.get("number") or "" for port in used))
 
 
-def _stable_paths(route: Route, stable: ObjectRef, live: Live) -> list[IngressPath]:
+def stable_paths(route: Route, stable: ObjectRef, live: Live) -> list[IngressPath]:
+    """Return the paths of a stable Ingress that lead to the stable Service."""
     paths = ingress_nginx.read_paths(stable, live[stable].manifest)
     return [path for path in paths if path.service == route.stable_service]
 
 
 def _render(route: Route, want: Traffic, stable: ObjectRef, canary: ObjectRef, live: Live) -> Manifest:
-    paths = _stable_paths(route, stable, live)
+    paths = stable_paths(route, stable, live)
     if not paths:
         raise NotFoundError(
             f"{stable} has no path that leads to Service {route.stable_service}, so there is nothing to split",
@@ -244,7 +245,7 @@ def _check_loaded(
     refusal: Severity,
 ) -> Iterator[Finding]:
     primaries: dict[str, str] = {}
-    for path in _stable_paths(route, stable, live):
+    for path in stable_paths(route, stable, live):
         primary = path.upstream(stable.namespace)
         ours = path._replace(service=route.canary_service).upstream(canary.namespace)
         primaries[primary] = ours
@@ -298,7 +299,7 @@ def _side_effects(
             )
             remedy = "give the canary a Service that no other Ingress uses"
             yield Finding("nginx-breaks-other", refusal, victim, message, remedy)
-    listed = {found for found, _ in _pairs(route)}
+    listed = {found for found, _ in pairs(route)}
     others = sorted(
         f"{''.join(key[:2])} of {ref}"
         for key, (name, ref) in loaded.locations.items()
@@ -318,7 +319,7 @@ def _check_ports(route: Route, stable: ObjectRef, live: Live, refusal: Severity)
     ports = dig(service, "spec", "ports")
     listed = ports if isinstance(ports, list) else []
     known = [value for port in listed for value in (dig(port, "name"), dig(port, "port"))]
-    for path in _stable_paths(route, stable, live):
+    for path in stable_paths(route, stable, live):
         wanted = path.port.get("name") or path.port.get("number")
         if wanted not in known:
             message = f"has no port {wanted}, which {stable} uses for the stable Service: the canary would have no endpoint"
@@ -351,7 +352,7 @@ def _notes(
             stable,
             "has a default backend, which the canary Ingress does not copy",
         )
-    if any(path.path is None for path in _stable_paths(route, stable, live)):
+    if any(path.path is None for path in stable_paths(route, stable, live)):
         yield Finding(
             "nginx-empty-path",
             Severity.NOTE,

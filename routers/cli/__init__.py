@@ -23,9 +23,13 @@ from routers.cli.options import (
     dry_run_option,
     events_option,
     evidence_level,
+    level_option,
     limit_options,
+    on_failure_option,
+    probe_options,
     rollout_options,
     scope_options,
+    timeout_option,
     wait_option,
     write_options,
 )
@@ -154,17 +158,23 @@ def _write(
 @click.option("--adopt", is_flag=True, help="Take over an object that belongs to somebody else.")
 @wait_option
 @events_option
+@level_option
+@timeout_option
+@on_failure_option
 @rollout_options
+@probe_options
 @limit_options
 @click.argument("span", metavar="FROM..TO")
-def ramp(router: TrafficRouter, span: str, step: str, every: float, **words: Any) -> None:
+def ramp(
+    router: TrafficRouter, span: str, step: str, every: float, *, verify: str | None, **words: Any
+) -> None:
     """Move the weight from FROM to TO in steps, with time between them; run again, it goes on from what is live."""
     from routers.cli.ramp import run  # noqa: PLC0415
 
     start, dots, end = span.partition("..")
     if not (start and dots and end):
         raise click.UsageError(f"{span!r} is not of the form FROM..TO, like 0..100")
-    code = run(router, (start, end, step), every, **words)
+    code = run(router, (start, end, step), every, verify=evidence_level(verify), **words)
     if code:
         raise click.exceptions.Exit(code)
 
@@ -173,23 +183,33 @@ def ramp(router: TrafficRouter, span: str, step: str, every: float, **words: Any
 @click.option(
     "--level", type=click.Choice(LEVELS), help="Evidence to ask for (default: the highest there is)."
 )
+@click.option(
+    "--timeout",
+    type=DURATION,
+    default=0,
+    metavar="TIME",
+    help="Look again for this long while a data plane does not follow (default: one look).",
+)
 @rollout_options
+@probe_options
 @limit_options
 @click.argument("weight", required=False)
-def verify(router: TrafficRouter, weight: str | None, level: str | None, output: str) -> None:
-    """Check that the objects carry WEIGHT; without one, that they agree. Exit code 5: they do not."""
+def verify(router: TrafficRouter, weight: str | None, level: str | None, timeout: float, output: str) -> None:
+    """Check that WEIGHT is what objects, data planes and requests show; without one, what the objects say. Exit code 5: not."""
     from routers.cli import documents  # noqa: PLC0415
     from routers.cli import output as out  # noqa: PLC0415
     from routers.errors import NotVerifiedError  # noqa: PLC0415
     from routers.model import Outcome  # noqa: PLC0415
 
-    verdict = router.verify(weight, evidence_level(level))
+    verdict = router.verify(weight, evidence_level(level), timeout)
     if output == "text":
         out.table(
             ("OBJECT", "PART", "WEIGHTS", "CANARY"),
             [(str(seen.ref), seen.part, out.weights(seen), out.canary(seen)) for seen in verdict.readings],
         )
         click.echo(f"{router.route.ref}: {verdict.outcome.value} (evidence: {verdict.evidence.name.lower()})")
+        if verdict.reason and verdict.outcome is Outcome.MATCHES:
+            click.echo(f"  {verdict.reason}")
     else:
         out.document(documents.verdict_document(router.route, verdict), output)
     if verdict.outcome is not Outcome.MATCHES:

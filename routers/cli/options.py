@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from routers.model import Evidence
+    from routers.probes import Probe
     from routers.router import TrafficRouter
     from routers.stores import Store
 
@@ -266,6 +267,115 @@ def wait_option(function: _Function) -> _Function:
     )(function)
 
 
+def probe_options(function: _Function) -> _Function:
+    """Add what is asked beside the store, and give the router the probes."""
+
+    @click.option(
+        "--nginx-status",
+        metavar="ADDRESS",
+        multiple=True,
+        help="Status port (10246) of an ingress-nginx controller; repeat it for every pod.",
+    )
+    @click.option(
+        "--envoy-admin",
+        metavar="ADDRESS",
+        multiple=True,
+        help="Admin port (15000) of an Istio gateway or sidecar; repeat it for every pod.",
+    )
+    @click.option("--url", help="URL to send requests to, which shows the evidence `measured`.")
+    @click.option(
+        "--identify",
+        metavar="WHERE",
+        help="Where an answer names its version: header:NAME[=VALUE], cookie:NAME[=VALUE] or body:REGEX; VALUE is the "
+        "canary's.",
+    )
+    @click.option("--requests", type=int, help="How many requests to send (default: 1000).")
+    @click.option("--rate", type=float, help="How many in a second (default: 100; 0: as many as can be).")
+    @click.option(
+        "-H", "--header", "headers", metavar="'NAME: VALUE'", multiple=True, help="Header of each request."
+    )
+    @functools.wraps(function)
+    def wrapper(
+        router: TrafficRouter, nginx_status: tuple[str, ...], envoy_admin: tuple[str, ...], **words: Any
+    ) -> Any:
+        sample = {name: words.pop(name) for name in ("url", "identify", "requests", "rate", "headers")}
+        probes: list[Probe] = []
+        if nginx_status:
+            from routers.probes.ingress_nginx import IngressNginxProbe  # noqa: PLC0415
+
+            _require_router(router, "nginx", "--nginx-status")
+            probes.append(IngressNginxProbe(nginx_status))
+        if envoy_admin:
+            from routers.probes.envoy import EnvoyProbe  # noqa: PLC0415
+
+            _require_router(router, "istio", "--envoy-admin")
+            probes.append(EnvoyProbe(envoy_admin))
+        if sample["url"]:
+            probes.append(_requests_probe(**sample))
+        else:
+            given = [name for name, value in sample.items() if value not in (None, ())]
+            if given:
+                options = ", ".join(
+                    f"--{name.removesuffix('s') if name == 'headers' else name}" for name in given
+                )
+                raise click.UsageError(f"{options} needs --url")
+        return function(router=replace(router, probes=tuple(probes)), **words)
+
+    return wrapper  # type: ignore[return-value] # click decorates the signature
+
+
+def _require_router(router: TrafficRouter, name: str, option: str) -> None:
+    if name not in router.route.routers:
+        raise click.UsageError(f"{option} is for {name}, and {router.route.ref} has no such router")
+
+
+def _requests_probe(
+    url: str, identify: str | None, requests: int | None, rate: float | None, headers: Sequence[str]
+) -> Probe:
+    from routers.probes.requests import RATE, REQUESTS, Identity, RequestsProbe, check_sample  # noqa: PLC0415
+
+    if not identify:
+        raise click.UsageError("--url needs --identify: where an answer names its version")
+    pairs: list[tuple[str, str]] = []
+    for header in headers:
+        name, colon, value = header.partition(":")
+        if not colon or not name.strip():
+            raise click.UsageError(f"{header!r} is no header of the form 'NAME: VALUE'")
+        pairs.append((name.strip(), value.strip()))
+    count, speed = REQUESTS if requests is None else requests, RATE if rate is None else rate
+    check_sample(url, count, speed)
+    return RequestsProbe(url, Identity.parse(identify), count, speed, tuple(pairs))
+
+
+def timeout_option(function: _Function) -> _Function:
+    """Add --timeout."""
+    return click.option(
+        "--timeout",
+        type=DURATION,
+        metavar="TIME",
+        default=30,
+        help="How long the data plane may take to show the evidence (default: 30s).",
+    )(function)
+
+
+def on_failure_option(function: _Function) -> _Function:
+    """Add --on-failure."""
+    return click.option(
+        "--on-failure",
+        type=click.Choice(["stop", "back"]),
+        default="stop",
+        show_default=True,
+        help="When the evidence is not reached in time: stop there, or send all traffic back to stable.",
+    )(function)
+
+
+def level_option(function: _Function) -> _Function:
+    """Add --verify."""
+    return click.option(
+        "--verify", type=click.Choice(LEVELS), help="Evidence to reach (default: the highest there is)."
+    )(function)
+
+
 def write_options(function: _Function) -> _Function:
     """Add what the writing verbs share."""
     for decorate in (
@@ -279,9 +389,10 @@ def write_options(function: _Function) -> _Function:
         click.option("--adopt", is_flag=True, help="Take over an object that belongs to somebody else."),
         wait_option,
         events_option,
-        click.option(
-            "--verify", type=click.Choice(LEVELS), help="Evidence to reach (default: the highest there is)."
-        ),
+        level_option,
+        timeout_option,
+        on_failure_option,
+        probe_options,
     ):
         function = decorate(function)
     return function

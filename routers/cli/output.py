@@ -129,7 +129,8 @@ def words(value: Result, wanted: Split) -> str:
         actions = {change.ref: change.action.value for change in value.plan.changes}
         lines += [f"  {DONE[actions.get(ref, 'apply')]} {ref}" for ref in value.written]
     if value.verdict:
-        lines.append(f"  verified: {value.verdict.evidence.name.lower()}")
+        reason = f" ({value.verdict.reason})" if value.verdict.reason else ""
+        lines.append(f"  verified: {value.verdict.evidence.name.lower()}{reason}")
     return "\n".join(lines)
 
 

@@ -1,4 +1,79 @@
 """What is known beyond the objects: a data plane's own configuration, and answers to real requests.
 
-Probes only read. They ask nothing but addresses that the user gave.
+Probes only read, and they ask nothing but the addresses that the user gave. A probe that cannot be sure says UNKNOWN.
 """
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from routers.model import Evidence, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from routers.model import Live, Route, Traffic
+
+INTERVAL_S = 0.1
+"""How often a data plane is asked while its answer is not the one that is waited for."""
+
+
+class Probe(Protocol):
+    """Ask one kind of data plane what it does with a route."""
+
+    @property
+    def evidence(self) -> Evidence:
+        """The level that this probe can show."""
+        ...
+
+    @property
+    def routers(self) -> frozenset[str]:
+        """The routers whose data planes it asks; empty means whatever carries the requests."""
+        ...
+
+    def judge(self, route: Route, want: Traffic, live: Live) -> Verdict:
+        """Say whether the data plane does what was asked, by one look at it.
+
+        `live` holds the objects as the store has them, which are as asked already.
+        """
+        ...
+
+
+def covering(probes: Sequence[Probe], route: Route, level: Evidence) -> tuple[Probe, ...]:
+    """Return the probes that together show a level for every router of the route; empty when they cannot."""
+    chosen = tuple(probe for probe in probes if probe.evidence is level)
+    asked = frozenset[str]().union(*(probe.routers for probe in chosen))
+    everything = any(not probe.routers for probe in chosen)
+    return chosen if chosen and (everything or asked.issuperset(route.routers)) else ()
+
+
+def prove(probes: Sequence[Probe], route: Route, want: Traffic, live: Live, timeout: float) -> Verdict:
+    """Ask the probes in order until each has said MATCHES, for at most `timeout` seconds; 0 asks once.
+
+    Returns:
+        The verdict of the last one, or of the one that had not said MATCHES in time.
+    """
+    deadline = time.monotonic() + timeout
+    verdict = Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason="no data plane was asked")
+    for probe in probes:
+        verdict = probe.judge(route, want, live)
+        while verdict.outcome is not Outcome.MATCHES and time.monotonic() < deadline:
+            time.sleep(INTERVAL_S)
+            verdict = probe.judge(route, want, live)
+        if verdict.outcome is not Outcome.MATCHES:
+            return verdict
+    return verdict
+
+
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return one verdict for several places: DIFFERS if one does, else UNKNOWN if one is, else MATCHES.
+
+    One place that lags means not yet; one that cannot be asked means unknown.
+    """
+    for outcome in (Outcome.DIFFERS, Outcome.UNKNOWN):
+        found = [verdict for verdict in verdicts if verdict.outcome is outcome]
+        if found:
+            reason = "; ".join(verdict.reason for verdict in found)
+            return found[0]._replace(reason=reason)
+    return verdicts[0]

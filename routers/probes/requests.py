@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     import urllib3
 
-    from routers.model import Route
+    from routers.model import Live, Route, Traffic
     from routers.weights import Split
 
 REQUESTS = 1000
@@ -125,6 +126,18 @@ class Sample(NamedTuple):
         return f"{text}; {self.failed} failed: {lost}" if lost else text
 
 
+def check_sample(url: str, requests: int, rate: float) -> None:
+    """Raise InvalidInputError unless requests of that count and rate (per second) can be sent to the URL."""
+    if not url.startswith(("http://", "https://")):
+        raise InvalidInputError(f"{url!r} is no http or https URL")
+    if not 1 <= requests <= MOST_REQUESTS:
+        raise InvalidInputError(f"{requests} requests: send 1 to {MOST_REQUESTS}")
+    if not 0 <= rate < math.inf:
+        raise InvalidInputError(
+            f"{rate} requests per second: give a positive number, or 0 for as many as can be"
+        )
+
+
 def measure(
     url: str,
     identity: Identity,
@@ -142,16 +155,11 @@ def measure(
     is not counted.
 
     Raises:
-        InvalidInputError: the URL is none of http or https, or the number of requests is out of range.
+        InvalidInputError: `check_sample` says why.
     """
     import urllib3  # noqa: PLC0415 - 30 ms that only a measurement costs
 
-    if not url.startswith(("http://", "https://")):
-        raise InvalidInputError(f"{url!r} is no http or https URL")
-    if not 1 <= requests <= MOST_REQUESTS:
-        raise InvalidInputError(f"{requests} requests: send 1 to {MOST_REQUESTS}")
-    if rate < 0:
-        raise InvalidInputError(f"{rate} requests per second: give a positive number, or 0 for no limit")
+    check_sample(url, requests, rate)
     numbers, taken = iter(range(requests)), threading.Lock()
     versions: collections.Counter[str] = collections.Counter()
     failures: collections.Counter[str] = collections.Counter()
@@ -251,3 +259,23 @@ def judge(sample: Sample, identity: Identity, split: Split, route: Route | None 
         return Verdict(Outcome.DIFFERS, Evidence.MEASURED, reason=f"{told}; {sample.failed} failed: {lost}")
     matches = within(roles[CANARY], sample.answered, split)
     return Verdict(Outcome.MATCHES if matches else Outcome.DIFFERS, Evidence.MEASURED, reason=told)
+
+
+@dataclass(frozen=True)
+class RequestsProbe:
+    """Send requests to a URL that the user gave; see `measure`."""
+
+    url: str
+    identity: Identity
+    requests: int = REQUESTS
+    rate: float = RATE
+    headers: tuple[tuple[str, str], ...] = ()
+    evidence: Evidence = Evidence.MEASURED
+    routers: frozenset[str] = frozenset()
+
+    def judge(self, route: Route, want: Traffic, live: Live) -> Verdict:  # noqa: ARG002 - the objects do not matter here
+        """Measure once, and compare the share with the split that is wanted."""
+        sample = measure(
+            self.url, self.identity, requests=self.requests, rate=self.rate, headers=dict(self.headers)
+        )
+        return judge(sample, self.identity, want.split, route)

@@ -1,0 +1,142 @@
+"""The model of ingress-nginx predicts what the controller itself loads."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+import manifests as m
+from harness.traffic import until
+from routers.backends import ingress_nginx as model
+from routers.model import ObjectRef
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from data_planes.ingress_nginx import IngressNginx
+    from harness.traffic import Shop
+    from routers.model import Manifest
+
+PAIRS = 220
+PREFIX = "nginx.ingress.kubernetes.io"
+_CHOICES: dict[str, list[str | None]] = {
+    "canary": ["true", "true", "true", "1", "t", "TRUE", "false", "yes", None],
+    "canary-weight": ["0", "20", "20", "100", "150", "-5", "33.3", "abc", "", None],
+    "canary-weight-total": [None, None, "1000", "10", "0", "-1", "x"],
+    "canary-by-header": [None, None, "X-Canary", "X Canary"],
+    "canary-by-header-value": [None, None, "v2", "a b"],
+    "canary-by-header-pattern": [None, None, "^(eu|us)$", "a, b"],
+    "canary-by-cookie": [None, None, "canary", "c=d"],
+}
+
+
+def _pair(chance: random.Random, number: int) -> list[Manifest]:
+    """Make a normal Ingress and a canary Ingress, and sometimes a third, in either order."""
+    host, kind = f"pair-{number}.example.com", chance.choice(["Prefix", "Exact", "ImplementationSpecific"])
+    at = chance.choice(["/", "/", "/shop", None] if kind == "ImplementationSpecific" else ["/", "/", "/shop"])
+    stable, canary = f"p{number}-stable", f"p{number}-canary"
+    paths = [m.path(stable, at, kind=kind)]
+    if chance.random() < 0.3:
+        paths.append(m.path(chance.choice([stable, canary]), "/more", kind="Prefix"))
+    primary = m.ingress(f"p{number}-a", host, *paths)
+    annotations = {f"{PREFIX}/{name}": chance.choice(values) for name, values in _CHOICES.items()}
+    other = chance.random()
+    canary_paths = [
+        m.path(
+            canary if other > 0.1 else stable,
+            at if chance.random() < 0.8 else "/elsewhere",
+            kind=kind if at is None or chance.random() < 0.85 else chance.choice(["Prefix", "Exact"]),
+        )
+    ]
+    if chance.random() < 0.2:
+        canary_paths.append(m.path(canary, "/more", kind="Prefix"))
+    second = m.ingress(
+        f"p{number}-{chance.choice('b0')}",
+        host if chance.random() < 0.85 else f"nobody-{number}.example.com",
+        *canary_paths,
+        metadata={"annotations": {key: value for key, value in annotations.items() if value is not None}},
+    )
+    found = [primary, second]
+    if chance.random() < 0.2:
+        third = m.ingress(f"p{number}-c", f"preview-{number}.example.com", m.path(canary))
+        if chance.random() < 0.5:
+            third["metadata"]["annotations"] = {
+                f"{PREFIX}/canary": "true",
+                f"{PREFIX}/canary-weight": "40",
+            }
+            third["spec"]["rules"] = [
+                {"host": host, "http": {"paths": [m.path(f"p{number}-other", at, kind=kind)]}}
+            ]
+        found.append(third)
+    chance.shuffle(found)
+    return found
+
+
+def test_the_model_agrees_with_the_controller(
+    ingress_nginx: IngressNginx, make_shop: Callable[..., Shop]
+) -> None:
+    """For two hundred generated pairs, upstreams, what is attached to them, and their policies are as predicted."""
+    shop = make_shop(ingress_nginx)
+    seed = 20261124
+    chance = random.Random(seed)
+    pairs = [_pair(chance, number) for number in range(PAIRS)]
+    for number, pair in enumerate(pairs):
+        services = {"stable", "canary", *(["other"] if len(pair) > 2 else [])}
+        shop.put(*(m.service(f"p{number}-{role}") for role in sorted(services)))
+        # Some in one second, some in different ones: the controller sorts by age, which has whole seconds.
+        shop.namespace.put(*pair, ready=0)
+    last = m.ingress("last", "last.example.com", m.path("shop-stable", port="http"))
+    time.sleep(1.1)
+    shop.namespace.put(last, ready=0)
+    name = shop.namespace.name
+    until(
+        lambda: any(
+            item["name"] == f"{name}-shop-stable-http" for item in ingress_nginx.replicas[0].backends()
+        ),
+        "the controller has the last Ingress",
+    )
+    loaded = {item["name"]: item for item in ingress_nginx.replicas[0].backends()}
+    everything = shop.namespace.api.items("networking.k8s.io/v1", "Ingress")
+    wrong: list[str] = []
+    compared = 0
+    for number in range(PAIRS):
+        ours = [
+            item
+            for item in everything
+            if item["metadata"]["namespace"] == name and item["metadata"]["name"].startswith(f"p{number}-")
+        ]
+        ours.sort(key=lambda item: item["metadata"]["name"], reverse=True)
+        ours.sort(key=lambda item: item["metadata"]["creationTimestamp"])
+        refs = [ObjectRef("networking.k8s.io", "Ingress", name, item["metadata"]["name"]) for item in ours]
+        # The controller has more than this pair; what those other Ingresses mean for it is that normal ones exist.
+        background = (ObjectRef("networking.k8s.io", "Ingress", name, "last"), m.placed(last, name))
+        found = model.load([background, *zip(refs, ours, strict=True)], PREFIX)
+        predicted = {
+            key: _predicted(value) for key, value in found.upstreams.items() if f"-p{number}-" in key
+        }
+        actual = {
+            key: _actual(value) for key, value in loaded.items() if key.startswith(f"{name}-p{number}-")
+        }
+        compared += 1
+        if predicted != actual:
+            objects = [(item["metadata"], item["spec"]["rules"]) for item in ours]
+            wrong.append(f"predicted {predicted}\nloaded    {actual}\n{json.dumps(objects, indent=1)}")
+    print(f"{compared} pairs compared (seed {seed}), {len(wrong)} disagree")
+    assert not wrong, "\n".join(wrong[:3])
+
+
+def _predicted(upstream: model.Upstream) -> dict[str, Any]:
+    policy = upstream.policy if upstream.no_server else model.Policy(0, 0)
+    return {"alternatives": list(upstream.alternatives), "canary": upstream.no_server, "policy": list(policy)}
+
+
+def _actual(backend: dict[str, Any]) -> dict[str, Any]:
+    policy = backend["trafficShapingPolicy"]
+    names = ("weight", "weightTotal", "header", "headerValue", "headerPattern", "cookie")
+    return {
+        "alternatives": backend.get("alternativeBackends") or [],
+        "canary": backend["noServer"],
+        "policy": [policy[name] for name in names],
+    }

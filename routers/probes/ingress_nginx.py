@@ -1,0 +1,156 @@
+"""Evidence `loaded` from ingress-nginx: what the Lua balancer of each controller pod has.
+
+Source: ingress-nginx, internal/nginx/main.go (the status port) and rootfs/etc/nginx/lua/{configuration,balancer}.lua.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from routers.backends import ingress_nginx
+from routers.backends.nginx import pairs, stable_paths
+from routers.model import Evidence, Outcome, Verdict, dig
+from routers.probes import worst
+from routers.probes.documents import NoAnswerError, base_url, fetch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from routers.backends.ingress_nginx import Policy
+    from routers.model import Live, Route, Traffic
+
+WORKERS_S = 1.1
+"""How long after the controller posted a configuration all workers have it: balancer.lua looks once a second."""
+_POLICY = {
+    "header": "header",
+    "header_value": "headerValue",
+    "header_pattern": "headerPattern",
+    "cookie": "cookie",
+}
+
+
+@dataclass(frozen=True)
+class IngressNginxProbe:
+    """Ask the status port of every controller pod (10246 on its loopback, so through a port-forward).
+
+    What a pod answers is what was posted to its workers. balancer.lua compares the times of posts in whole seconds, so
+    a controller whose `--sync-rate-limit` is above 1 (default: 0.3) can leave workers on an older one: measure there.
+    """
+
+    addresses: tuple[str, ...]
+    """`HOST:PORT` or URLs, one for each pod."""
+    evidence: Evidence = Evidence.LOADED
+    routers: frozenset[str] = frozenset({"nginx"})
+
+    def __post_init__(self) -> None:
+        for address in self.addresses:
+            base_url(address)
+
+    def judge(self, route: Route, want: Traffic, live: Live) -> Verdict:
+        """Compare what each pod has with the canary Ingresses; looks twice, because workers follow in a second."""
+        first = self._look(route, want, live)
+        if first.outcome is not Outcome.MATCHES:
+            return first
+        time.sleep(WORKERS_S)
+        return self._look(route, want, live)
+
+    def _look(self, route: Route, want: Traffic, live: Live) -> Verdict:
+        def ask(address: str) -> Verdict:
+            try:
+                document = fetch(f"{base_url(address)}/configuration/backends")
+            except NoAnswerError as error:
+                return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=f"ingress-nginx at {error}")
+            verdict = compare(document, route, want, live)
+            return verdict._replace(reason=f"ingress-nginx at {address} {verdict.reason}")
+
+        with ThreadPoolExecutor(len(self.addresses)) as pool:
+            return worst(list(pool.map(ask, self.addresses)))
+
+
+def compare(document: Any, route: Route, want: Traffic, live: Live) -> Verdict:
+    """Compare the backends that one controller pod has with the Ingresses; needs no network."""
+    backends = _read(document)
+    if backends is None:
+        return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason="answered something else than its backends")
+    differences = list(dict.fromkeys(_differences(backends, route, want, live)))
+    if differences:
+        return Verdict(Outcome.DIFFERS, Evidence.LOADED, reason="; ".join(differences))
+    return Verdict(Outcome.MATCHES, Evidence.LOADED, reason=f"has canary {want.split}")
+
+
+def _read(document: Any) -> dict[str, dict[str, Any]] | None:
+    if not isinstance(document, list):
+        return None
+    found: dict[str, dict[str, Any]] = {}
+    for backend in document:
+        name = dig(backend, "name")
+        if not isinstance(backend, dict) or not isinstance(name, str):
+            return None
+        lists = (backend.get("alternativeBackends"), backend.get("endpoints"))
+        if not all(value is None or isinstance(value, list) for value in lists):
+            return None
+        found[name] = backend
+    return found
+
+
+def _differences(
+    backends: dict[str, dict[str, Any]], route: Route, want: Traffic, live: Live
+) -> Iterator[str]:
+    assert route.nginx is not None, "the probe is for routes with nginx"
+    for stable, canary in pairs(route):
+        manifest = live.manifest(canary)
+        policy = None
+        if manifest is not None:
+            annotations = ingress_nginx.annotations_of(canary, manifest)
+            enabled, policy, _ = ingress_nginx.read_canary(annotations, route.nginx.annotation_prefix)
+            policy = policy if enabled else None
+        for path in stable_paths(route, stable, live):
+            primary = path.upstream(stable.namespace)
+            alternative = path._replace(service=route.canary_service).upstream(canary.namespace)
+            found = backends.get(primary)
+            if found is None:
+                yield f"has no upstream {primary}"
+                continue
+            if not found.get("endpoints"):
+                yield f"has no endpoints for {primary}"
+            yield from _check_alternative(
+                found.get("alternativeBackends") or [], alternative, backends, policy, want
+            )
+
+
+def _check_alternative(
+    attached: Sequence[Any],
+    alternative: str,
+    backends: dict[str, dict[str, Any]],
+    policy: Policy | None,
+    want: Traffic,
+) -> Iterator[str]:
+    """Compare what is attached to one primary upstream; balancer.lua looks at the first alternative only."""
+    used = attached[0] if attached else None
+    if policy is None or (used is None and not want.split.canary):
+        if used == alternative:
+            yield f"still has the canary {alternative}"
+        return
+    if used != alternative:
+        yield f"uses {used or 'no canary'} instead of {alternative}"
+        return
+    upstream = backends.get(alternative)
+    loaded = dig(upstream, "trafficShapingPolicy")
+    if upstream is None or not isinstance(loaded, dict):
+        yield f"has no canary upstream {alternative}"
+        return
+    weight, total = loaded.get("weight"), loaded.get("weightTotal")
+    if type(weight) is not int or type(total) is not int:
+        yield f"has no weight for {alternative}"
+        return
+    # balancer.lua counts out of 100 whatever total below it is given.
+    if (weight, max(total, 100)) != (policy.weight, max(policy.total, 100)):
+        yield f"has weight {weight} of {max(total, 100)} for {alternative}"
+    for ours, theirs in _POLICY.items():
+        if (loaded.get(theirs) or "") != getattr(policy, ours):
+            yield f"has {theirs} {loaded.get(theirs)!r} for {alternative}"
+    if want.split.canary and not upstream.get("endpoints"):
+        yield f"has no endpoints for {alternative}, so it sends all to stable"
