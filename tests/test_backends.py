@@ -126,15 +126,20 @@ def test_one_wrong_path_deletes_the_whole_canary() -> None:
     assert "default-c-80" not in found.upstreams
 
 
-def test_an_omitted_path_does_not_match_the_root() -> None:
-    """A canary path that is left out does not match the "/" that a normal Ingress makes of it."""
+def test_an_omitted_path_is_the_root() -> None:
+    """A path that is left out is "/" to the controller, of a canary as well."""
     canary = m.ingress(
         "canary", "shop.example.com", m.path("c", None), metadata=canary_metadata(canary="true")
     )
-    assert (
-        "default-c-80"
-        not in loaded(m.ingress("web", "shop.example.com", m.path("s", None)), canary).upstreams
-    )
+    found = loaded(m.ingress("web", "shop.example.com", m.path("s", None)), canary)
+    assert found.upstreams["default-s-80"].alternatives == ["default-c-80"]
+
+
+def test_a_canary_ingress_of_a_normal_service_gets_locations() -> None:
+    """What a Service was first used for decides; a host that nobody has leads to the catch-all server."""
+    canary = m.ingress("canary", "nobody.example.com", m.path("shop-stable"), metadata=CANARY["metadata"])
+    found = loaded(m.ingress(), canary)
+    assert found.locations["_", "/", "Prefix"][1].name == "canary"
 
 
 def test_the_older_ingress_decides_what_a_service_is() -> None:
@@ -180,7 +185,7 @@ def test_root_location_is_walked_first() -> None:
         ({"canary": "no"}, False, Policy(), 1),
         ({"canary": "false", "canary_weight": "5"}, False, Policy(5), 0),
         ({"canary": "T", "canary_weight": "5.5", "canary_weight_total": "x"}, True, Policy(0, 100), 2),
-        ({"canary": "true", "canary_by_header": "X Beta"}, True, Policy(), 1),
+        ({"canary": "true", "canary_by_header": "X, Beta"}, True, Policy(), 1),
         (
             {
                 "canary": "true",

@@ -72,6 +72,8 @@ class Replica:
             "update-status": "false",
             "disable-leader-election": "true",
             "post-shutdown-grace-period": "0",
+            # The default since 1.12, and what the model of rollway assumes.
+            "enable-annotation-validation": "true",
         }
         program = [str(tools.ingress_nginx().path()), *(f"--{name}={value}" for name, value in flags.items())]
         inside = [
@@ -135,6 +137,11 @@ class IngressNginx:
         for replica in self.replicas:
             if replica.daemon:
                 shutil.copy(replica.daemon.log, folder)
+                root = Path(f"/proc/{replica.daemon.pid}/root")
+                # The last one that nginx refused is still there; where it took all, there is only nginx.conf.
+                refused = sorted(root.glob("tmp/nginx/nginx-cfg*"), key=lambda path: path.stat().st_mtime)
+                for file in (root / "etc/nginx/nginx.conf", *refused[-1:]):
+                    (folder / f"{replica.pod}-{file.name}").write_bytes(file.read_bytes())
             try:
                 (folder / f"{replica.pod}-backends.json").write_text(json.dumps(replica.backends(), indent=1))
             except OSError as error:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from routers.errors import ManifestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from routers.model import Manifest, ObjectRef
 
@@ -23,7 +23,8 @@ DEFAULT_UPSTREAM = "upstream-default-backend"
 CATCH_ALL = "_"
 
 _TRUE, _FALSE = {"1", "t", "T", "TRUE", "true", "True"}, {"0", "f", "F", "FALSE", "false", "False"}
-_HEADER_SYNTAX = re.compile(r"[-._~a-zA-Z0-9/:]*")
+# Spaces are taken out before the controller looks (validators.go, ValidateRegex), except in a pattern.
+_HEADER_SYNTAX = re.compile(r"[-._~a-zA-Z0-9/: ]*")
 _PATTERN_SYNTAX = re.compile(r"[-._~a-zA-Z0-9/:^$\[\](){}*+?\\|&=]*")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
@@ -229,8 +230,8 @@ def load(ingresses: Sequence[tuple[ObjectRef, Manifest]], prefix: str) -> Loaded
                 loaded.upstreams[name] = Upstream(name, ref, enabled, policy if enabled else Policy())
     normal = [(ref, found) for ref, found in ingresses if not canaries[ref][0]]
     hosts = {path.location[0] for ref, found in normal for path in read_paths(ref, found)} | {CATCH_ALL}
-    for ref, found in normal:
-        _add_locations(loaded, ref, found)
+    for ref, found in ingresses:
+        _add_locations(loaded, ref, found, hosts, canary=canaries[ref][0])
     if normal:
         servers = {host: _Server(loaded, host) for host in hosts}
         for ref, found in ingresses:
@@ -244,25 +245,39 @@ def _all_paths(ref: ObjectRef, manifest: Manifest) -> Iterable[IngressPath]:
     return [*([default] if default else []), *read_paths(ref, manifest)]
 
 
-def _add_locations(loaded: Loaded, ref: ObjectRef, manifest: Manifest) -> None:
+def _add_locations(
+    loaded: Loaded, ref: ObjectRef, manifest: Manifest, hosts: Collection[str], *, canary: bool
+) -> None:
+    """Make the locations of one Ingress.
+
+    Whether a path gets one is decided by its upstream: a canary Ingress whose Service an older normal Ingress uses gets
+    locations too, and those of a host that no normal Ingress has go to the catch-all server
+    (controller.go, getBackendServers).
+    """
     for path in read_paths(ref, manifest):
         name = path.upstream(ref.namespace)
         upstream = loaded.upstreams[name]
+        host, *rest = path.location
+        location = (host if host in hosts else CATCH_ALL, rest[0], rest[1])
         if upstream.no_server:
-            loaded.skipped.append((name, ref, path.location))
-            address = "".join(path.location[:2])
+            if not canary:
+                loaded.skipped.append((name, ref, location))
+                address = "".join(location[:2])
+                loaded.log.append(
+                    (
+                        name,
+                        f"{ref} gets no location {address}: {upstream.first} made its Service a canary first",
+                    )
+                )
+        elif location not in loaded.locations:
+            loaded.locations[location] = (name, ref)
+        elif not canary:
+            owner = loaded.locations[location][1]
             loaded.log.append(
-                (name, f"{ref} gets no location {address}: {upstream.first} made its Service a canary first")
+                (name, f"{ref} gets no location {''.join(location[:2])}: {owner} has it already")
             )
-        elif path.location in loaded.locations:
-            owner = loaded.locations[path.location][1]
-            loaded.log.append(
-                (name, f"{ref} gets no location {''.join(path.location[:2])}: {owner} has it already")
-            )
-        else:
-            loaded.locations[path.location] = (name, ref)
     default = default_backend(ref, manifest)
-    if default and not _expect(ref, manifest, "spec", "rules", kind=list):
+    if default and not canary and not _expect(ref, manifest, "spec", "rules", kind=list):
         loaded.locations.setdefault((CATCH_ALL, "/", "Prefix"), (default.upstream(ref.namespace), ref))
 
 
@@ -285,14 +300,13 @@ def _merge(loaded: Loaded, servers: Mapping[str, _Server], ref: ObjectRef, manif
         _attach(loaded, default.upstream(ref.namespace), servers[CATCH_ALL], None, ref)
     for path in read_paths(ref, manifest):
         name = path.upstream(ref.namespace)
-        host, _, kind = path.location
+        host = path.location[0]
         if name not in loaded.upstreams:
             continue  # an earlier path of this canary was not matched, so the controller has deleted it
         if host not in servers:
             loaded.log.append((name, f"host {host} of {ref} is served by no other Ingress"))
             continue
-        # The raw path is compared: an omitted one does not match the location "/" that a normal Ingress made of it.
-        _attach(loaded, name, servers[host], (host, path.path or "", kind), ref)
+        _attach(loaded, name, servers[host], path.location, ref)
 
 
 def _attach(loaded: Loaded, name: str, server: _Server, wanted: Location | None, ref: ObjectRef) -> None:

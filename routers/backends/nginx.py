@@ -145,7 +145,7 @@ def _render(route: Route, want: Traffic, stable: ObjectRef, canary: ObjectRef, l
     rules: dict[int, dict[str, Any]] = {}
     for path in paths:
         rule = rules.setdefault(path.rule, {"host": path.host, "paths": []})
-        # An omitted path is served as "/", and only the "/" written out matches it (ingress-nginx compares raw text).
+        # An omitted path is served as "/", which is clearer written out.
         rule["paths"].append({"path": path.path or "/", "path_type": path.path_type, "port": path.port})
     return render(
         "nginx/ingress.yaml.j2",

@@ -9,7 +9,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, NamedTuple
 
 from routers.errors import InvalidInputError
@@ -76,13 +75,11 @@ class Identity(NamedTuple):
         if self.source == "header":
             return headers.get(self.name, "")
         if self.source == "cookie":
-            for line in cookies:
-                try:
-                    found = SimpleCookie(line).get(self.name)
-                except CookieError:
-                    continue
-                if found:
-                    return found.value
+            # http.cookies takes a cookie called `version` for an attribute of another one.
+            pairs = (line.partition(";")[0].partition("=") for line in cookies)
+            for name, _, value in pairs:
+                if name.strip() == self.name:
+                    return value.strip().strip('"')
             return ""
         match = re.search(self.name, body)
         if not re.compile(self.name).groups:

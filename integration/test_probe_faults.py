@@ -1,0 +1,124 @@
+"""Probes against servers that answer late, halfway, or something else: never MATCHES, and never for ever."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from routers.probes.documents import NoAnswerError, fetch
+from routers.probes.requests import Identity, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+GOOD = json.dumps([{"name": "a"}]).encode()
+
+
+@contextlib.contextmanager
+def server(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """Serve one way of answering on loopback."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            with contextlib.suppress(OSError):
+                answer(self)
+
+        def log_message(self, *words: Any) -> None:
+            """Say nothing."""
+
+    found = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    found.daemon_threads = True
+    thread = threading.Thread(target=found.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{found.server_port}/"
+    finally:
+        found.shutdown()
+        thread.join()
+        found.server_close()
+
+
+def plain(
+    body: bytes, status: int = 200, length: int | None = None
+) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Answer with a body, and perhaps with another length than it has."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        handler.send_header("Content-Type", "application/json")
+        handler.send_header("Content-Length", str(len(body) if length is None else length))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return answer
+
+
+def hang(handler: BaseHTTPRequestHandler) -> None:
+    """Answer nothing for longer than anybody waits."""
+    time.sleep(3)
+
+
+def drip(handler: BaseHTTPRequestHandler) -> None:
+    """Send a byte now and then."""
+    handler.send_response(200)
+    handler.end_headers()
+    for _ in range(30):
+        handler.wfile.write(b"[")
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (plain(b"<html>"), "no JSON"),
+        (plain(GOOD[:9]), "no JSON"),
+        (plain(GOOD, length=len(GOOD) + 5), "did not answer|bytes"),
+        (plain(b""), "no JSON"),
+        (plain(b"[" * 100_000), "no JSON"),
+        (plain(GOOD, status=500), "HTTP 500"),
+        (plain(GOOD, status=302), "HTTP 302"),
+        (hang, "not in time"),
+        (drip, "not done after"),
+    ],
+)
+def test_an_answer_that_cannot_be_believed_is_none(
+    answer: Callable[[BaseHTTPRequestHandler], None], words: str
+) -> None:
+    """What hangs, lies, is cut off or is no JSON raises within the time, and names the address."""
+    begin = time.monotonic()
+    with server(answer) as url, pytest.raises(NoAnswerError, match=words) as caught:
+        fetch(url, timeout=0.5)
+    assert url in str(caught.value)
+    assert time.monotonic() - begin < 5
+
+
+def test_a_whole_answer_is_read() -> None:
+    """A document in several pieces is put together."""
+    body = json.dumps([{"name": "x" * 300_000}]).encode()
+    with server(plain(body)) as url:
+        assert fetch(url) == json.loads(body)
+
+
+def test_a_sample_counts_failures_apart() -> None:
+    """Errors and redirects to nowhere are failures; redirects are not followed; the rate and the deadline hold."""
+    numbers = iter(range(1000))
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        plain(b"canary" if next(numbers) % 2 else b"stable", status=503 if next(numbers) % 10 == 7 else 200)(
+            handler
+        )
+
+    with server(answer) as url:
+        sample = measure(url, Identity.parse("body:canary"), requests=40, rate=0, connections=1)
+        assert sample.answered + sample.failed == 40
+        assert dict(sample.failures).keys() == {"HTTP 503"}
+        slow = measure(url, Identity.parse("body:canary"), requests=1000, rate=50, deadline_s=0.5)
+        assert 5 <= slow.answered + slow.failed <= 40
+    gone = measure(url, Identity.parse("body:canary"), requests=3, rate=0)
+    assert (gone.answered, gone.failed) == (0, 3)
