@@ -6,7 +6,7 @@ CLUSTER ?= local
 CLUSTER_CODE := routers/stores/connection.py,routers/stores/failures.py,routers/stores/discovery.py,routers/stores/cluster.py,routers/stores/watching.py,routers/cli/events.py,routers/cli/progress.py,routers/cli/ramp.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test gates tests integration integration-all traffic cluster bench wheel clean
+.PHONY: help demo test gates tests integration integration-all traffic lab cluster bench wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -54,8 +54,12 @@ traffic: .venv/traffic  ## the tests on live traffic: ingress-nginx, istiod with
 	$(BIN)/python integration/warm.py --traffic
 	$(BIN)/python integration/sandbox.py $(abspath $(BIN))/pytest integration/traffic --force-enable-socket -s $(ARGS)
 
+lab: .venv/traffic  ## a shell with the example shop behind real data planes (RUN='command' runs one and stops)
+	@$(BIN)/python integration/warm.py --traffic >/dev/null
+	@$(BIN)/python integration/sandbox.py $(abspath $(BIN))/python integration/lab.py $(if $(RUN),--run '$(subst ','\'',$(value RUN))')
+
 cluster: .venv/ready  ## a local control plane with the example objects, until Ctrl-C (RUN='command' runs one and stops)
-	@$(BIN)/python integration/play.py $(if $(RUN),--run '$(subst ','\'',$(RUN))')
+	@$(BIN)/python integration/play.py $(if $(RUN),--run '$(subst ','\'',$(value RUN))')
 
 bench: .venv/ready  ## the figures of benchmarks/, measured now
 	$(BIN)/python benchmarks/bench.py

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NAMESPACE = "traefik-mesh"
 _CONTROLLER, _PROXY_API, _PORT = 22000, 22001, 80
 _SHOPS = range(1, 100)
-"""The namespaces `smi-1` to `smi-99` have names that the proxy resolves: there is no DNS in a sandbox."""
+"""The namespaces `smi` and `smi-1` to `smi-99` have names that the proxy resolves: there is no DNS in a sandbox."""
 
 
 class SmiMesh:
@@ -59,7 +59,8 @@ class SmiMesh:
         self.controller.wait(lambda: fetch(configuration))
         hosts = folder / "hosts"
         services = ("shop", "shop-stable", "shop-canary")
-        names = [f"{service}.smi-{number}.traefik.mesh" for number in _SHOPS for service in services]
+        namespaces = ("smi", *(f"smi-{number}" for number in _SHOPS))
+        names = [f"{service}.{namespace}.traefik.mesh" for namespace in namespaces for service in services]
         hosts.write_text("".join(f"127.0.0.1 {name}\n" for name in ("localhost", *names)))
         proxy = {
             "entrypoints.http-5000.address": f"127.0.0.1:{_PORT}",

@@ -53,15 +53,13 @@ class Shop:
         plane: DataPlane,
         number: int,
         routing: dict[str, Any] | None = None,
-        objects: list[Manifest] | None = None,
+        namespace: str = "",
     ) -> None:
         self.plane = plane
         self.number = number
-        self.namespace = Namespace(cluster, api, f"{plane.name}-{number}")
+        self.namespace = Namespace(cluster, api, namespace or f"{plane.name}-{number}")
         self.host = plane.host(self.namespace.name)
-        if objects is None:
-            objects = [m.service("shop"), *shop.objects(routing or ROUTINGS[plane.name], self.host)]
-        self.put(*objects)
+        self.put(m.service("shop"), *shop.objects(routing or ROUTINGS[plane.name], self.host))
         until(lambda: not self.sample(1).failed, f"{self.host} is served")
 
     def put(self, *objects: Manifest) -> None:

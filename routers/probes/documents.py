@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from typing import Any
@@ -44,18 +45,20 @@ def fetch(url: str, timeout: float = TIMEOUT_S) -> Any:
     size = 0
     with urllib3.PoolManager(retries=False, timeout=timeout) as pool:
         try:
-            answer = pool.request("GET", url, redirect=False, preload_content=False)
-            if answer.status != 200:
-                raise NoAnswerError(f"{url} answered HTTP {answer.status}")
-            # read1: a byte now and then must not hold the answer back for ever.
-            while chunk := answer.read1(_CHUNK):
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > LIMIT:
-                    raise NoAnswerError(f"{url} answered more than {LIMIT} bytes")
-                if time.monotonic() > deadline:
-                    raise NoAnswerError(f"{url} was not done after {timeout:g} s")
-            length = answer.headers.get("Content-Length")
+            with contextlib.closing(
+                pool.request("GET", url, redirect=False, preload_content=False)
+            ) as answer:
+                if answer.status != 200:
+                    raise NoAnswerError(f"{url} answered HTTP {answer.status}")
+                # read1: a byte now and then must not hold the answer back for ever.
+                while chunk := answer.read1(_CHUNK):
+                    chunks.append(chunk)
+                    size += len(chunk)
+                    if size > LIMIT:
+                        raise NoAnswerError(f"{url} answered more than {LIMIT} bytes")
+                    if time.monotonic() > deadline:
+                        raise NoAnswerError(f"{url} was not done after {timeout:g} s")
+                length = answer.headers.get("Content-Length")
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise NoAnswerError(f"{url} did not answer: {_words(error)}") from error
     content = b"".join(chunks)

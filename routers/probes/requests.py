@@ -197,12 +197,15 @@ def _ask(pool: urllib3.PoolManager, url: str, identity: Identity) -> tuple[str, 
         answer = pool.request("GET", url, redirect=False, preload_content=False)
         try:
             content = answer.read(BODY)
-            # The rest is not worth reading; a connection with something left in it cannot be used again.
-            rest = answer.read(BODY)
-            if rest:
-                answer.close()
-        finally:
+            # A connection with something left in it cannot be used again, and the rest is not worth reading.
+            whole = not answer.read(1)
+        except BaseException:
+            answer.close()
+            raise
+        if whole:
             answer.release_conn()
+        else:
+            answer.close()
     except urllib3.exceptions.TimeoutError:
         return "", f"not answered in {TIMEOUT_S:g} s"
     except (urllib3.exceptions.HTTPError, OSError) as error:
