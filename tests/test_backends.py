@@ -347,7 +347,7 @@ def test_unconnected_ingresses_change_nothing(others: list[Any]) -> None:
     store = MemoryStore(found)
     expected = codes_and_words(store)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ingress_nginx, "component", lambda ingresses, _start: ingresses)
+        patch.setattr(ingress_nginx, "component", lambda ingresses, *_words: ingresses)
         assert codes_and_words(store) == expected
 
 

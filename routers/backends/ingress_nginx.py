@@ -190,23 +190,27 @@ def read_canary(annotations: Mapping[str, str], prefix: str) -> tuple[bool, Poli
 
 
 def component(
-    ingresses: Sequence[tuple[ObjectRef, Manifest]], start: ObjectRef
+    ingresses: Sequence[tuple[ObjectRef, Manifest]], start: ObjectRef, prefix: str
 ) -> list[tuple[ObjectRef, Manifest]]:
     """Return the Ingresses that can have an effect on the one given, in the order in which they came.
 
     Two Ingresses touch each other only through a host or an upstream that both have, so these are all that are
-    connected with it. One that the API server would refuse is left out, because no controller ever sees it.
+    connected with it; a canary's host that no normal Ingress has stands for the catch-all. One that the API server would refuse is left out, because no controller ever sees it.
     """
-    marks: dict[ObjectRef, set[tuple[str, str]]] = {}
-    having: dict[tuple[str, str], list[ObjectRef]] = {}
+    paths: dict[ObjectRef, list[IngressPath]] = {}
+    canaries: set[ObjectRef] = set()
     for ref, found in ingresses:
         try:
-            paths = list(_all_paths(ref, found))
+            paths[ref] = list(_all_paths(ref, found))
+            if read_canary(annotations_of(ref, found), prefix)[0]:
+                canaries.add(ref)
         except ManifestError:
-            continue
-        hosts = {("host", path.location[0]) for path in paths}
-        marks[ref] = hosts | {("upstream", path.upstream(ref.namespace)) for path in paths}
-        for mark in marks[ref]:
+            paths.pop(ref, None)
+    known = {path.location[0] for ref in paths.keys() - canaries for path in paths[ref]}
+    marks = {ref: _marks(ref, listed, known) for ref, listed in paths.items()}
+    having: dict[tuple[str, str], list[ObjectRef]] = {}
+    for ref, found_marks in marks.items():
+        for mark in found_marks:
             having.setdefault(mark, []).append(ref)
     reached, waiting = {start}, [start]
     while waiting:
@@ -216,6 +220,15 @@ def component(
                     reached.add(ref)
                     waiting.append(ref)
     return [(ref, found) for ref, found in ingresses if ref in reached]
+
+
+def _marks(ref: ObjectRef, paths: Sequence[IngressPath], known: Collection[str]) -> set[tuple[str, str]]:
+    """Return the hosts and upstreams of an Ingress; a host that is not known is that of the catch-all server as well."""
+    hosts = {path.location[0] for path in paths}
+    if not hosts.issubset(known):
+        hosts.add(CATCH_ALL)
+    upstreams = {("upstream", path.upstream(ref.namespace)) for path in paths}
+    return {("host", host) for host in hosts} | upstreams
 
 
 def load(ingresses: Sequence[tuple[ObjectRef, Manifest]], prefix: str) -> Loaded:

@@ -207,13 +207,13 @@ def _check_pair(
         )
         return
     planned = policy._replace(weight=want.split.canary, total=want.split.total)
-    for order in _orders(stable, live):
+    for order in _orders(stable, live, stanza.annotation_prefix):
         loaded = ingress_nginx.load(order, stanza.annotation_prefix)
         yield from _check_loaded(route, loaded, planned, stable, canary, live, refusal)
     yield from _notes(route, stable, canary, live, policy)
 
 
-def _orders(stable: ObjectRef, live: Live) -> Iterator[list[tuple[ObjectRef, Manifest]]]:
+def _orders(stable: ObjectRef, live: Live, prefix: str) -> Iterator[list[tuple[ObjectRef, Manifest]]]:
     """Yield the Ingresses of the stable one's class, oldest first; in both orders where no age is known.
 
     The controller sorts by creation time, then by namespace and name, descending. An Ingress that is yet to be
@@ -223,7 +223,7 @@ def _orders(stable: ObjectRef, live: Live) -> Iterator[list[tuple[ObjectRef, Man
     everything = [(found.ref, found.manifest) for found in live.of(GROUP, "Ingress")]
     related = [
         (ref, found)
-        for ref, found in ingress_nginx.component(everything, stable)
+        for ref, found in ingress_nginx.component(everything, stable, prefix)
         if name is None or ingress_nginx.class_of(ref, found) in (None, name)
     ]
     related.sort(key=lambda item: (item[0].namespace, item[0].name), reverse=True)
