@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import urllib.request
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+import manifests as m
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from harness.api import Api
+    from harness.daemon import Daemon
     from harness.providers import Cluster
+    from routers.model import Manifest
 
 
 class DataPlane(Protocol):
@@ -39,6 +45,30 @@ class DataPlane(Protocol):
     def stop(self) -> None:
         """End the programs."""
         ...
+
+
+def running_pod(name: str, namespace: str, address: str, **labels: str) -> Manifest:
+    """Return a Pod that is ready at an address."""
+    ready = {
+        "phase": "Running",
+        "podIP": address,
+        "podIPs": [{"ip": address}],
+        "conditions": [{"type": "Ready", "status": "True"}],
+    }
+    found = m.pod(name, namespace, **labels)
+    return {**found, "spec": {**found["spec"], "nodeName": "node"}, "status": ready}
+
+
+def dump(folder: Path, daemons: Iterable[Daemon | None], urls: Mapping[str, str]) -> None:
+    """Write the logs of programs, and what they answer at some URLs, by file name, into a folder."""
+    for daemon in daemons:
+        if daemon:
+            shutil.copy(daemon.log, folder)
+    for name, url in urls.items():
+        try:
+            (folder / name).write_bytes(fetch(url))
+        except OSError as error:
+            (folder / name).with_suffix(".txt").write_text(str(error))
 
 
 def fetch(url: str) -> bytes:

@@ -1,8 +1,8 @@
 """ingress-nginx: the real controller with its Lua balancer, on Debian's nginx.
 
 What is changed, because Debian's nginx is not the one of the project's image: five modules are loaded by ConfigMap, the
-`stream` block, which needs Lua too, leads to a sink, and the Lua libraries that Debian lacks are in `ingress_nginx_lua`. Which requests go to
-the canary is decided by the project's own balancer.lua.
+`stream` block, which needs Lua too, leads to a sink, and the Lua libraries that Debian lacks are in `ingress_nginx_lua`.
+Which requests go to the canary is decided by the project's own balancer.lua.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from data_planes import echo, fetch
+from data_planes import echo, fetch, running_pod
 from harness import debian, tools
+from harness.control_plane import flags
 from harness.daemon import Daemon
 
 if TYPE_CHECKING:
@@ -55,7 +56,6 @@ class Replica:
         }
         self.url = f"http://127.0.0.1:{first}"
         self.status = f"127.0.0.1:{first + 2}"
-        self.metrics = f"127.0.0.1:{first + 5}"
         self.daemon: Daemon | None = None
 
     def start(self, cluster: Cluster, folder: Path, sync_rate: float) -> None:
@@ -64,7 +64,7 @@ class Replica:
         home = folder / self.pod
         sink = self.ports["http-port"] + 9
         _lay_out(root, home / "etc-nginx", sink)
-        flags = {name: str(port) for name, port in self.ports.items()} | {
+        words = {name: str(port) for name, port in self.ports.items()} | {
             "kubeconfig": str(cluster.kubeconfig),
             "configmap": f"{NAMESPACE}/controller",
             "ingress-class": "nginx",
@@ -75,11 +75,10 @@ class Replica:
             # The default since 1.12, and what the model of rollway assumes.
             "enable-annotation-validation": "true",
         }
-        program = [str(tools.ingress_nginx().path()), *(f"--{name}={value}" for name, value in flags.items())]
+        program = [str(tools.ingress_nginx().path()), *flags(words)]
         inside = [
             sys.executable,
-            "-m",
-            "data_planes.private_paths",
+            str(Path(__file__).parent / "private_paths.py"),
             str(home / "etc-nginx"),
             str(sink),
             *program,
@@ -89,7 +88,6 @@ class Replica:
             "POD_NAME": self.pod,
             "POD_NAMESPACE": NAMESPACE,
             "NGINX_BINARY": str(root / "usr/sbin/nginx"),
-            "PYTHONPATH": str(Path(__file__).parent.parent),
         }
         self.daemon = Daemon(self.pod, ["unshare", "--mount", *inside], folder, environment)
         self.daemon.start()
@@ -182,20 +180,7 @@ def _objects(pods: list[str]) -> list[dict[str, Any]]:
     labels = {"app.kubernetes.io/name": "ingress-nginx", "app.kubernetes.io/component": "controller"}
     for number, pod in enumerate(pods):
         address = f"10.244.255.{number + 10}"
-        found.append(
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {"name": pod, "namespace": NAMESPACE, "labels": labels},
-                "spec": {"nodeName": "node", "containers": [{"name": "controller", "image": "none"}]},
-                "status": {
-                    "phase": "Running",
-                    "podIP": address,
-                    "podIPs": [{"ip": address}],
-                    "conditions": [{"type": "Ready", "status": "True"}],
-                },
-            }
-        )
+        found.append(running_pod(pod, NAMESPACE, address, **labels))
     return found
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import yaml
 
-from data_planes import fetch
+from data_planes import dump, fetch, running_pod
 from harness import tools
+from harness.control_plane import flags
 from harness.daemon import Daemon
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ class Istio:
                 {"rootNamespace": NAMESPACE, "trustDomain": "cluster.local", "enableAutoMtls": False}
             )
         )
-        flags = {
+        words = {
             "kubeconfig": str(cluster.kubeconfig),
             "meshConfig": str(mesh),
             "httpAddr": self.debug,
@@ -71,11 +70,7 @@ class Istio:
             "monitoringAddr": f"127.0.0.1:{_PORTS['monitoring']}",
             "ctrlz_port": "0",
         }
-        command = [
-            str(tools.istiod().path()),
-            "discovery",
-            *(f"--{key}={value}" for key, value in flags.items()),
-        ]
+        command = [str(tools.istiod().path()), "discovery", *flags(words)]
         self.istiod = Daemon("istiod", command, folder, _ENVIRONMENT)
         self.istiod.start()
         self.istiod.wait(lambda: fetch(f"http://{self.debug}/ready") is not None)
@@ -90,13 +85,6 @@ class Istio:
         """Return the host name of a namespace's shop."""
         return f"shop.{namespace}.example.com"
 
-    def routes(self) -> dict[str, Any]:
-        """Return the route configurations that Envoy has loaded."""
-        found: dict[str, Any] = json.loads(
-            fetch(f"http://{self.admin}/config_dump?resource=dynamic_route_configs")
-        )
-        return found
-
     @property
     def loaded_options(self) -> tuple[str, ...]:
         """What tells rollway where to ask."""
@@ -104,15 +92,11 @@ class Istio:
 
     def dump(self, folder: Path) -> None:
         """Write Envoy's configuration, istiod's view of it, and both logs."""
-        for daemon in (self.istiod, self.envoy):
-            if daemon:
-                shutil.copy(daemon.log, folder)
-        sources = {"envoy.json": f"{self.admin}/config_dump", "syncz.json": f"{self.debug}/debug/syncz"}
-        for name, url in sources.items():
-            try:
-                (folder / name).write_bytes(fetch(f"http://{url}"))
-            except OSError as error:
-                (folder / name).with_suffix(".txt").write_text(str(error))
+        urls = {
+            "envoy.json": f"http://{self.admin}/config_dump",
+            "syncz.json": f"http://{self.debug}/debug/syncz",
+        }
+        dump(folder, (self.istiod, self.envoy), urls)
 
     def stop(self) -> None:
         """End both."""
@@ -145,18 +129,7 @@ def _objects() -> list[dict[str, Any]]:
     port = _PORTS["http"]
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": POD, "namespace": NAMESPACE, "labels": labels},
-            "spec": {"nodeName": "node", "containers": [{"name": "proxy", "image": "none"}]},
-            "status": {
-                "phase": "Running",
-                "podIP": _ADDRESS,
-                "podIPs": [{"ip": _ADDRESS}],
-                "conditions": [{"type": "Ready", "status": "True"}],
-            },
-        },
+        running_pod(POD, NAMESPACE, _ADDRESS, **labels),
         {
             "apiVersion": "v1",
             "kind": "Service",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, ClassVar
 
 import yaml
 
-from data_planes import fetch
+from data_planes import dump, fetch
 from harness import tools
+from harness.control_plane import flags
 from harness.daemon import Daemon
 
 if TYPE_CHECKING:
@@ -46,13 +46,13 @@ class SmiMesh:
             if crd
         )
         api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-        flags = {
+        words = {
             "kubeconfig": str(cluster.kubeconfig),
             "apihost": "127.0.0.1",
             "apiport": str(_CONTROLLER),
             "namespace": NAMESPACE,
         }
-        command = [str(tools.traefik_mesh().path()), *(f"--{key}={value}" for key, value in flags.items())]
+        command = [str(tools.traefik_mesh().path()), *flags(words)]
         self.controller = Daemon("traefik-mesh-controller", command, folder)
         self.controller.start()
         configuration = f"http://127.0.0.1:{_CONTROLLER}/api/configuration/current"
@@ -79,7 +79,7 @@ class SmiMesh:
             "log.level": "INFO",
         }
         private = 'mount --bind "$0" /etc/hosts && exec "$@"'
-        program = [str(tools.traefik().path()), *(f"--{key}={value}" for key, value in proxy.items())]
+        program = [str(tools.traefik().path()), *flags(proxy)]
         self.proxy = Daemon(
             "traefik", ["unshare", "--mount", "sh", "-c", private, str(hosts), *program], folder
         )
@@ -97,18 +97,11 @@ class SmiMesh:
 
     def dump(self, folder: Path) -> None:
         """Write the controller's and the proxy's configuration, and both logs."""
-        for daemon in (self.controller, self.proxy):
-            if daemon:
-                shutil.copy(daemon.log, folder)
-        sources = {
-            "controller.json": f"127.0.0.1:{_CONTROLLER}/api/configuration/current",
-            "proxy.json": f"127.0.0.1:{_PROXY_API}/api/rawdata",
+        urls = {
+            "controller.json": f"http://127.0.0.1:{_CONTROLLER}/api/configuration/current",
+            "proxy.json": f"http://127.0.0.1:{_PROXY_API}/api/rawdata",
         }
-        for name, url in sources.items():
-            try:
-                (folder / name).write_bytes(fetch(f"http://{url}"))
-            except OSError as error:
-                (folder / name).with_suffix(".txt").write_text(str(error))
+        dump(folder, (self.controller, self.proxy), urls)
 
     def stop(self) -> None:
         """End both."""

@@ -72,7 +72,7 @@ class ControlPlane:
     def start_etcd(self) -> None:
         """Start etcd; it is ready when the API server is."""
         client, peer = (f"http://127.0.0.1:{port}" for port in (self._client, self._peer))
-        flags = {
+        words = {
             "name": "one",
             "data-dir": str(self.folder / "etcd"),
             "listen-client-urls": client,
@@ -82,12 +82,12 @@ class ControlPlane:
             "initial-cluster": f"one={peer}",
             "log-level": "error",
         }
-        self._run("etcd", [str(tools.etcd().path()), "--unsafe-no-fsync", *_flags(flags)])
+        self._run("etcd", [str(tools.etcd().path()), "--unsafe-no-fsync", *flags(words)])
 
     def start_apiserver(self) -> None:
         """Start the API server and wait until it is ready."""
         certs = self.folder / "certs"
-        flags = {
+        words = {
             "etcd-servers": f"http://127.0.0.1:{self._client}",
             "bind-address": "127.0.0.1",
             "secure-port": str(self.port),
@@ -106,7 +106,7 @@ class ControlPlane:
             "allow-privileged": "true",
             "shutdown-delay-duration": "0s",
         }
-        self._run("kube-apiserver", [str(tools.kube_apiserver(self.minor).path()), *_flags(flags)])
+        self._run("kube-apiserver", [str(tools.kube_apiserver(self.minor).path()), *flags(words)])
         self._wait()
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
@@ -198,7 +198,8 @@ def started(folder: Path, minor: str) -> ControlPlane:
     raise AssertionError("the loop returns or raises")
 
 
-def _flags(values: Mapping[str, str]) -> list[str]:
+def flags(values: Mapping[str, str]) -> list[str]:
+    """Write options as Go's programs take them."""
     return [f"--{name}={value}" for name, value in values.items()]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 import manifests as m
-from data_planes import echo, istio
+from data_planes import echo, istio, running_pod
 from harness import shop
 from harness.namespace import Namespace
 from routers.probes.requests import Identity, Sample, measure
@@ -121,24 +121,16 @@ class Shop:
 
     def _pod(self, version: str) -> None:
         address = echo.address(self.number, version)
-        found = m.pod(version, self.namespace.name, version=version)
-        found["spec"]["nodeName"] = "node"
-        found["status"] = {
-            "phase": "Running",
-            "podIP": address,
-            "podIPs": [{"ip": address}],
-            "conditions": [{"type": "Ready", "status": "True"}],
-        }
-        self.namespace.api.put(found)
+        self.namespace.api.put(running_pod(version, self.namespace.name, address, version=version))
 
-    def sample(self, requests: int = 2000, **headers: str) -> Sample:
+    def sample(self, requests: int = 2000) -> Sample:
         """Send requests and count who answers."""
         return measure(
             self.plane.url,
             Identity.parse("header:X-Version"),
             requests=requests,
             rate=0,
-            headers={"Host": self.host, **{name.replace("_", "-"): value for name, value in headers.items()}},
+            headers={"Host": self.host},
         )
 
     def dump(self, folder: Path) -> None:

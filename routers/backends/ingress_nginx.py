@@ -270,8 +270,8 @@ def _add_locations(
     for path in read_paths(ref, manifest):
         name = path.upstream(ref.namespace)
         upstream = loaded.upstreams[name]
-        host, *rest = path.location
-        location = (host if host in hosts else CATCH_ALL, rest[0], rest[1])
+        host, at, kind = path.location
+        location = (host if host in hosts else CATCH_ALL, at, kind)
         if upstream.no_server:
             if not canary:
                 loaded.skipped.append((name, ref, location))

@@ -5,9 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 from routers.errors import InvalidInputError
+from routers.model import Evidence, Outcome, Verdict
+from routers.probes import worst
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 TIMEOUT_S = 3.0
 LIMIT = 256 * 1024 * 1024
@@ -30,6 +36,20 @@ def base_url(text: str) -> str:
     if scheme not in ("http", "https") or not rest.strip("/") or any(letter.isspace() for letter in rest):
         raise InvalidInputError(f"{text!r} is no address", hint="give HOST:PORT or an http URL")
     return url.rstrip("/")
+
+
+def ask_each(product: str, addresses: Sequence[str], look: Callable[[str], Verdict]) -> Verdict:
+    """Look at every address at once, by its URL, and return the worst verdict; reasons name product and address."""
+
+    def ask(address: str) -> Verdict:
+        try:
+            verdict = look(base_url(address))
+        except NoAnswerError as error:
+            return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=f"{product} at {error}")
+        return verdict._replace(reason=f"{product} at {address} {verdict.reason}")
+
+    with ThreadPoolExecutor(len(addresses)) as pool:
+        return worst(list(pool.map(ask, addresses)))
 
 
 def fetch(url: str, timeout: float = TIMEOUT_S) -> Any:

@@ -6,18 +6,16 @@ interface", /config_dump; Istio, pilot/pkg/networking/core/route (names of clust
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from routers.backends.virtual_service import find_targets, host_name, ref_of, stanza_of
 from routers.model import Evidence, Outcome, Verdict, dig
-from routers.probes import worst
-from routers.probes.documents import NoAnswerError, base_url, fetch
+from routers.probes.documents import NoAnswerError, ask_each, base_url, fetch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from routers.backends.virtual_service import Target
     from routers.model import Live, Manifest, ObjectRef, Route, Traffic
@@ -49,17 +47,13 @@ class EnvoyProbe:
     def judge(self, route: Route, want: Traffic, live: Live) -> Verdict:
         """Compare the routes that each Envoy has with the VirtualServices."""
 
-        def ask(address: str) -> Verdict:
-            try:
-                verdict = compare(fetch(base_url(address) + _DUMP), route, want, live)
-                if verdict.outcome is Outcome.DIFFERS:
-                    verdict = verdict._replace(reason=verdict.reason + _rejections(address))
-            except NoAnswerError as error:
-                return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=f"Envoy at {error}")
-            return verdict._replace(reason=f"Envoy at {address} {verdict.reason}")
+        def look(url: str) -> Verdict:
+            verdict = compare(fetch(url + _DUMP), route, want, live)
+            if verdict.outcome is not Outcome.DIFFERS:
+                return verdict
+            return verdict._replace(reason=verdict.reason + _rejections(url))
 
-        with ThreadPoolExecutor(len(self.addresses)) as pool:
-            return worst(list(pool.map(ask, self.addresses)))
+        return ask_each("Envoy", self.addresses, look)
 
 
 def compare(document: Any, route: Route, want: Traffic, live: Live) -> Verdict:
@@ -117,7 +111,7 @@ def _destination(cluster: str) -> Destination:
 
 
 def _differences(
-    loaded: list[_Loaded], ref: ObjectRef, targets: tuple[Target, ...] | Any, manifest: Manifest
+    loaded: list[_Loaded], ref: ObjectRef, targets: Sequence[Target], manifest: Manifest
 ) -> Iterator[str]:
     end = f"/namespaces/{ref.namespace}/virtual-service/{ref.name}"
     ours = [entry for entry in loaded if entry.source.endswith(end)]
@@ -158,10 +152,10 @@ def _shares(weights: Mapping[Destination, int]) -> dict[Destination, Fraction]:
     return {place: Fraction(weight, total) for place, weight in weights.items() if weight} if total else {}
 
 
-def _rejections(address: str) -> str:
+def _rejections(url: str) -> str:
     """Say that Envoy has rejected updates, if it has."""
     try:
-        stats = fetch(base_url(address) + _REJECTED).get("stats", [])
+        stats = fetch(url + _REJECTED).get("stats", [])
         count = sum(int(entry.get("value", 0)) for entry in stats)
     except (NoAnswerError, AttributeError, TypeError, ValueError):
         return ""

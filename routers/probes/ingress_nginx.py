@@ -6,15 +6,13 @@ Source: ingress-nginx, internal/nginx/main.go (the status port) and rootfs/etc/n
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from routers.backends import ingress_nginx
 from routers.backends.nginx import pairs, stable_paths
 from routers.model import Evidence, Outcome, Verdict, dig
-from routers.probes import worst
-from routers.probes.documents import NoAnswerError, base_url, fetch
+from routers.probes.documents import ask_each, base_url, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,16 +56,10 @@ class IngressNginxProbe:
         return self._look(route, want, live)
 
     def _look(self, route: Route, want: Traffic, live: Live) -> Verdict:
-        def ask(address: str) -> Verdict:
-            try:
-                document = fetch(f"{base_url(address)}/configuration/backends")
-            except NoAnswerError as error:
-                return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=f"ingress-nginx at {error}")
-            verdict = compare(document, route, want, live)
-            return verdict._replace(reason=f"ingress-nginx at {address} {verdict.reason}")
+        def look(url: str) -> Verdict:
+            return compare(fetch(f"{url}/configuration/backends"), route, want, live)
 
-        with ThreadPoolExecutor(len(self.addresses)) as pool:
-            return worst(list(pool.map(ask, self.addresses)))
+        return ask_each("ingress-nginx", self.addresses, look)
 
 
 def compare(document: Any, route: Route, want: Traffic, live: Live) -> Verdict:
