@@ -214,8 +214,8 @@ def test_a_ramp_waits_for_readiness(namespace: Namespace) -> None:
 
 
 def events(namespace: Namespace) -> list[tuple[str, str, str]]:
-    """Return (type, reason, message) of the Events on the Rollout, in order."""
-    found = namespace.api.items("v1", "Event", namespace.name)
+    """Return (type, reason, message) of the Events that rollway wrote, all on the Rollout, in order."""
+    found = namespace.events()
     assert {item["involvedObject"]["kind"] for item in found} <= {"Rollout"}
     found.sort(key=lambda item: int(item["metadata"]["resourceVersion"]))
     return [(item["type"], item["reason"], item["message"]) for item in found]

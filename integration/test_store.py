@@ -597,7 +597,7 @@ def test_an_event_whose_answer_got_lost_is_not_written_twice(nginx: Namespace) -
         proxy.faults = [Fault("lost", 1, ("POST",), path="/events")]
         ran = rollway("set-weight", "shop", "20", "--kubeconfig", str(path))
         assert (ran.code, "Event" in ran.stderr) == (0, False)
-        assert len(nginx.api.items("v1", "Event", nginx.name)) == 1
+        assert len(nginx.events()) == 1
         proxy.faults = [Fault("reset", 99, ("POST",), path="/events")]
         ran = rollway("set-weight", "shop", "30", "--kubeconfig", str(path))
         assert (ran.code, "the Event about it was not written" in ran.stderr) == (0, True)

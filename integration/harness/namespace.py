@@ -125,6 +125,11 @@ class Namespace:
         assert found is not None, f"{kind} {name}"
         return found
 
+    def events(self) -> list[Manifest]:
+        """Return the Events that rollway wrote; the cluster's own controllers write theirs beside them."""
+        found = self.api.items("v1", "Event", self.name)
+        return [event for event in found if event.get("source", {}).get("component") == "rollway"]
+
     def store(self, **words: Any) -> ClusterStore:
         """Return a store for this namespace."""
         return ClusterStore.open(str(words.pop("kubeconfig", self.kubeconfig)), **words)
