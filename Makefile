@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CLUSTER ?= local
 # Only a real API server tells whether these work, so `integration` measures them and `tests` leaves them out.
-CLUSTER_CODE := routers/stores/connection.py,routers/stores/failures.py,routers/stores/discovery.py,routers/stores/cluster.py,routers/stores/watching.py,routers/cli/events.py,routers/cli/progress.py,routers/cli/ramp.py
+CLUSTER_CODE := routers/stores/connection.py,routers/stores/failures.py,routers/stores/discovery.py,routers/stores/cluster.py,routers/stores/watching.py,routers/stores/port_forward.py,routers/cli/events.py,routers/cli/progress.py,routers/cli/ramp.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test gates tests integration integration-all traffic lab cluster bench wheel clean

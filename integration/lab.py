@@ -21,6 +21,7 @@ import sandbox  # noqa: E402 - after the path
 from data_planes import DataPlane, echo  # noqa: E402
 from data_planes.ingress_nginx import IngressNginx  # noqa: E402
 from data_planes.istio import Istio  # noqa: E402
+from data_planes.kubelet import Kubelet  # noqa: E402
 from data_planes.smi_mesh import SmiMesh  # noqa: E402
 from harness import crds, providers, tools  # noqa: E402
 from harness.api import Api  # noqa: E402
@@ -87,11 +88,14 @@ def main() -> int:
             api = Api(cluster)
             api.install(crds.definitions())
             pods = echo.started(folder)
+            kubelet = Kubelet(folder)
             try:
+                kubelet.start(api)
                 for plane in planes:
                     place = folder / plane.name
                     place.mkdir()
                     plane.start(cluster, api, place)
+                    kubelet.serve(plane.pod_ports)
                 shops = [
                     Shop(cluster, api, plane, number, namespace=plane.name)
                     for number, plane in enumerate(planes, start=100)
@@ -100,6 +104,7 @@ def main() -> int:
             finally:
                 for plane in planes:
                     plane.stop()
+                kubelet.stop()
                 pods.stop()
     except (StartError, tools.MissingToolError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -30,7 +30,13 @@ def main() -> None:
                 print(f"{tool.name}: {tool.path()}")
         if words.traffic:
             print(f"nginx: {debian.unpacked(debian.NGINX)}")
-            for tool in (tools.ingress_nginx(), tools.traefik_mesh(), tools.traefik(), tools.istiod()):
+            for tool in (
+                tools.kubelet(),
+                tools.ingress_nginx(),
+                tools.traefik_mesh(),
+                tools.traefik(),
+                tools.istiod(),
+            ):
                 print(f"{tool.name}: {tool.path()}")
     except tools.MissingToolError as error:
         sys.exit(f"the integration tests cannot run here: {error}")

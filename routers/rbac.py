@@ -91,11 +91,23 @@ def _merged(found: Iterable[Rule]) -> list[Rule]:
     return list(merged.values())
 
 
-def manifests(route: Route, service_account: str = "") -> list[Manifest]:
-    """Return a Role for each namespace, and a RoleBinding when there is a ServiceAccount (`NAME` or `NAMESPACE:NAME`)."""
+def data_plane_rules(route: Route) -> list[Rule]:
+    """Return the rules in a data plane's namespace that the evidence `loaded` needs; `create` since Kubernetes 1.35."""
+    gateways = [Rule("networking.istio.io", "gateways", ("get",))] if route.istio else []
+    return [Rule("", "pods", ("list",)), Rule("", "pods/portforward", ("get", "create")), *gateways]
+
+
+def manifests(route: Route, service_account: str = "", data_planes: Sequence[str] = ()) -> list[Manifest]:
+    """Return a Role for each namespace, and a RoleBinding when there is a ServiceAccount (`NAME` or `NAMESPACE:NAME`).
+
+    `data_planes` are the namespaces whose pods are asked what they have loaded.
+    """
     name = f"rollway-{route.name}"
     found: list[Manifest] = []
-    for namespace, wanted in rules(route).items():
+    everything = rules(route)
+    for namespace in data_planes:
+        everything[namespace] = [*everything.get(namespace, ()), *data_plane_rules(route)]
+    for namespace, wanted in everything.items():
         metadata = {"name": name, "namespace": namespace}
         role: Manifest = {"apiVersion": API_VERSION, "kind": "Role", "metadata": metadata}
         found.append({**role, "rules": [rule.manifest for rule in wanted]})

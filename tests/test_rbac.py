@@ -77,6 +77,21 @@ def test_each_namespace_gets_a_role_of_its_own() -> None:
     assert found[1]["subjects"] == [{"kind": "ServiceAccount", "name": "deployer", "namespace": "ops"}]
 
 
+def test_asking_a_data_plane_needs_its_pods_and_no_more() -> None:
+    """With --data-plane a Role in that namespace allows finding its pods and port-forward to them."""
+    found = rbac.manifests(
+        parse_rollout(m.rollout({"istio": {"virtualService": {"name": "web"}}})), "", ["edge"]
+    )
+    roles = {item["metadata"]["namespace"]: item["rules"] for item in found if item["kind"] == "Role"}
+    assert {(verb, *rule["resources"]) for rule in roles["edge"] for verb in rule["verbs"]} == {
+        ("list", "pods"),
+        ("get", "pods/portforward"),
+        ("create", "pods/portforward"),
+        ("get", "gateways"),
+    }
+    assert not any("pods" in rule["resources"] for rule in roles["default"])
+
+
 @pytest.mark.parametrize(
     ("kind", "resource"),
     [("Ingress", "ingresses"), ("Policy", "policies"), ("TrafficSplit", "trafficsplits")],

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from routers.model import Manifest
 
 
+PodPorts = dict[str, dict[str, str]]
+"""Which address stands for a port of a pod: `NAMESPACE/POD`, port number, `HOST:PORT`."""
+
+
 class DataPlane(Protocol):
     """Programs that carry the traffic of one kind of routing object."""
 
@@ -36,6 +40,11 @@ class DataPlane(Protocol):
     @property
     def loaded_options(self) -> tuple[str, ...]:
         """The options of rollway that say where to ask for the evidence `loaded`; empty where there is none."""
+        ...
+
+    @property
+    def pod_ports(self) -> PodPorts:
+        """The ports of its pods that a port-forward can reach."""
         ...
 
     def dump(self, folder: Path) -> None:

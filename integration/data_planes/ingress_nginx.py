@@ -22,6 +22,7 @@ from harness.daemon import Daemon
 if TYPE_CHECKING:
     import signal
 
+    from data_planes import PodPorts
     from harness.api import Api
     from harness.providers import Cluster
 
@@ -129,6 +130,11 @@ class IngressNginx:
     def loaded_options(self) -> tuple[str, ...]:
         """What tells rollway where to ask."""
         return tuple(word for replica in self.replicas for word in ("--nginx-status", replica.status))
+
+    @property
+    def pod_ports(self) -> PodPorts:
+        """The status port of each."""
+        return {f"{NAMESPACE}/{replica.pod}": {"10246": replica.status} for replica in self.replicas}
 
     def dump(self, folder: Path) -> None:
         """Write each replica's loaded backends and its log."""

@@ -14,6 +14,7 @@ from harness.daemon import Daemon
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from data_planes import PodPorts
     from harness.api import Api
     from harness.providers import Cluster
 
@@ -89,6 +90,11 @@ class Istio:
     def loaded_options(self) -> tuple[str, ...]:
         """What tells rollway where to ask."""
         return ("--envoy-admin", self.admin)
+
+    @property
+    def pod_ports(self) -> PodPorts:
+        """The gateway's admin port."""
+        return {f"{NAMESPACE}/{POD}": {"15000": self.admin}}
 
     def dump(self, folder: Path) -> None:
         """Write Envoy's configuration, istiod's view of it, and both logs."""

@@ -14,6 +14,7 @@ from harness.daemon import Daemon
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from data_planes import PodPorts
     from harness.api import Api
     from harness.providers import Cluster
 
@@ -94,6 +95,11 @@ class SmiMesh:
     def loaded_options(self) -> tuple[str, ...]:
         """Nothing: an SMI mesh has no common way to say what it has loaded."""
         return ()
+
+    @property
+    def pod_ports(self) -> PodPorts:
+        """None: nothing of rollway asks a mesh."""
+        return {}
 
     def dump(self, folder: Path) -> None:
         """Write the controller's and the proxy's configuration, and both logs."""

@@ -1,7 +1,7 @@
 """Build the programs under test from their Go modules, once: cached outside the repository by content.
 
 Each folder of `../tools` is a small Go module that pins one program by go.mod and go.sum. The key of the cache is what
-the result depends on: both files, the flags, and the Go version.
+the result depends on: its files, the flags, and the Go version.
 """
 
 from __future__ import annotations
@@ -56,8 +56,10 @@ class Tool:
         return target
 
     def _digest(self) -> str:
-        parts = [(TOOLS / self.module / name).read_bytes() for name in ("go.mod", "go.sum")]
-        parts += [self.ldflags.encode(), _go(["go", "version"], TOOLS / self.module).encode()]
+        folder = TOOLS / self.module
+        sources = [folder / "go.mod", folder / "go.sum", *sorted(folder.glob("*.go"))]
+        parts = [file.read_bytes() for file in sources]
+        parts += [self.ldflags.encode(), _go(["go", "version"], folder).encode()]
         return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
@@ -95,6 +97,11 @@ def traefik_mesh() -> Tool:
 def traefik() -> Tool:
     """Return Traefik, the proxy of Traefik Mesh."""
     return Tool("traefik", "github.com/traefik/traefik/v3/cmd/traefik", "traefik")
+
+
+def kubelet() -> Tool:
+    """Return the part of a kubelet that forwards ports; see its `main.go`."""
+    return Tool("kubelet", ".", "kubelet")
 
 
 def module_folder(path: str, pinned_by: str = "crds") -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
@@ -15,15 +16,19 @@ import sandbox
 from data_planes import echo
 from data_planes.ingress_nginx import IngressNginx
 from data_planes.istio import Istio
+from data_planes.kubelet import Kubelet
 from data_planes.smi_mesh import SmiMesh
 from harness.traffic import Shop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from data_planes import DataPlane
     from harness.api import Api
     from harness.providers import Cluster
+
+    RunPlane = Callable[[DataPlane], AbstractContextManager[DataPlane]]
 
 FAILURES = Path(__file__).resolve().parent.parent.parent / "build" / "traffic-failures"
 
@@ -38,36 +43,57 @@ def echo_pods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     daemon.stop()
 
 
-def _running(plane: DataPlane, cluster: Cluster, api: Api, folder: Path) -> Iterator[DataPlane]:
-    try:
-        plane.start(cluster, api, folder)
-        yield plane
-    finally:
-        plane.stop()
+@pytest.fixture(scope="session")
+def kubelet(api: Api, echo_pods: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubelet]:
+    """What leads a port-forward to the pods of the data planes."""
+    found = Kubelet(tmp_path_factory.mktemp("kubelet"))
+    found.start(api)
+    yield found
+    found.stop()
 
 
 @pytest.fixture(scope="session")
-def ingress_nginx(
-    cluster: Cluster, api: Api, echo_pods: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[DataPlane]:
+def run_plane(
+    cluster: Cluster, api: Api, kubelet: Kubelet, tmp_path_factory: pytest.TempPathFactory
+) -> RunPlane:
+    """Start a data plane with the shops' pods and a kubelet beside it, and end it."""
+
+    @contextlib.contextmanager
+    def run(plane: DataPlane) -> Iterator[DataPlane]:
+        try:
+            plane.start(cluster, api, tmp_path_factory.mktemp(plane.name))
+            kubelet.serve(plane.pod_ports)
+            yield plane
+        finally:
+            plane.stop()
+            for pod in plane.pod_ports:
+                namespace, _, name = pod.partition("/")
+                api.delete(
+                    {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace}}
+                )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def ingress_nginx(run_plane: RunPlane) -> Iterator[DataPlane]:
     """A running ingress-nginx."""
-    yield from _running(IngressNginx(), cluster, api, tmp_path_factory.mktemp("ingress-nginx"))
+    with run_plane(IngressNginx()) as plane:
+        yield plane
 
 
 @pytest.fixture(scope="session")
-def istio(
-    cluster: Cluster, api: Api, echo_pods: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[DataPlane]:
+def istio(run_plane: RunPlane) -> Iterator[DataPlane]:
     """A running istiod with an Envoy as ingress gateway."""
-    yield from _running(Istio(), cluster, api, tmp_path_factory.mktemp("istio"))
+    with run_plane(Istio()) as plane:
+        yield plane
 
 
 @pytest.fixture(scope="session")
-def smi_mesh(
-    cluster: Cluster, api: Api, echo_pods: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[DataPlane]:
+def smi_mesh(run_plane: RunPlane) -> Iterator[DataPlane]:
     """A running Traefik Mesh."""
-    yield from _running(SmiMesh(), cluster, api, tmp_path_factory.mktemp("smi"))
+    with run_plane(SmiMesh()) as plane:
+        yield plane
 
 
 @pytest.fixture(params=["ingress_nginx", "istio", "smi_mesh"])

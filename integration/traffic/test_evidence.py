@@ -18,33 +18,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from data_planes import DataPlane
-    from harness.api import Api
-    from harness.providers import Cluster
     from harness.traffic import Shop
+    from harness.traffic_plugin import RunPlane
 
 IDENTITY = Identity.parse("header:X-Version")
 
 
-@pytest.fixture(params=["ingress_nginx", "istio"])
-def plane(request: pytest.FixtureRequest) -> DataPlane:
-    """Each data plane that can be asked what it has loaded."""
-    found: DataPlane = request.getfixturevalue(request.param)
-    return found
+asked = pytest.mark.parametrize("plane", ["ingress_nginx", "istio"], indirect=True)
+"""Each data plane that can be asked what it has loaded."""
 
 
 @pytest.fixture
-def two_replicas(
-    cluster: Cluster, api: Api, echo_pods: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[IngressNginx]:
+def two_replicas(run_plane: RunPlane) -> Iterator[DataPlane]:
     """An ingress-nginx with two replicas beside the one of the other tests."""
-    plane = IngressNginx(replicas=2, first=5)
-    try:
-        plane.start(cluster, api, tmp_path_factory.mktemp("two"))
+    with run_plane(IngressNginx(replicas=2, first=5)) as plane:
         yield plane
-    finally:
-        plane.stop()
 
 
+@asked
 def test_loaded_means_that_the_next_request_is_on_the_new_share(
     plane: DataPlane, make_shop: Callable[..., Shop]
 ) -> None:
@@ -57,6 +48,7 @@ def test_loaded_means_that_the_next_request_is_on_the_new_share(
         assert verdict.outcome is Outcome.MATCHES, verdict.reason
 
 
+@asked
 def test_measured_is_told_with_its_interval(plane: DataPlane, make_shop: Callable[..., Shop]) -> None:
     """`verify --url` says MATCHES for the weight that is set, and DIFFERS with exit code 5 for a far one."""
     shop = make_shop(plane)
@@ -70,6 +62,7 @@ def test_measured_is_told_with_its_interval(plane: DataPlane, make_shop: Callabl
     assert "differs" in done.stderr
 
 
+@asked
 def test_switch_leaves_nobody_on_the_old_colour(plane: DataPlane, make_shop: Callable[..., Shop]) -> None:
     """After `switch` has returned with `loaded`, no request is answered by the old colour, and none fails."""
     shop = make_shop(plane)
@@ -110,11 +103,8 @@ def test_one_replica_that_lags_means_not_yet(
     rollway("set-weight", "shop", "60", "--verify", "loaded", *two_replicas.loaded_options)
 
 
-def test_no_request_is_lost(
-    request: pytest.FixtureRequest, make_shop: Callable[..., Shop], lossless: str
-) -> None:
+def test_no_request_is_lost(plane: DataPlane, make_shop: Callable[..., Shop]) -> None:
     """Under constant load, a ramp to 100, switches there and back, and a reset lose no request."""
-    plane: DataPlane = request.getfixturevalue(lossless)
     shop = make_shop(plane)
     rollway("set-weight", "shop", "0", *plane.loaded_options)
     with shop.load() as samples:
@@ -126,13 +116,6 @@ def test_no_request_is_lost(
     print(f"{plane.name}: {answered} requests during ramp, switches and reset")
     assert not any(failures), failures
     assert answered > 2000
-
-
-@pytest.fixture(params=["ingress_nginx", "istio", "smi_mesh"])
-def lossless(request: pytest.FixtureRequest) -> str:
-    """Each data plane."""
-    name: str = request.param
-    return name
 
 
 def test_maximum_traffic_weight_makes_small_shares(

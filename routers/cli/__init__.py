@@ -261,13 +261,20 @@ def reset(router: TrafficRouter, output: str, *, events: bool, **words: Any) -> 
     metavar="[NAMESPACE:]NAME",
     help="Bind the Role to this ServiceAccount as well.",
 )
+@click.option(
+    "--data-plane",
+    "data_planes",
+    metavar="NAMESPACE",
+    multiple=True,
+    help="Allow asking the data plane's pods in this namespace what they have loaded (repeatable).",
+)
 @rollout_options
-def rbac(router: TrafficRouter, serviceaccount: str, output: str) -> None:
+def rbac(router: TrafficRouter, serviceaccount: str, data_planes: tuple[str, ...], output: str) -> None:
     """Print the least Role with which every verb works for one Rollout."""
     from routers import rbac as roles  # noqa: PLC0415
     from routers.cli import output as out  # noqa: PLC0415
 
-    out.manifests(roles.manifests(router.route, serviceaccount), output)
+    out.manifests(roles.manifests(router.route, serviceaccount, data_planes), output)
 
 
 @cli.command()

@@ -294,22 +294,38 @@ def probe_options(function: _Function) -> _Function:
     @click.option(
         "-H", "--header", "headers", metavar="'NAME: VALUE'", multiple=True, help="Header of each request."
     )
+    @click.option(
+        "--data-plane",
+        "namespaces",
+        metavar="NAMESPACE",
+        multiple=True,
+        help="Namespace of the data plane's pods, asked by port-forward (repeatable; default: look in all).",
+    )
     @functools.wraps(function)
     def wrapper(
-        router: TrafficRouter, nginx_status: tuple[str, ...], envoy_admin: tuple[str, ...], **words: Any
+        router: TrafficRouter,
+        nginx_status: tuple[str, ...],
+        envoy_admin: tuple[str, ...],
+        namespaces: tuple[str, ...],
+        **words: Any,
     ) -> Any:
         sample = {name: words.pop(name) for name in ("url", "identify", "requests", "rate", "headers")}
         probes: list[Probe] = []
         if nginx_status:
+            from routers.probes.documents import at  # noqa: PLC0415
             from routers.probes.ingress_nginx import IngressNginxProbe  # noqa: PLC0415
 
             _require_router(router, "nginx", "--nginx-status")
-            probes.append(IngressNginxProbe(nginx_status))
+            probes.append(IngressNginxProbe(at(nginx_status)))
         if envoy_admin:
+            from routers.probes.documents import at  # noqa: PLC0415
             from routers.probes.envoy import EnvoyProbe  # noqa: PLC0415
 
             _require_router(router, "istio", "--envoy-admin")
-            probes.append(EnvoyProbe(envoy_admin))
+            probes.append(EnvoyProbe(at(envoy_admin)))
+        level = words.get("verify") or words.get("level") or "loaded"
+        if level in LEVELS[2:] and not words.get("dry_run"):
+            probes += _found_probes(router, probes, namespaces, words.get("verify") or words.get("level"))
         if sample["url"]:
             probes.append(_requests_probe(**sample))
         else:
@@ -322,6 +338,42 @@ def probe_options(function: _Function) -> _Function:
         return function(router=replace(router, probes=tuple(probes)), **words)
 
     return wrapper  # type: ignore[return-value] # click decorates the signature
+
+
+def _found_probes(
+    router: TrafficRouter, given: Sequence[Probe], namespaces: tuple[str, ...], level: str | None
+) -> list[Probe]:
+    """Return the probes of the pods that the cluster itself knows; all that the route still lacks, or none.
+
+    A level that was not asked for by name is a note when it cannot be reached, and no error.
+    """
+    from routers.stores.cluster import ClusterStore  # noqa: PLC0415 - a directory does not need it
+
+    lacking = [name for name in router.route.routers if not any(name in probe.routers for probe in given)]
+    if not lacking or not isinstance(router.store, ClusterStore):
+        return []
+    from routers.engine import needs_of  # noqa: PLC0415
+    from routers.errors import UnsupportedError  # noqa: PLC0415
+    from routers.probes.pods import Pods  # noqa: PLC0415
+
+    pods = Pods(router.store, namespaces)
+    found = {name: pods.probe(name) for name in lacking}
+    silent = [name for name, probe in found.items() if probe is None]
+    if silent:
+        # There is nothing to find out; asked for by name, the level is refused where it is needed.
+        return []
+    live = router.store.read(needs_of(router.route))
+    obstacles = [reason for name in lacking if (reason := pods.obstacle(name, router.route, live))]
+    if obstacles and level == "loaded":
+        raise UnsupportedError(
+            f"evidence 'loaded' cannot be shown for {router.route.ref}: {'; '.join(obstacles)}",
+            hint="give the role the rules of `rollway rbac --data-plane NAMESPACE`, or the addresses (--nginx-status, "
+            "--envoy-admin)",
+        )
+    if obstacles:
+        click.echo(f"note: loaded cannot be shown: {'; '.join(obstacles)}", err=True)
+        return []
+    return [probe for probe in found.values() if probe is not None]
 
 
 def _require_router(router: TrafficRouter, name: str, option: str) -> None:

@@ -6,14 +6,18 @@ import contextlib
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
-from routers.errors import InvalidInputError
+from routers.errors import InvalidInputError, RollwayError
 from routers.model import Evidence, Outcome, Verdict
 from routers.probes import worst
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Sequence
+
+    from routers.model import Live, Route
 
 TIMEOUT_S = 3.0
 LIMIT = 256 * 1024 * 1024
@@ -38,22 +42,72 @@ def base_url(text: str) -> str:
     return url.rstrip("/")
 
 
-def ask_each(product: str, addresses: Sequence[str], look: Callable[[str], Verdict]) -> Verdict:
-    """Look at every address at once, by its URL, and return the worst verdict; reasons name product and address."""
+@dataclass(frozen=True)
+class Address:
+    """Where one instance of a data plane answers.
 
-    def ask(address: str) -> Verdict:
+    `name` is how people know it. `dial` opens a connection (its argument is how many seconds that may take) where the
+    URL's host and port are not reached from here, as through a port-forward.
+    """
+
+    name: str
+    url: str
+    dial: Callable[[float], socket.socket] | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read `HOST:PORT` or an http or https URL.
+
+        Raises:
+            InvalidInputError: it is neither.
+        """
+        return cls(text, base_url(text))
+
+
+class Find(Protocol):
+    """Say where the instances of the data plane that serves a route are now."""
+
+    def __call__(self, route: Route, live: Live) -> Sequence[Address]:
+        """Return all that have to do as asked.
+
+        Raises:
+            NoAnswerError: they cannot be found.
+        """
+        ...
+
+
+def at(addresses: Sequence[str]) -> Find:
+    """Return the addresses that a person gave, whatever the route.
+
+    Raises:
+        InvalidInputError: one is no address.
+    """
+    found = tuple(map(Address.parse, addresses))
+    return lambda _route, _live: found
+
+
+def ask_each(
+    product: str, find: Find, route: Route, live: Live, look: Callable[[Address], Verdict]
+) -> Verdict:
+    """Look at every address at once, and return the worst verdict; reasons name product and address."""
+
+    def ask(address: Address) -> Verdict:
         try:
-            verdict = look(base_url(address))
+            verdict = look(address)
         except NoAnswerError as error:
             return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=f"{product} at {error}")
-        return verdict._replace(reason=f"{product} at {address} {verdict.reason}")
+        return verdict._replace(reason=f"{product} at {address.name} {verdict.reason}")
 
+    try:
+        addresses = find(route, live)
+    except NoAnswerError as error:
+        return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=f"{product}: {error}")
     with ThreadPoolExecutor(len(addresses)) as pool:
         return worst(list(pool.map(ask, addresses)))
 
 
-def fetch(url: str, timeout: float = TIMEOUT_S) -> Any:
-    """Return the JSON document at a URL; it must be whole after `timeout` seconds.
+def fetch(address: Address, path: str = "", timeout: float = TIMEOUT_S) -> Any:
+    """Return the JSON document at a path of an address; it must be whole after `timeout` seconds.
 
     Raises:
         NoAnswerError: no answer in time, another status than 200, too large, cut off, or not JSON.
@@ -63,31 +117,58 @@ def fetch(url: str, timeout: float = TIMEOUT_S) -> Any:
     deadline = time.monotonic() + timeout
     chunks: list[bytes] = []
     size = 0
-    with urllib3.PoolManager(retries=False, timeout=timeout) as pool:
+    where = f"{address.name}{path.partition('?')[0]}"
+    pool, url = _pool(address, path, timeout)
+    with pool:
         try:
             with contextlib.closing(
                 pool.request("GET", url, redirect=False, preload_content=False)
             ) as answer:
                 if answer.status != 200:
-                    raise NoAnswerError(f"{url} answered HTTP {answer.status}")
+                    raise NoAnswerError(f"{where} answered HTTP {answer.status}")
                 # read1: a byte now and then must not hold the answer back for ever.
                 while chunk := answer.read1(_CHUNK):
                     chunks.append(chunk)
                     size += len(chunk)
                     if size > LIMIT:
-                        raise NoAnswerError(f"{url} answered more than {LIMIT} bytes")
+                        raise NoAnswerError(f"{where} answered more than {LIMIT} bytes")
                     if time.monotonic() > deadline:
-                        raise NoAnswerError(f"{url} was not done after {timeout:g} s")
+                        raise NoAnswerError(f"{where} was not done after {timeout:g} s")
                 length = answer.headers.get("Content-Length")
+        except RollwayError as error:
+            raise NoAnswerError(f"{where} cannot be asked: {error.message}") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise NoAnswerError(f"{url} did not answer: {_words(error)}") from error
+            raise NoAnswerError(f"{where} did not answer: {_words(error)}") from error
     content = b"".join(chunks)
     if length is not None and length.isdecimal() and int(length) != size:
-        raise NoAnswerError(f"{url} answered {size} of {length} bytes")
+        raise NoAnswerError(f"{where} answered {size} of {length} bytes")
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
-        raise NoAnswerError(f"{url} answered no JSON: {content[:60].decode(errors='replace')!r}") from None
+        raise NoAnswerError(f"{where} answered no JSON: {content[:60].decode(errors='replace')!r}") from None
+
+
+def _pool(address: Address, path: str, timeout: float) -> tuple[Any, str]:
+    """Return what sends requests to an address, and what to ask it for."""
+    import urllib3  # noqa: PLC0415
+
+    dial = address.dial
+    if dial is None:
+        return urllib3.PoolManager(retries=False, timeout=timeout), address.url + path
+
+    class Dialled(urllib3.connection.HTTPConnection):
+        """A connection that somebody else opens."""
+
+        def connect(self) -> None:
+            assert dial is not None, "it was looked at above"
+            self.sock = dial(timeout)
+            self.sock.settimeout(timeout)
+
+    class DialledPool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Dialled
+
+    host, _, port = address.url.partition("://")[2].partition(":")
+    return DialledPool(host, int(port or 80), retries=False, timeout=timeout), path
 
 
 def _words(error: BaseException) -> str:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from routers.backends.virtual_service import find_targets, host_name, ref_of, stanza_of
 from routers.model import Evidence, Outcome, Verdict, dig
-from routers.probes.documents import NoAnswerError, ask_each, base_url, fetch
+from routers.probes.documents import NoAnswerError, ask_each, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from routers.backends.virtual_service import Target
     from routers.model import Live, Manifest, ObjectRef, Route, Traffic
+    from routers.probes.documents import Address, Find
 
 _DUMP = "/config_dump?resource=dynamic_route_configs"
 _REJECTED = "/stats?filter=%5C.rds%5C..*update_rejected&format=json"
@@ -35,25 +36,21 @@ class Destination(NamedTuple):
 class EnvoyProbe:
     """Ask the admin interface (port 15000 on the pod's loopback) of every gateway and sidecar that is given."""
 
-    addresses: tuple[str, ...]
-    """`HOST:PORT` or URLs, one for each pod."""
+    find: Find
+    """Where every pod is."""
     evidence: Evidence = Evidence.LOADED
     routers: frozenset[str] = frozenset({"istio"})
-
-    def __post_init__(self) -> None:
-        for address in self.addresses:
-            base_url(address)
 
     def judge(self, route: Route, want: Traffic, live: Live) -> Verdict:
         """Compare the routes that each Envoy has with the VirtualServices."""
 
-        def look(url: str) -> Verdict:
-            verdict = compare(fetch(url + _DUMP), route, want, live)
+        def look(address: Address) -> Verdict:
+            verdict = compare(fetch(address, _DUMP), route, want, live)
             if verdict.outcome is not Outcome.DIFFERS:
                 return verdict
-            return verdict._replace(reason=verdict.reason + _rejections(url))
+            return verdict._replace(reason=verdict.reason + _rejections(address))
 
-        return ask_each("Envoy", self.addresses, look)
+        return ask_each("Envoy", self.find, route, live, look)
 
 
 def compare(document: Any, route: Route, want: Traffic, live: Live) -> Verdict:
@@ -152,10 +149,10 @@ def _shares(weights: Mapping[Destination, int]) -> dict[Destination, Fraction]:
     return {place: Fraction(weight, total) for place, weight in weights.items() if weight} if total else {}
 
 
-def _rejections(url: str) -> str:
+def _rejections(address: Address) -> str:
     """Say that Envoy has rejected updates, if it has."""
     try:
-        stats = fetch(url + _REJECTED).get("stats", [])
+        stats = fetch(address, _REJECTED).get("stats", [])
         count = sum(int(entry.get("value", 0)) for entry in stats)
     except (NoAnswerError, AttributeError, TypeError, ValueError):
         return ""

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from routers.backends import ingress_nginx
 from routers.backends.nginx import pairs, stable_paths
 from routers.model import Evidence, Outcome, Verdict, dig
-from routers.probes.documents import ask_each, base_url, fetch
+from routers.probes.documents import ask_each, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from routers.backends.ingress_nginx import Policy
     from routers.model import Live, Route, Traffic
+    from routers.probes.documents import Address, Find
 
 WORKERS_S = 1.1
 """How long after the controller posted a configuration all workers have it: balancer.lua looks once a second."""
@@ -38,14 +39,10 @@ class IngressNginxProbe:
     a controller whose `--sync-rate-limit` is above 1 (default: 0.3) can leave workers on an older one: measure there.
     """
 
-    addresses: tuple[str, ...]
-    """`HOST:PORT` or URLs, one for each pod."""
+    find: Find
+    """Where every pod is."""
     evidence: Evidence = Evidence.LOADED
     routers: frozenset[str] = frozenset({"nginx"})
-
-    def __post_init__(self) -> None:
-        for address in self.addresses:
-            base_url(address)
 
     def judge(self, route: Route, want: Traffic, live: Live) -> Verdict:
         """Compare what each pod has with the canary Ingresses; looks twice, because workers follow in a second."""
@@ -56,10 +53,10 @@ class IngressNginxProbe:
         return self._look(route, want, live)
 
     def _look(self, route: Route, want: Traffic, live: Live) -> Verdict:
-        def look(url: str) -> Verdict:
-            return compare(fetch(f"{url}/configuration/backends"), route, want, live)
+        def look(address: Address) -> Verdict:
+            return compare(fetch(address, "/configuration/backends"), route, want, live)
 
-        return ask_each("ingress-nginx", self.addresses, look)
+        return ask_each("ingress-nginx", self.find, route, live, look)
 
 
 def compare(document: Any, route: Route, want: Traffic, live: Live) -> Verdict:

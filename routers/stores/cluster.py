@@ -29,11 +29,13 @@ from routers.model import (
     without_server_fields,
 )
 from routers.plan import Action, pointer
+from routers.stores import port_forward
 from routers.stores.connection import TIMEOUT_S, Connection, Identity
 from routers.stores.discovery import Discovery, default_folder
 from routers.stores.failures import Asked, ExpiredError
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterable, Sequence
 
     from routers.model import Manifest
@@ -179,6 +181,14 @@ class ClusterStore:
             raise
         except ConflictError:
             return  # it is there: a first attempt was stored, and its answer got lost
+
+    def may_forward(self, namespace: str) -> bool:
+        """Tell whether the role allows port-forward to the pods of a namespace; see `port_forward`."""
+        return port_forward.may_forward(self.connection, namespace)
+
+    def forward(self, namespace: str, pod: str, port: int, timeout: float) -> socket.socket:
+        """Open a connection to a port of a pod; see `port_forward`."""
+        return port_forward.forward(self.connection, namespace, pod, port, timeout)
 
     # -- reading
 

@@ -1,6 +1,6 @@
 """One API server: kubeconfig in, requests and answers as JSON, and every failure as a typed error.
 
-The only module that imports the Kubernetes client. That client gives the kubeconfig, the credentials, TLS, proxies and
+The only module beside `port_forward` that imports the Kubernetes client. That client gives the kubeconfig, the credentials, TLS, proxies and
 the connection pool (urllib3); objects stay plain JSON, because its generated models would drop fields that they do not
 know.
 """
@@ -91,7 +91,7 @@ class Connection:
         self.namespace, own = _load(configuration, kubeconfig, context)
         self._identity = identity if identity and (identity.user or identity.groups) else own
         self.host: str = configuration.host.rstrip("/")
-        self._configuration = configuration
+        self.configuration = configuration
         self._pool: urllib3.PoolManager = client.ApiClient(configuration).rest_client.pool_manager
         self._retries = _retries()
         self._token, self._token_at = "", float("-inf")
@@ -178,6 +178,10 @@ class Connection:
         """Close the connections."""
         self._pool.clear()
 
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """Return what every request carries: who asks, and as whom."""
+        return tuple(self._headers({}).iteritems())
+
     def _headers(self, headers: Mapping[str, str]) -> Any:
         from urllib3 import HTTPHeaderDict  # noqa: PLC0415
 
@@ -185,7 +189,7 @@ class Connection:
         found["User-Agent"] = "rollway"
         if time.monotonic() - self._token_at > _TOKEN_AGE_S:
             # Exec plugins and mounted tokens are refreshed by asking; that reads the environment each time.
-            self._token = self._configuration.auth_settings().get("BearerToken", {}).get("value") or ""
+            self._token = self.configuration.auth_settings().get("BearerToken", {}).get("value") or ""
             self._token_at = time.monotonic()
         if self._token:
             found["Authorization"] = self._token

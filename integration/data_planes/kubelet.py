@@ -1,0 +1,49 @@
+"""The kubelet of the only node: it forwards the ports of pods that are processes in this sandbox."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from harness import tools
+from harness.daemon import Daemon
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from data_planes import PodPorts
+    from harness.api import Api
+
+_ADDRESS, _PORT = "10.244.255.254", 10250
+
+
+class Kubelet:
+    """A running kubelet, and which process stands for which port of a pod."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "pod-ports.json"
+        self._ports: PodPorts = {}
+        self._file.write_text("{}")
+        command = [str(tools.kubelet().path()), f"{_ADDRESS}:{_PORT}", str(self._file)]
+        self._daemon = Daemon("kubelet", command, folder)
+
+    def start(self, api: Api) -> None:
+        """Start it, and tell the API server where it is."""
+        self._daemon.start()
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node"}}
+        status = {
+            "addresses": [{"type": "InternalIP", "address": _ADDRESS}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": _PORT}},
+        }
+        api.put({**node, "status": status})
+
+    def serve(self, pods: PodPorts) -> None:
+        """Forward the ports of these pods as well."""
+        self._ports |= pods
+        unfinished = self._file.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(self._ports))
+        unfinished.rename(self._file)
+
+    def stop(self) -> None:
+        """End it."""
+        self._daemon.stop()

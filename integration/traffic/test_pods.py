@@ -1,0 +1,114 @@
+"""Without any address, rollway finds the data planes' pods itself, and asks them by port-forward."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from data_planes.ingress_nginx import IngressNginx
+from harness.process import rollway
+from harness.traffic import until
+from routers.model import Outcome
+from routers.probes.requests import Identity, judge
+from routers.weights import Split
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+
+    from data_planes import DataPlane
+    from harness.traffic import Shop
+    from harness.traffic_plugin import RunPlane
+
+IDENTITY = Identity.parse("header:X-Version")
+
+
+@pytest.mark.parametrize("plane", ["ingress_nginx", "istio"], indirect=True)
+def test_the_default_is_loaded(plane: DataPlane, make_shop: Callable[..., Shop]) -> None:
+    """`set-weight` and `verify` without options show `loaded`, and so do the next requests."""
+    shop = make_shop(plane)
+    for weight in (30, 100, 0):
+        done = rollway("set-weight", "shop", str(weight))
+        assert "verified: loaded (" in done.stdout, done.stdout
+        assert "at pod " in done.stdout
+        verdict = judge(shop.sample(), IDENTITY, Split(weight, 100))
+        assert verdict.outcome is Outcome.MATCHES, verdict.reason
+    done = rollway("verify", "shop", "0")
+    assert "matches (evidence: loaded)" in done.stdout
+    assert not done.stderr
+
+
+def test_a_pod_that_lags_is_named(run_plane: RunPlane, make_shop: Callable[..., Shop]) -> None:
+    """Of two controller pods one is stopped: the verdict is DIFFERS and names it; of none that runs, it says so."""
+    plane = IngressNginx(replicas=2, first=7)
+    with run_plane(plane):
+        make_shop(plane)
+        rollway("set-weight", "shop", "20", "--data-plane", "ingress-nginx")
+        plane.replicas[1].pause(signal.SIGSTOP)
+        try:
+            done = rollway("set-weight", "shop", "60", "--timeout", "3s", status=5)
+            assert f"pod ingress-nginx/{plane.replicas[1].pod} has weight 20 of 100" in done.stderr
+        finally:
+            plane.replicas[1].pause(signal.SIGCONT)
+        rollway("set-weight", "shop", "60")
+    done = rollway("set-weight", "shop", "70", "--data-plane", "nowhere")
+    assert "verified: written" in done.stdout
+    assert "no running pod of the nginx data plane was found in namespace nowhere" in done.stderr
+
+
+def test_a_pod_that_cannot_be_reached_is_unknown(istio: DataPlane, make_shop: Callable[..., Shop]) -> None:
+    """A gateway pod that runs and has nobody on its admin port makes the verdict UNKNOWN and is named."""
+    shop = make_shop(istio)
+    pod = shop.namespace.api.get(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "istio-ingressgateway-0", "namespace": "istio-system"},
+        }
+    )
+    assert pod is not None
+    twin = {
+        **pod,
+        "metadata": {
+            "name": "istio-ingressgateway-1",
+            "namespace": "istio-system",
+            "labels": pod["metadata"]["labels"],
+        },
+    }
+    shop.namespace.api.put(twin)
+    try:
+        done = rollway("set-weight", "shop", "20", "--timeout", "1s", status=5)
+        assert "unknown" in done.stderr
+        assert "pod istio-system/istio-ingressgateway-1" in done.stderr
+    finally:
+        shop.namespace.api.delete(twin)
+    rollway("set-weight", "shop", "30")
+
+
+def test_the_role_that_rbac_prints_is_enough(
+    ingress_nginx: DataPlane, make_shop: Callable[..., Shop]
+) -> None:
+    """With the rules of `rbac --data-plane` the evidence is `loaded`; without them `written`, and a note says why."""
+    space = make_shop(ingress_nginx).namespace
+    account = {"name": "ci", "namespace": space.name}
+    space.api.put({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})
+    kubeconfig = str(space.kubeconfig_with("ci", token=space.api.token(space.name, "ci")))
+
+    def bind(*words: str) -> None:
+        printed = rollway("rbac", "shop", "--serviceaccount", "ci", "-o", "json", *words)
+        for manifest in json.loads(printed.stdout)["items"]:
+            space.api.put(manifest)
+
+    def change(weight: int) -> subprocess.CompletedProcess[str]:
+        words = ("--kubeconfig", kubeconfig, "--data-plane", "ingress-nginx")
+        return rollway("set-weight", "shop", str(weight), *words)
+
+    bind()
+    until(lambda: "verified: written" in change(10).stdout, "the Role holds")
+    assert "lacks the verb" in change(20).stderr
+    bind("--data-plane", "ingress-nginx")
+    until(lambda: "verified: loaded" in change(30).stdout, "the larger Role holds")
+    assert "loaded" not in change(30).stderr
