@@ -18,7 +18,7 @@ from harness.namespace import Namespace
 from routers.probes.requests import Identity, Sample, measure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from data_planes import DataPlane
@@ -123,14 +123,14 @@ class Shop:
         address = echo.address(self.number, version)
         self.namespace.api.put(running_pod(version, self.namespace.name, address, version=version))
 
-    def sample(self, requests: int = 2000) -> Sample:
-        """Send requests and count who answers."""
+    def sample(self, requests: int = 2000, headers: Mapping[str, str] | None = None) -> Sample:
+        """Send requests, with these headers beside the shop's host, and count who answers."""
         return measure(
             self.plane.url,
             Identity.parse("header:X-Version"),
             requests=requests,
             rate=0,
-            headers={"Host": self.host},
+            headers={"Host": self.host, **(headers or {})},
         )
 
     def dump(self, folder: Path) -> None:

@@ -1,0 +1,118 @@
+"""More than one plain route: headers and cookies, several objects of one Rollout, subsets, and blue-green."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+import manifests as m
+from data_planes.istio import GATEWAY
+from harness import shop as shops
+from harness.process import rollway
+from routers.model import Outcome
+from routers.probes.requests import Identity, judge
+from routers.weights import Split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from data_planes import DataPlane
+    from harness.traffic import Shop
+
+IDENTITY = Identity.parse("header:X-Version")
+
+
+def share(shop: Shop, weight: int, **headers: str) -> None:
+    """Require that this share of 2,000 requests with such headers (`_` for `-`) is the canary's, and print it."""
+    words = {name.replace("_", "-"): value for name, value in headers.items()}
+    sample = shop.sample(headers=words)
+    print(f"{shop.plane.name} {weight} % with {words}: {sample}")
+    verdict = judge(sample, IDENTITY, Split(weight, 100))
+    assert verdict.outcome is Outcome.MATCHES, f"{words}: {verdict.reason}"
+
+
+def test_a_header_goes_before_a_cookie_and_a_cookie_before_the_weight(
+    ingress_nginx: DataPlane, make_shop: Callable[..., Shop]
+) -> None:
+    """ingress-nginx asks the header, then the cookie, and only then the weight; another value than its two decides nothing."""
+    annotations = {"canary-by-header": "X-Canary", "canary-by-cookie": "canary"}
+    stanza = {"stableIngress": "web", "additionalIngressAnnotations": annotations}
+    shop = make_shop(ingress_nginx, routing={"nginx": stanza})
+    rollway("set-weight", "shop", "20")
+    share(shop, 20)
+    share(shop, 100, X_Canary="always")
+    share(shop, 0, X_Canary="never")
+    share(shop, 20, X_Canary="perhaps")
+    share(shop, 100, Cookie="canary=always")
+    share(shop, 0, Cookie="canary=never")
+    share(shop, 100, X_Canary="always", Cookie="canary=never")
+    share(shop, 0, X_Canary="never", Cookie="canary=always")
+
+
+def test_a_route_that_rollway_does_not_manage_keeps_its_requests(
+    istio: DataPlane, make_shop: Callable[..., Shop]
+) -> None:
+    """A header match of the user's own goes on to the canary whatever the weight of the managed route is."""
+    shop = make_shop(istio, routing={"istio": {"virtualService": {"name": "web", "routes": ["primary"]}}})
+    pair = [m.destination("shop-stable", 100), m.destination("shop-canary", 0)]
+    match = [{"headers": {"x-vip": {"exact": "yes"}}}]
+    vip = {"name": "vip", "match": match, "route": [m.destination("shop-canary")]}
+    shop.put(m.virtual_service(http=[vip, {"name": "primary", "route": pair}]))
+    for weight in (20, 0):
+        rollway("set-weight", "shop", str(weight))
+        share(shop, weight)
+        share(shop, 100, x_vip="yes")
+
+
+def test_several_ingresses_move_together(ingress_nginx: DataPlane, make_shop: Callable[..., Shop]) -> None:
+    """Two Ingresses of one Rollout get the same share, each at its own host."""
+    shop = make_shop(ingress_nginx)
+    second = f"second.{shop.host}"
+    shop.put(m.ingress("second", second), m.rollout({"nginx": {"stableIngresses": ["web", "second"]}}))
+    for weight in (20, 100, 0):
+        rollway("set-weight", "shop", str(weight))
+        share(shop, weight)
+        share(shop, weight, Host=second)
+
+
+def test_several_virtual_services_move_together(istio: DataPlane, make_shop: Callable[..., Shop]) -> None:
+    """Two VirtualServices of one Rollout get the same share, each at its own host."""
+    shop = make_shop(istio)
+    second = f"second.{shop.host}"
+    other = m.virtual_service("second")
+    other["spec"] |= {"hosts": [second], "gateways": [GATEWAY]}
+    shop.namespace.put(
+        other, m.rollout({"istio": {"virtualServices": [{"name": "web"}, {"name": "second"}]}})
+    )
+    for weight in (20, 100, 0):
+        rollway("set-weight", "shop", str(weight))
+        share(shop, weight)
+        share(shop, weight, Host=second)
+
+
+def test_subsets_of_one_service_are_split(istio: DataPlane, make_shop: Callable[..., Shop]) -> None:
+    """The pods of one Service, told apart by a DestinationRule, get the share of their subset."""
+    shop = make_shop(istio, routing=shops.SUBSETS)
+    shop.endpoints("shop", "stable", "canary")
+    for weight in (1, 20, 50, 100, 0):
+        rollway("set-weight", "shop", str(weight))
+        share(shop, weight)
+
+
+@pytest.mark.parametrize("plane", ["ingress_nginx", "istio"], indirect=True)
+def test_switch_of_blue_green(plane: DataPlane, make_shop: Callable[..., Shop], tmp_path: Path) -> None:
+    """After each `switch` of a blue-green Rollout no request is answered by the old colour, and none fails."""
+    shop = make_shop(plane)
+    routing = shops.NGINX if plane.name == "nginx" else shops.ISTIO
+    # Argo's CRD knows no trafficRouting beside blueGreen, and the API server drops it; so the Rollout comes from a file.
+    file = tmp_path / "rollout.yaml"
+    rollout = m.placed(m.rollout(routing, strategy="blueGreen"), shop.namespace.name)
+    file.write_text(yaml.safe_dump(rollout))
+    for to, version in (("canary", "canary"), ("stable", "stable"), ("canary", "canary")):
+        done = rollway("switch", "shop", to, "--filename", str(file))
+        assert "verified: loaded (" in done.stdout, done.stdout + done.stderr
+        sample = shop.sample()
+        assert (sample.versions, sample.failures) == (((version, 2000),), ()), str(sample)
