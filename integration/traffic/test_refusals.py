@@ -1,0 +1,152 @@
+"""What `check` refuses does damage: with the guard lifted, real requests show what the finding predicts."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+import manifests as m
+from harness import shop as shops
+from harness.process import rollway
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from data_planes import DataPlane
+    from harness.traffic import Shop
+
+
+PREFIX = "nginx.ingress.kubernetes.io"
+BAD_VALUE = "a b;"
+
+
+def canary_ingress(name: str, host: str, service: str, weight: int) -> Any:
+    """Return somebody's canary Ingress."""
+    words = {f"{PREFIX}/canary": "true", f"{PREFIX}/canary-weight": str(weight)}
+    return m.ingress(name, host, m.path(service), metadata={"annotations": words})
+
+
+def second_canary(shop: Shop) -> None:
+    """Somebody has a canary at the same host and path already."""
+    shop.put(m.service("shop-other"), canary_ingress("aaa", shop.host, "shop-other", 0))
+    time.sleep(1.1)  # the older one counts, and ages are whole seconds
+
+
+def shared_canary_service(shop: Shop) -> None:
+    """Somebody's canary at another host leads to the same Service."""
+    host = f"other.{shop.host}"
+    shop.put(m.service("shop-other"), m.ingress("aaa", host, m.path("shop-other")))
+    shop.put(canary_ingress("aab", host, "shop-canary", 0))
+    time.sleep(1.1)
+
+
+def path_taken(shop: Shop) -> None:
+    """An older Ingress serves the same host and path."""
+    shop.namespace.api.delete(shop.namespace.get("networking.k8s.io/v1", "Ingress", "web"))
+    shop.put(m.service("shop-other"), m.ingress("aaa", shop.host, m.path("shop-other")))
+    time.sleep(1.1)
+    shop.put(m.ingress("web", shop.host))
+
+
+def stable_is_canary(shop: Shop) -> None:
+    """The stable Ingress is itself a canary Ingress."""
+    shop.put(canary_ingress("web", shop.host, "shop-stable", 0))
+
+
+def no_port(shop: Shop) -> None:
+    """The canary's Service lacks the port that the stable Ingress names."""
+    shop.put(m.service("shop-canary", port=81))
+
+
+def bad_annotation(shop: Shop) -> None:
+    """The stanza adds an annotation that the controller does not take."""
+    annotations = {"canary-by-header": "X-Canary", "canary-by-header-value": BAD_VALUE}
+    stanza = {"stableIngress": "web", "additionalIngressAnnotations": annotations}
+    shop.put(m.rollout({"nginx": stanza}))
+
+
+def no_endpoints(shop: Shop) -> None:
+    """No pod of the canary is ready."""
+    shop.endpoints("shop-canary", "canary", ready=False)
+
+
+def no_service(shop: Shop) -> None:
+    """The canary's Service is gone."""
+    shop.namespace.api.delete(shop.namespace.get("v1", "Service", "shop-canary"))
+
+
+def no_subset(shop: Shop) -> None:
+    """The DestinationRule lacks the canary's subset."""
+    shop.endpoints("shop", "stable", "canary")
+    shop.put(m.destination_rule(subsets=[{"name": "stable", "labels": {"version": "stable"}}]))
+
+
+def tiny_budget(shop: Shop) -> None:
+    """Somebody's destination leaves one part for both versions."""
+    route = [
+        m.destination("shop-stable", 1),
+        m.destination("shop-canary", 0),
+        m.destination("shop-other", 99),
+    ]
+    shop.put(m.service("shop-other"), m.virtual_service(http=[{"name": "primary", "route": route}]))
+
+
+class Case(NamedTuple):
+    """A situation, the refusal's code, the weight that is tried, and who answers then: versions and failures.
+
+    `headers` are those of the requests.
+    """
+
+    plane: str
+    arrange: Callable[[Shop], None]
+    code: str
+    weight: int
+    seen: set[str]
+    routing: Any = None
+    headers: Any = None
+
+
+CASES = [
+    Case("ingress_nginx", second_canary, "nginx-second-canary", 100, {"stable"}),
+    Case("ingress_nginx", shared_canary_service, "nginx-canary-service-shared", 100, {"stable"}),
+    Case("ingress_nginx", path_taken, "nginx-path-taken", 100, {"canary"}),
+    Case("ingress_nginx", stable_is_canary, "nginx-stable-is-canary", 100, {"HTTP 404"}),
+    Case("ingress_nginx", no_port, "nginx-service-port", 100, {"stable"}),
+    # Every request has the value that is to lead to the canary, and yet they go by the weight.
+    Case(
+        "ingress_nginx",
+        bad_annotation,
+        "nginx-bad-annotation",
+        20,
+        {"stable", "canary"},
+        headers={"X-Canary": BAD_VALUE},
+    ),
+    Case("ingress_nginx", no_endpoints, "endpoints-not-ready", 100, {"stable"}),
+    Case("ingress_nginx", no_service, "endpoints-not-ready", 100, {"stable"}),
+    Case("istio", no_endpoints, "endpoints-not-ready", 100, {"HTTP 503"}),
+    Case("istio", no_service, "endpoints-not-ready", 100, {"HTTP 503"}),
+    Case("istio", no_subset, "istio-subset-missing", 100, {"HTTP 503"}, shops.SUBSETS),
+    Case("istio", tiny_budget, "istio-share-lost", 50, {"stable", "other"}),
+    Case("smi_mesh", no_endpoints, "endpoints-not-ready", 100, {"HTTP 503"}),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.plane}-{case.arrange.__name__}")
+def test_what_is_refused_does_damage(
+    case: Case, request: pytest.FixtureRequest, make_shop: Callable[..., Shop]
+) -> None:
+    """The command refuses with the code; with `--allow` it writes, and requests get what the finding says."""
+    plane: DataPlane = request.getfixturevalue(case.plane)
+    shop = make_shop(plane, routing=case.routing)
+    case.arrange(shop)
+    refused = rollway("set-weight", "shop", str(case.weight), status=4)
+    assert f"--allow {case.code}" in refused.stderr, refused.stderr
+    lifted = [word for code in re.findall(r"--allow ([\w-]+)", refused.stderr) for word in ("--allow", code)]
+    rollway("set-weight", "shop", str(case.weight), *lifted, "--verify", "written")
+    time.sleep(3)  # nginx' workers have what the controller posts about once a second, and look as often
+    sample = shop.sample(headers=case.headers)
+    print(f"{case.code} on {plane.name}: {refused.stderr.strip()}\n  {sample}")
+    assert {name for name, _ in (*sample.versions, *sample.failures)} == case.seen
