@@ -15,7 +15,9 @@ import manifests as m
 from data_planes import echo, istio, running_pod
 from harness import shop
 from harness.namespace import Namespace
-from routers.probes.requests import Identity, Sample, measure
+from routers.model import Outcome
+from routers.probes.requests import Identity, Sample, judge, measure
+from routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from harness.api import Api
     from harness.providers import Cluster
     from routers.model import Manifest
+
+IDENTITY = Identity.parse("header:X-Version")
+SETTLED_S = 3.0
+"""When nginx' workers have a write: the controller posts about once a second, and they look as often."""
 
 ROUTINGS: dict[str, dict[str, Any]] = {
     "nginx": shop.NGINX,
@@ -127,11 +133,21 @@ class Shop:
         """Send requests, with these headers beside the shop's host, and count who answers."""
         return measure(
             self.plane.url,
-            Identity.parse("header:X-Version"),
+            IDENTITY,
             requests=requests,
             rate=0,
             headers={"Host": self.host, **(headers or {})},
         )
+
+    def require_share(self, weight: int, requests: int = 2000, of: int = 100, **headers: str) -> None:
+        """Require that this share of requests with such headers (`_` for `-`) is the canary's, and print the sample."""
+        words = {name.replace("_", "-"): value for name, value in headers.items()}
+        sample = self.sample(requests, words)
+        split = Split(weight, of)
+        told = " ".join([self.plane.name, str(split), *(f"{name}={value}" for name, value in words.items())])
+        print(f"{told}: {sample} in {sample.seconds:.1f} s")
+        verdict = judge(sample, IDENTITY, split)
+        assert verdict.outcome is Outcome.MATCHES, f"{told}: {verdict.reason}"
 
     def dump(self, folder: Path) -> None:
         """Write the objects and what the data plane has loaded."""

@@ -10,9 +10,6 @@ import pytest
 from data_planes.ingress_nginx import IngressNginx
 from harness import shop as shops
 from harness.process import rollway
-from routers.model import Outcome
-from routers.probes.requests import Identity, judge
-from routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,8 +17,6 @@ if TYPE_CHECKING:
     from data_planes import DataPlane
     from harness.traffic import Shop
     from harness.traffic_plugin import RunPlane
-
-IDENTITY = Identity.parse("header:X-Version")
 
 
 asked = pytest.mark.parametrize("plane", ["ingress_nginx", "istio"], indirect=True)
@@ -44,8 +39,7 @@ def test_loaded_means_that_the_next_request_is_on_the_new_share(
     for weight in (100, 0, 20, 50, 0, 100):
         done = rollway("set-weight", "shop", str(weight), "--verify", "loaded", *plane.loaded_options)
         assert "verified: loaded" in done.stdout
-        verdict = judge(shop.sample(), IDENTITY, Split(weight, 100))
-        assert verdict.outcome is Outcome.MATCHES, verdict.reason
+        shop.require_share(weight)
 
 
 @asked
@@ -124,7 +118,4 @@ def test_maximum_traffic_weight_makes_small_shares(
     """5 of `maxTrafficWeight: 1000` is half a percent of 4,000 requests."""
     shop = make_shop(ingress_nginx, routing={**shops.NGINX, "maxTrafficWeight": 1000})
     rollway("set-weight", "shop", "5", *ingress_nginx.loaded_options)
-    sample = shop.sample(4000)
-    print(f"nginx 5 of 1000: {sample}")
-    verdict = judge(sample, IDENTITY, Split(5, 1000))
-    assert verdict.outcome is Outcome.MATCHES, verdict.reason
+    shop.require_share(5, requests=4000, of=1000)

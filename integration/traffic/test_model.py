@@ -11,6 +11,7 @@ import manifests as m
 from harness.traffic import until
 from routers.backends import ingress_nginx as model
 from routers.model import ObjectRef
+from routers.spec import DEFAULT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from routers.model import Manifest
 
 PAIRS = 220
-PREFIX = "nginx.ingress.kubernetes.io"
 _CHOICES: dict[str, list[str | None]] = {
     "canary": ["true", "true", "true", "1", "t", "TRUE", "false", "yes", None],
     "canary-weight": ["0", "20", "20", "100", "150", "-5", "33.3", "abc", "", None],
@@ -36,10 +36,10 @@ def _pair(chance: random.Random, number: int) -> list[Manifest]:
     """Make a normal Ingress and a canary Ingress, and sometimes a third, in either order."""
     host, kind = f"pair-{number}.example.com", chance.choice(["Prefix", "Exact", "ImplementationSpecific"])
     stable, canary = f"p{number}-stable", f"p{number}-canary"
-    chosen = {f"{PREFIX}/{name}": chance.choice(values) for name, values in _CHOICES.items()}
+    chosen = {f"{DEFAULT_PREFIX}/{name}": chance.choice(values) for name, values in _CHOICES.items()}
     annotations = {key: value for key, value in chosen.items() if value is not None}
     # Whether nothing else uses the canary's Service, so that its Ingress makes no location of its own.
-    plain = chance.random() < 0.5 and model.read_canary(annotations, PREFIX)[0]
+    plain = chance.random() < 0.5 and model.read_canary(annotations, DEFAULT_PREFIX)[0]
     at = chance.choice(["/", "/", "/shop", None])
     if not plain and at != "/shop":
         # One path in two types, or the root in another type than Prefix, twice on one host makes a configuration that
@@ -75,8 +75,8 @@ def _pair(chance: random.Random, number: int) -> list[Manifest]:
         third = m.ingress(f"p{number}-c", f"preview-{number}.example.com", m.path(canary))
         if chance.random() < 0.5:
             third["metadata"]["annotations"] = {
-                f"{PREFIX}/canary": "true",
-                f"{PREFIX}/canary-weight": "40",
+                f"{DEFAULT_PREFIX}/canary": "true",
+                f"{DEFAULT_PREFIX}/canary-weight": "40",
             }
             third["spec"]["rules"] = [
                 {"host": host, "http": {"paths": [m.path(f"p{number}-other", at, kind=kind)]}}
@@ -124,7 +124,7 @@ def test_the_model_agrees_with_the_controller(
         refs = [ObjectRef("networking.k8s.io", "Ingress", name, item["metadata"]["name"]) for item in ours]
         # The controller has more than this pair; what those other Ingresses mean for it is that normal ones exist.
         background = (ObjectRef("networking.k8s.io", "Ingress", name, "last"), m.placed(last, name))
-        found = model.load([background, *zip(refs, ours, strict=True)], PREFIX)
+        found = model.load([background, *zip(refs, ours, strict=True)], DEFAULT_PREFIX)
         predicted = {
             key: _predicted(value) for key, value in found.upstreams.items() if f"-p{number}-" in key
         }

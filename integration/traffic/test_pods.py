@@ -11,9 +11,6 @@ import pytest
 from data_planes.ingress_nginx import IngressNginx
 from harness.process import rollway
 from harness.traffic import until
-from routers.model import Outcome
-from routers.probes.requests import Identity, judge
-from routers.weights import Split
 
 if TYPE_CHECKING:
     import subprocess
@@ -22,8 +19,6 @@ if TYPE_CHECKING:
     from data_planes import DataPlane
     from harness.traffic import Shop
     from harness.traffic_plugin import RunPlane
-
-IDENTITY = Identity.parse("header:X-Version")
 
 
 @pytest.mark.parametrize("plane", ["ingress_nginx", "istio"], indirect=True)
@@ -34,8 +29,7 @@ def test_the_default_is_loaded(plane: DataPlane, make_shop: Callable[..., Shop])
         done = rollway("set-weight", "shop", str(weight))
         assert "verified: loaded (" in done.stdout, done.stdout
         assert "at pod " in done.stdout
-        verdict = judge(shop.sample(), IDENTITY, Split(weight, 100))
-        assert verdict.outcome is Outcome.MATCHES, verdict.reason
+        shop.require_share(weight)
     done = rollway("verify", "shop", "0")
     assert "matches (evidence: loaded)" in done.stdout
     assert not done.stderr

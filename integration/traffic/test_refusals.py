@@ -11,6 +11,8 @@ import pytest
 import manifests as m
 from harness import shop as shops
 from harness.process import rollway
+from harness.traffic import SETTLED_S
+from routers.spec import DEFAULT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,13 +21,12 @@ if TYPE_CHECKING:
     from harness.traffic import Shop
 
 
-PREFIX = "nginx.ingress.kubernetes.io"
 BAD_VALUE = "a b;"
 
 
 def canary_ingress(name: str, host: str, service: str, weight: int) -> Any:
     """Return somebody's canary Ingress."""
-    words = {f"{PREFIX}/canary": "true", f"{PREFIX}/canary-weight": str(weight)}
+    words = {f"{DEFAULT_PREFIX}/canary": "true", f"{DEFAULT_PREFIX}/canary-weight": str(weight)}
     return m.ingress(name, host, m.path(service), metadata={"annotations": words})
 
 
@@ -146,7 +147,7 @@ def test_what_is_refused_does_damage(
     assert f"--allow {case.code}" in refused.stderr, refused.stderr
     lifted = [word for code in re.findall(r"--allow ([\w-]+)", refused.stderr) for word in ("--allow", code)]
     rollway("set-weight", "shop", str(case.weight), *lifted, "--verify", "written")
-    time.sleep(3)  # nginx' workers have what the controller posts about once a second, and look as often
+    time.sleep(SETTLED_S)
     sample = shop.sample(headers=case.headers)
     print(f"{case.code} on {plane.name}: {refused.stderr.strip()}\n  {sample}")
     assert {name for name, _ in (*sample.versions, *sample.failures)} == case.seen

@@ -11,9 +11,6 @@ import manifests as m
 from data_planes.istio import GATEWAY
 from harness import shop as shops
 from harness.process import rollway
-from routers.model import Outcome
-from routers.probes.requests import Identity, judge
-from routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,17 +18,6 @@ if TYPE_CHECKING:
 
     from data_planes import DataPlane
     from harness.traffic import Shop
-
-IDENTITY = Identity.parse("header:X-Version")
-
-
-def share(shop: Shop, weight: int, **headers: str) -> None:
-    """Require that this share of 2,000 requests with such headers (`_` for `-`) is the canary's, and print it."""
-    words = {name.replace("_", "-"): value for name, value in headers.items()}
-    sample = shop.sample(headers=words)
-    print(f"{shop.plane.name} {weight} % with {words}: {sample}")
-    verdict = judge(sample, IDENTITY, Split(weight, 100))
-    assert verdict.outcome is Outcome.MATCHES, f"{words}: {verdict.reason}"
 
 
 def test_a_header_goes_before_a_cookie_and_a_cookie_before_the_weight(
@@ -42,14 +28,14 @@ def test_a_header_goes_before_a_cookie_and_a_cookie_before_the_weight(
     stanza = {"stableIngress": "web", "additionalIngressAnnotations": annotations}
     shop = make_shop(ingress_nginx, routing={"nginx": stanza})
     rollway("set-weight", "shop", "20")
-    share(shop, 20)
-    share(shop, 100, X_Canary="always")
-    share(shop, 0, X_Canary="never")
-    share(shop, 20, X_Canary="perhaps")
-    share(shop, 100, Cookie="canary=always")
-    share(shop, 0, Cookie="canary=never")
-    share(shop, 100, X_Canary="always", Cookie="canary=never")
-    share(shop, 0, X_Canary="never", Cookie="canary=always")
+    shop.require_share(20)
+    shop.require_share(100, X_Canary="always")
+    shop.require_share(0, X_Canary="never")
+    shop.require_share(20, X_Canary="perhaps")
+    shop.require_share(100, Cookie="canary=always")
+    shop.require_share(0, Cookie="canary=never")
+    shop.require_share(100, X_Canary="always", Cookie="canary=never")
+    shop.require_share(0, X_Canary="never", Cookie="canary=always")
 
 
 def test_a_route_that_rollway_does_not_manage_keeps_its_requests(
@@ -63,8 +49,8 @@ def test_a_route_that_rollway_does_not_manage_keeps_its_requests(
     shop.put(m.virtual_service(http=[vip, {"name": "primary", "route": pair}]))
     for weight in (20, 0):
         rollway("set-weight", "shop", str(weight))
-        share(shop, weight)
-        share(shop, 100, x_vip="yes")
+        shop.require_share(weight)
+        shop.require_share(100, x_vip="yes")
 
 
 def test_several_ingresses_move_together(ingress_nginx: DataPlane, make_shop: Callable[..., Shop]) -> None:
@@ -74,8 +60,8 @@ def test_several_ingresses_move_together(ingress_nginx: DataPlane, make_shop: Ca
     shop.put(m.ingress("second", second), m.rollout({"nginx": {"stableIngresses": ["web", "second"]}}))
     for weight in (20, 100, 0):
         rollway("set-weight", "shop", str(weight))
-        share(shop, weight)
-        share(shop, weight, Host=second)
+        shop.require_share(weight)
+        shop.require_share(weight, Host=second)
 
 
 def test_several_virtual_services_move_together(istio: DataPlane, make_shop: Callable[..., Shop]) -> None:
@@ -89,8 +75,8 @@ def test_several_virtual_services_move_together(istio: DataPlane, make_shop: Cal
     )
     for weight in (20, 100, 0):
         rollway("set-weight", "shop", str(weight))
-        share(shop, weight)
-        share(shop, weight, Host=second)
+        shop.require_share(weight)
+        shop.require_share(weight, Host=second)
 
 
 def test_subsets_of_one_service_are_split(istio: DataPlane, make_shop: Callable[..., Shop]) -> None:
@@ -99,7 +85,7 @@ def test_subsets_of_one_service_are_split(istio: DataPlane, make_shop: Callable[
     shop.endpoints("shop", "stable", "canary")
     for weight in (1, 20, 50, 100, 0):
         rollway("set-weight", "shop", str(weight))
-        share(shop, weight)
+        shop.require_share(weight)
 
 
 @pytest.mark.parametrize("plane", ["ingress_nginx", "istio"], indirect=True)

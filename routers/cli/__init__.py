@@ -16,7 +16,6 @@ import click
 from routers import __version__
 from routers.cli.options import (
     DURATION,
-    LEVELS,
     Command,
     WeightCommand,
     complete_name,
@@ -26,13 +25,13 @@ from routers.cli.options import (
     level_option,
     limit_options,
     on_failure_option,
-    probe_options,
     rollout_options,
     scope_options,
     timeout_option,
     wait_option,
     write_options,
 )
+from routers.cli.probes import LEVELS, probe_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,6 +1,7 @@
 """What is known beyond the objects: a data plane's own configuration, and answers to real requests.
 
-Probes only read, and they ask nothing but the addresses that the user gave. A probe that cannot be sure says UNKNOWN.
+Probes only read. They ask the addresses that the user gave, and the pods that the cluster itself names. A probe that
+cannot be sure says UNKNOWN.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Sources: the labels of ingress-nginx' manifests and its flags (internal/ingress/
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -77,24 +78,16 @@ class Pods:
         """Say why the data plane of a router cannot be asked here; empty when it can."""
         try:
             ports = self._ports(router, route, live)
-            closed = [
-                space
-                for space in sorted({port.ref.namespace for port in ports})
-                if not self.access.may_forward(space)
-            ]
+            spaces = sorted({port.ref.namespace for port in ports})
+            with _reachable():
+                closed = [space for space in spaces if not self.access.may_forward(space)]
         except NoAnswerError as error:
             return str(error)
-        except RollwayError as error:
-            return error.message
         return f"the role may not port-forward to pods in namespace {', '.join(closed)}" if closed else ""
 
     def _addresses(self, router: str, route: Route, live: Live) -> Sequence[Address]:
         """Return where the pods are now; they come and go, so they are looked for each time."""
-        try:
-            ports = self._ports(router, route, live)
-        except RollwayError as error:
-            raise NoAnswerError(error.message) from error
-        return [self._address(port) for port in ports]
+        return [self._address(port) for port in self._ports(router, route, live)]
 
     def _address(self, port: _Port) -> Address:
         space, name = port.ref.namespace, port.ref.name
@@ -103,7 +96,8 @@ class Pods:
 
     def _ports(self, router: str, route: Route, live: Live) -> list[_Port]:
         find = {"nginx": self._nginx, "istio": self._istio}[router]
-        found = list(dict.fromkeys(find(route, live)))
+        with _reachable():
+            found = list(dict.fromkeys(find(route, live)))
         if not found:
             where = f"namespace {', '.join(self.namespaces)}" if self.namespaces else "the cluster"
             raise NoAnswerError(f"no running pod of the {router} data plane was found in {where}")
@@ -164,6 +158,15 @@ class Pods:
                         yield from _admin_ports(self._running(_selector(selector)))
             if _MESH in named:
                 yield from _admin_ports(self._running(SIDECAR_LABEL, (ref.namespace,))[:SIDECARS])
+
+
+@contextlib.contextmanager
+def _reachable() -> Iterator[None]:
+    """Tell what the API server refuses in the words of a probe."""
+    try:
+        yield
+    except RollwayError as error:
+        raise NoAnswerError(error.message) from error
 
 
 def _gateway(name: str, namespace: str) -> ObjectRef:

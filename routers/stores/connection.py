@@ -1,8 +1,8 @@
 """One API server: kubeconfig in, requests and answers as JSON, and every failure as a typed error.
 
-The only module beside `port_forward` that imports the Kubernetes client. That client gives the kubeconfig, the credentials, TLS, proxies and
-the connection pool (urllib3); objects stay plain JSON, because its generated models would drop fields that they do not
-know.
+The only module beside `port_forward` that imports the Kubernetes client. That client gives the kubeconfig, the
+credentials, TLS, proxies and the connection pool (urllib3); objects stay plain JSON, because its generated models would
+drop fields that they do not know.
 """
 
 from __future__ import annotations
