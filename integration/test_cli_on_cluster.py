@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -98,7 +99,7 @@ def test_status_watch_shows_each_change(namespace: Namespace) -> None:
     shop.put(namespace, shop.ISTIO)
     with started("status", "shop", "--watch") as process:
         assert process.stdout is not None
-        assert "ROLLOUT" in process.stdout.readline()
+        assert "Rollout" in process.stdout.readline()
         namespace.router().set_weight(35)
         while "35 of 100" not in (line := process.stdout.readline()):
             assert line
@@ -244,6 +245,22 @@ def test_events_have_the_words_that_are_printed(namespace: Namespace) -> None:
         "TrafficRoutingRemoved",
     ]
     assert events(namespace)[-1][2] == gone.stdout.rstrip()
+
+
+def test_status_tells_what_was_asked(namespace: Namespace) -> None:
+    """What a verb asked for stands beside what the object says now, also after somebody else changed that."""
+    shop.put(namespace, shop.NGINX)
+    assert json.loads(rollway("status", "shop", "-o", "json").stdout)[0]["asked"] is None
+    rollway("set-weight", "shop", "10")
+    rollway("set-weight", "shop", "20")
+    weight = "nginx.ingress.kubernetes.io/canary-weight"
+    made = namespace.get("networking.k8s.io/v1", "Ingress", "shop-web-canary")
+    namespace.api.edit(made, lambda found: found["metadata"]["annotations"].update({weight: "60"}))
+    (told,) = json.loads(rollway("status", "shop", "-o", "json").stdout)
+    assert (told["asked"]["traffic"]["canary"], told["asked"]["evidence"]) == (20, "written")
+    assert told["traffic"]["canary"] == 60
+    row = rollway("status", "shop").stdout.splitlines()[2]
+    assert re.search(r"20 of 100, 20 % +60 of 100, 60 % +- +written +now$", row), row
 
 
 def test_a_long_refusal_is_cut_for_the_event(namespace: Namespace) -> None:

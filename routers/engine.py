@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from routers.backends import Backend
-    from routers.model import Finding, Manifest, ObjectRef, Reading, Route
+    from routers.model import Finding, Manifest, ObjectRef, ObjectVerdict, Reading, Route
     from routers.plan import DryRun
     from routers.probes import Probe
     from routers.stores import Store
@@ -56,6 +56,8 @@ class Observation:
     readings: tuple[Reading, ...]
     findings: tuple[Finding, ...] = ()
     evidence: Evidence = Evidence.WRITTEN
+    loaded: tuple[ObjectVerdict, ...] = ()
+    """Whether the data planes have what each object says; empty where none was asked."""
 
     @property
     def traffic(self) -> Traffic | None:
@@ -104,6 +106,11 @@ class Engine:
     def check(self, route: Route, want: Traffic, live: Live) -> tuple[Finding, ...]:
         """Return what the data planes would say if the wish were written, and change nothing."""
         return self._compute(route, want, live, adopt=True)[2]
+
+    def loaded(self, route: Route, want: Traffic, live: Live) -> tuple[ObjectVerdict, ...]:
+        """Ask the data planes once whether they have what the objects say, which is `want`."""
+        probes = [probe for probe in self.probes if probe.evidence is Evidence.LOADED]
+        return tuple(found for probe in probes for found in probe.judge(route, want, live).objects)
 
     def wanted(self, route: Route, want: Traffic) -> list[Manifest]:
         """Return the objects as the wish wants them, stamped, without comparing or changing any."""

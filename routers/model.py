@@ -278,13 +278,25 @@ class Outcome(enum.Enum):
     UNKNOWN = "unknown"
 
 
+class ObjectVerdict(NamedTuple):
+    """Whether the data planes have loaded what one routing object says, and why it is thought so."""
+
+    ref: ObjectRef
+    outcome: Outcome
+    reason: str
+
+
 class Verdict(NamedTuple):
-    """The answer of `verify`: the outcome, the evidence that it rests on, what was observed, and why."""
+    """The answer of `verify`: the outcome, the evidence that it rests on, what was observed, and why.
+
+    `readings` tell what each object says, `objects` whether that is loaded (empty: no data plane was asked).
+    """
 
     outcome: Outcome
     evidence: Evidence
     readings: tuple[Reading, ...] = ()
     reason: str = ""
+    objects: tuple[ObjectVerdict, ...] = ()
 
 
 class NginxRoute(NamedTuple):

@@ -59,8 +59,8 @@ def rules(route: Route) -> dict[str, list[Rule]]:
     for namespace in dict.fromkeys([route.namespace, *(need.namespace for need in needs if need.namespace)]):
         here = [need for need in needs if need.namespace in ("", namespace)]
         found.setdefault(namespace, []).extend(_merged(_rules(here)))
-    # The Event about a change stands beside the Rollout.
-    found[route.namespace].append(Rule("", "events", ("create",)))
+    # The Event about a change stands beside the Rollout; `status` tells by it what was asked last.
+    found[route.namespace].append(Rule("", "events", ("create", "list")))
     return found
 
 

@@ -140,7 +140,10 @@ class TrafficRouter:
         return Engine(self.store, self.limits, self.probes)
 
     def observe(self, *, check: bool = False) -> Observation:
-        """Return what the live objects say, one by one and together; with `check`, and what the data planes say to them."""
+        """Return what the live objects say, one by one and together.
+
+        With `check`, what the data planes say to them as well, and with probes whether they have loaded each.
+        """
         live = self.store.read(needs_of(self.route))
         observation = self._engine.observe(self.route, live)
         if not check:
@@ -150,7 +153,8 @@ class TrafficRouter:
         except RefusedError as error:
             problem = Finding("cannot-carry-weights", Severity.REFUSAL, None, error.message, error.hint)
             findings = (*observation.findings, problem)
-        return replace(observation, findings=findings)
+        loaded = self._engine.loaded(self.route, observation.traffic, live) if observation.traffic else ()
+        return replace(observation, findings=findings, loaded=loaded)
 
     def plan(self, traffic: Traffic | int | str, *, adopt: bool = False) -> Plan | None:
         """Return the changes that the wish needs, or None when there are none. Writes nothing.

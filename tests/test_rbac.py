@@ -34,6 +34,7 @@ COMMON = {
     "get services shop-canary",
     "list endpointslices",
     "create events",
+    "list events",
 }
 
 

@@ -31,7 +31,7 @@ from routers.cli.options import (
     wait_option,
     write_options,
 )
-from routers.cli.probes import LEVELS, probe_options
+from routers.cli.probes import LEVELS, data_plane_options, probe_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,13 +57,24 @@ def cli() -> None:
 @click.argument("name", required=False, shell_complete=complete_name)
 @click.option("-w", "--watch", is_flag=True, help="Show it again whenever it changes, until Ctrl-C.")
 @scope_options
-def status(store: Store, namespace: str, name: str | None, output: str, *, watch: bool) -> None:
-    """Show what the routing objects say, of one Rollout or of all."""
+@data_plane_options
+def status(
+    store: Store,
+    namespace: str,
+    name: str | None,
+    output: str,
+    *,
+    watch: bool,
+    **data_planes: tuple[str, ...],
+) -> None:
+    """Show what the routing objects say, of all Rollouts, or of one beside what was asked and what is loaded."""
     from routers.cli import report  # noqa: PLC0415
 
+    if not name and any(data_planes.values()):
+        raise click.UsageError("the options about data planes need the NAME of a Rollout")
     if watch:
-        report.watch(store, namespace, name, output)
-    elif report.show(store, namespace, name, output):
+        report.watch(store, namespace, name, output, data_planes)
+    elif report.show(store, namespace, name, output, data_planes):
         raise click.exceptions.Exit(1)
 
 
@@ -117,12 +128,12 @@ def _write(
 ) -> None:
     """Set a weight, tell of it, and leave an Event about it."""
     from routers.cli import output as out  # noqa: PLC0415
-    from routers.cli.events import UPDATED, Recorder  # noqa: PLC0415
+    from routers.cli.events import Recorder  # noqa: PLC0415
     from routers.cli.progress import Waiting  # noqa: PLC0415
 
     wanted = router.route.split(weight)
     record = Recorder(router, enabled=events and not words["dry_run"])
-    with record.refusals(), Waiting() as waiting:
+    with record.failures(wanted), Waiting() as waiting:
         result = router.set_weight(weight, verify=evidence_level(verify), waiting=waiting, **words)
     if output == "text":
         out.result(result, wanted)
@@ -131,8 +142,7 @@ def _write(
         from routers.cli import documents  # noqa: PLC0415
 
         out.document(documents.result_document(result, wanted), output)
-    if result.changed:
-        record(UPDATED, out.words(result, wanted))
+    record.written(result, wanted)
 
 
 @cli.command()
@@ -239,7 +249,7 @@ def reset(router: TrafficRouter, output: str, *, events: bool, **words: Any) -> 
 
     wanted = router.route.split(0)
     record = Recorder(router, enabled=events and not words["dry_run"])
-    with record.refusals():
+    with record.failures(wanted):
         results = router.reset(**words)
     if output != "text":
         out.document([documents.result_document(result, wanted) for result in results], output)
@@ -250,7 +260,7 @@ def reset(router: TrafficRouter, output: str, *, events: bool, **words: Any) -> 
         if not results:
             click.echo(f"{router.route.ref}: all traffic goes to stable, and nothing is left to delete")
     if any(result.changed for result in results):
-        record(REMOVED, "\n".join(out.words(result, wanted) for result in results))
+        record(REMOVED, "\n".join(out.words(result, wanted) for result in results), asked=wanted)
 
 
 @cli.command()

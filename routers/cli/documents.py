@@ -10,8 +10,9 @@ from routers.weights import percent
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from routers.cli.events import Wish
     from routers.engine import Observation, Result
-    from routers.model import Finding, ObjectRef, Reading, Route, Traffic, Verdict
+    from routers.model import Finding, ObjectRef, ObjectVerdict, Reading, Route, Traffic, Verdict
     from routers.plan import Plan
     from routers.weights import Split
 
@@ -94,14 +95,36 @@ def result_document(result: Result, wanted: Split) -> dict[str, Any]:
     }
 
 
-def status_document(entries: Iterable[Observation]) -> list[dict[str, Any]]:
-    """Tell what the objects of each Rollout say."""
+def object_verdict_document(found: ObjectVerdict) -> dict[str, Any]:
+    """Tell whether the data planes have what one object says."""
+    return {
+        "object": object_document(found.ref),
+        "outcome": found.outcome.value,
+        "reason": found.reason,
+    }
+
+
+def wish_document(wish: Wish | None) -> dict[str, Any] | None:
+    """Tell what was asked for last, the evidence that was reached, and when; or null."""
+    if wish is None:
+        return None
+    return {
+        "traffic": split_document(wish.split),
+        "evidence": wish.evidence.name.lower(),
+        "time": wish.time.isoformat(timespec="seconds"),
+    }
+
+
+def status_document(entries: Iterable[Observation], wish: Wish | None = None) -> list[dict[str, Any]]:
+    """Tell what the objects of each Rollout say; of a single one, also what was asked and what is loaded."""
     return [
         {
             "rollout": rollout_document(seen.route),
             "traffic": traffic_document(seen.traffic),
             "evidence": seen.evidence.name.lower(),
+            "asked": wish_document(wish),
             "readings": [reading_document(reading) for reading in seen.readings],
+            "loaded": [object_verdict_document(found) for found in seen.loaded],
             "findings": [finding_document(found) for found in seen.findings],
         }
         for seen in entries
@@ -116,4 +139,5 @@ def verdict_document(route: Route, verdict: Verdict) -> dict[str, Any]:
         "evidence": verdict.evidence.name.lower(),
         "reason": verdict.reason,
         "readings": [reading_document(reading) for reading in verdict.readings],
+        "loaded": [object_verdict_document(found) for found in verdict.objects],
     }

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from routers.errors import ForbiddenError, RefusedError, StoreError
+from routers.cli import output as out
+from routers.errors import ForbiddenError, NotVerifiedError, RefusedError, RollwayError, StoreError
+from routers.model import Evidence, Need, dig
+from routers.ownership import ROLLOUT_ANNOTATION
+from routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from routers.engine import Result
     from routers.model import Manifest, Route
     from routers.router import TrafficRouter
     from routers.stores import Store
@@ -21,10 +27,48 @@ if TYPE_CHECKING:
 
 UPDATED = "TrafficWeightUpdated"
 REFUSED = "TrafficWeightRefused"
+UNVERIFIED = "TrafficWeightNotVerified"
 REMOVED = "TrafficRoutingRemoved"
 STARTED = "TrafficRampStarted"
 _LONGEST = 1024
 """An Event's message is refused beyond this many characters (Kubernetes, `validation.go` of core/v1)."""
+
+
+_WISH = "rollway.dev/wish"
+"""The annotation of an Event that holds a `Wish` as JSON."""
+
+
+class Wish(NamedTuple):
+    """What a writing verb asked for: the canary's split, the evidence that it reached, and when."""
+
+    split: Split
+    evidence: Evidence
+    time: datetime
+
+
+def last_wish(store: Store, route: Route) -> Wish | None:
+    """Return what was asked for last, as far as the Events on the Rollout still tell (an API server keeps them an hour)."""
+    cluster = _recording(store) if route.uid else None
+    if cluster is None:
+        return None
+    selector = f"{ROLLOUT_ANNOTATION}={route.name}"
+    need = Need("", "Event", namespace=route.namespace, required=False, selector=selector, runtime=True)
+    try:
+        events = cluster.read([need]).of("", "Event")
+    except RollwayError as error:
+        click.echo(f"note: what was asked last cannot be told: {error.message}", err=True)
+        return None
+    ours = [item.manifest for item in events if dig(item.manifest, "involvedObject", "uid") == route.uid]
+    return max(filter(None, map(_wish_of, ours)), key=lambda wish: wish.time, default=None)
+
+
+def _wish_of(event: Manifest) -> Wish | None:
+    try:
+        found = json.loads(dig(event, "metadata", "annotations", _WISH) or "")
+        split, evidence = Split(found["canary"], found["total"]), Evidence[found["evidence"].upper()]
+        return Wish(split, evidence, datetime.fromisoformat(found["time"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RollwayError):
+        return None  # an Event of another kind, or somebody else's
 
 
 class Recorder:
@@ -34,8 +78,16 @@ class Recorder:
         self._route = router.route
         self._store = _recording(router.store) if enabled and router.route.uid else None
 
-    def __call__(self, reason: str, message: str, kind: str = "Normal") -> None:
-        """Write one Event; a server that does not take it is told on stderr.
+    def __call__(
+        self,
+        reason: str,
+        message: str,
+        kind: str = "Normal",
+        *,
+        asked: Split | None = None,
+        evidence: Evidence = Evidence.WRITTEN,
+    ) -> None:
+        """Write one Event, with what was asked if that was written; a server that does not take it is told on stderr.
 
         Raises:
             ForbiddenError: the role lacks the verb, which no later call would mend.
@@ -43,7 +95,8 @@ class Recorder:
         if self._store is None:
             return
         try:
-            self._store.record(_event(self._route, reason, message, kind))
+            wish = Wish(asked, evidence, datetime.now(UTC)) if asked else None
+            self._store.record(_event(self._route, reason, message, kind, wish))
         except ForbiddenError as error:
             raise ForbiddenError(
                 f"the Event about it was not written: {error.message}",
@@ -52,14 +105,23 @@ class Recorder:
         except (StoreError, RefusedError) as error:
             click.echo(f"note: the Event about it was not written: {error.message}", err=True)
 
+    def written(self, result: Result, wanted: Split) -> None:
+        """Write an Event about a change, if there was one."""
+        if result.changed:
+            evidence = result.verdict.evidence if result.verdict else Evidence.WRITTEN
+            self(UPDATED, out.words(result, wanted), asked=wanted, evidence=evidence)
+
     @contextlib.contextmanager
-    def refusals(self) -> Iterator[None]:
-        """Write an Event about a refusal that passes through; the refusal goes on whether or not that works."""
+    def failures(self, wanted: Split) -> Iterator[None]:
+        """Write an Event about a refusal, or a weight that was not proven; it goes on whether or not that works."""
         try:
             yield
-        except RefusedError as refusal:
+        except (RefusedError, NotVerifiedError) as failure:
             try:
-                self(REFUSED, str(refusal), "Warning")
+                if isinstance(failure, NotVerifiedError):
+                    self(UNVERIFIED, str(failure), "Warning", asked=wanted)
+                else:
+                    self(REFUSED, str(failure), "Warning")
             except ForbiddenError as error:
                 click.echo(f"note: {error.message}", err=True)
             raise
@@ -71,7 +133,19 @@ def _recording(store: Store) -> ClusterStore | None:
     return store if isinstance(store, ClusterStore) else None
 
 
-def _event(route: Route, reason: str, message: str, kind: str) -> Manifest:
+def _marks(route: Route, wish: Wish) -> dict[str, Any]:
+    found = {
+        "canary": wish.split.canary,
+        "total": wish.split.total,
+        "evidence": wish.evidence.name.lower(),
+        "time": wish.time.isoformat(),
+    }
+    # A label holds 63 characters; the Events of a longer name are not found again.
+    labels = {ROLLOUT_ANNOTATION: route.name} if len(route.name) <= 63 else {}
+    return {"labels": labels, "annotations": {_WISH: json.dumps(found)}}
+
+
+def _event(route: Route, reason: str, message: str, kind: str, wish: Wish | None) -> Manifest:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if len(message) > _LONGEST:
         message = f"{message[: _LONGEST - 3]}..."
@@ -79,7 +153,11 @@ def _event(route: Route, reason: str, message: str, kind: str) -> Manifest:
         "apiVersion": "v1",
         "kind": "Event",
         # As client-go names them: the object, and the time as a hexadecimal number.
-        "metadata": {"name": f"{route.name[:230]}.{time.time_ns():x}", "namespace": route.namespace},
+        "metadata": {
+            "name": f"{route.name[:230]}.{time.time_ns():x}",
+            "namespace": route.namespace,
+            **(_marks(route, wish) if wish else {}),
+        },
         "involvedObject": {
             "apiVersion": route.api_version,
             "kind": "Rollout",

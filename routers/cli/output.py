@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from routers.model import Evidence, Outcome
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from routers.cli.events import Wish
     from routers.engine import Observation, Result
     from routers.model import Finding, Manifest, Reading
     from routers.plan import Plan
@@ -132,6 +135,49 @@ def words(value: Result, wanted: Split) -> str:
         reason = f" ({value.verdict.reason})" if value.verdict.reason else ""
         lines.append(f"  verified: {value.verdict.evidence.name.lower()}{reason}")
     return "\n".join(lines)
+
+
+_LOADED = {Outcome.MATCHES: "yes", Outcome.DIFFERS: "not yet", Outcome.UNKNOWN: "unknown"}
+
+
+def status_of_one(seen: Observation, wish: Wish | None) -> None:
+    """Print what was asked, what each object or route of one Rollout says, and whether that is loaded.
+
+    The evidence is what was just seen; where no data plane was asked, what the last writing verb reached for the same
+    weight, with its age.
+    """
+    from datetime import UTC, datetime, timedelta  # noqa: PLC0415 - only this prints ages
+
+    import durationpy  # noqa: PLC0415
+
+    loaded = {found.ref: found for found in seen.loaded}
+    rows = []
+    for reading in seen.readings:
+        found = loaded.get(reading.ref)
+        evidence, age = seen.evidence, 0.0
+        if found and found.outcome is Outcome.MATCHES:
+            evidence = Evidence.LOADED
+        elif not found and wish and reading.traffic and reading.traffic.split == wish.split:
+            evidence, age = wish.evidence, (datetime.now(UTC) - wish.time).total_seconds()
+        rows.append(
+            (
+                str(reading.ref),
+                reading.part,
+                weights(reading),
+                str(wish.split) if wish else "-",
+                canary(reading),
+                _LOADED[found.outcome] if found else "-",
+                evidence.name.lower(),
+                durationpy.to_str(timedelta(seconds=round(age))) if age >= 1 else "now",
+            )
+        )
+    click.echo(str(seen.route.ref))
+    table(("OBJECT", "PART", "WEIGHTS", "ASKED", "WRITTEN", "LOADED", "EVIDENCE", "AGE"), rows)
+    if seen.traffic is None:
+        click.echo(f"{seen.route.ref}: its objects do not agree")
+    for found in seen.loaded:
+        if found.outcome is not Outcome.MATCHES:
+            click.echo(f"{found.ref}: {found.reason}")
 
 
 def status(entries: Sequence[Observation]) -> None:

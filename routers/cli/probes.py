@@ -19,21 +19,60 @@ _Function = TypeVar("_Function", bound="Callable[..., Any]")
 LEVELS = ("written", "accepted", "loaded", "measured")
 
 
+def data_plane_options(function: _Function) -> _Function:
+    """Add where the data planes are; `data_plane_probes` takes what was given."""
+    for decorate in (
+        click.option(
+            "--data-plane",
+            "namespaces",
+            metavar="NAMESPACE",
+            multiple=True,
+            help="Namespace of the data plane's pods, asked by port-forward (repeatable; default: look in all).",
+        ),
+        click.option(
+            "--envoy-admin",
+            metavar="ADDRESS",
+            multiple=True,
+            help="Admin port (15000) of an Istio gateway or sidecar; repeat it for every pod.",
+        ),
+        click.option(
+            "--istiod",
+            metavar="ADDRESS",
+            multiple=True,
+            help="Debug port (8080) of istiod, asked why an Envoy rejected an update; repeat it for every pod.",
+        ),
+        click.option(
+            "--nginx-status",
+            metavar="ADDRESS",
+            multiple=True,
+            help="Status port (10246) of an ingress-nginx controller; repeat it for every pod.",
+        ),
+    ):
+        function = decorate(function)
+    return function
+
+
+def data_plane_probes(
+    router: TrafficRouter,
+    level: str | None,
+    *,
+    nginx_status: tuple[str, ...],
+    envoy_admin: tuple[str, ...],
+    istiod: tuple[str, ...],
+    namespaces: tuple[str, ...],
+) -> list[Probe]:
+    """Return the probes of the addresses that were given, and of the pods that the cluster names for the others.
+
+    `level` is the evidence that was asked for by name.
+    """
+    probes = _addressed_probes(router, nginx_status, envoy_admin, istiod)
+    return probes + _found_probes(router, probes, namespaces, level)
+
+
 def probe_options(function: _Function) -> _Function:
     """Add what is asked beside the store, and give the router the probes."""
 
-    @click.option(
-        "--nginx-status",
-        metavar="ADDRESS",
-        multiple=True,
-        help="Status port (10246) of an ingress-nginx controller; repeat it for every pod.",
-    )
-    @click.option(
-        "--envoy-admin",
-        metavar="ADDRESS",
-        multiple=True,
-        help="Admin port (15000) of an Istio gateway or sidecar; repeat it for every pod.",
-    )
+    @data_plane_options
     @click.option("--url", help="URL to send requests to, which shows the evidence `measured`.")
     @click.option(
         "--identify",
@@ -46,26 +85,16 @@ def probe_options(function: _Function) -> _Function:
     @click.option(
         "-H", "--header", "headers", metavar="'NAME: VALUE'", multiple=True, help="Header of each request."
     )
-    @click.option(
-        "--data-plane",
-        "namespaces",
-        metavar="NAMESPACE",
-        multiple=True,
-        help="Namespace of the data plane's pods, asked by port-forward (repeatable; default: look in all).",
-    )
     @functools.wraps(function)
-    def wrapper(
-        router: TrafficRouter,
-        nginx_status: tuple[str, ...],
-        envoy_admin: tuple[str, ...],
-        namespaces: tuple[str, ...],
-        **words: Any,
-    ) -> Any:
+    def wrapper(router: TrafficRouter, **words: Any) -> Any:
+        places = {name: words.pop(name) for name in ("nginx_status", "envoy_admin", "istiod", "namespaces")}
         sample = {name: words.pop(name) for name in ("url", "identify", "requests", "rate", "headers")}
         level = words.get("verify") or words.get("level")
-        probes = _addressed_probes(router, nginx_status, envoy_admin)
-        if level not in ("written", "accepted") and not words.get("dry_run"):
-            probes += _found_probes(router, probes, namespaces, level)
+        probes = (
+            _addressed_probes(router, places["nginx_status"], places["envoy_admin"], places["istiod"])
+            if level in LEVELS[:2] or words.get("dry_run")
+            else data_plane_probes(router, level, **places)
+        )
         if sample["url"]:
             probes.append(_requests_probe(**sample))
         else:
@@ -117,9 +146,11 @@ def _found_probes(
 
 
 def _addressed_probes(
-    router: TrafficRouter, nginx_status: Sequence[str], envoy_admin: Sequence[str]
+    router: TrafficRouter, nginx_status: Sequence[str], envoy_admin: Sequence[str], istiod: Sequence[str]
 ) -> list[Probe]:
     """Return the probes of the addresses that were given."""
+    if istiod and not envoy_admin:
+        raise click.UsageError("--istiod needs --envoy-admin: it says why an Envoy rejected an update")
     if not (nginx_status or envoy_admin):
         return []
     from routers.probes.documents import at  # noqa: PLC0415
@@ -132,7 +163,7 @@ def _addressed_probes(
         probes.append(IngressNginxProbe(at(nginx_status)))
     if envoy_admin:
         _require_router(router, "istio", "--envoy-admin")
-        probes.append(EnvoyProbe(at(envoy_admin)))
+        probes.append(EnvoyProbe(at(envoy_admin), at(istiod)))
     return probes
 
 

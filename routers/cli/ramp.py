@@ -9,7 +9,7 @@ import click
 
 from routers.cli import documents
 from routers.cli import output as out
-from routers.cli.events import STARTED, UPDATED, Recorder
+from routers.cli.events import STARTED, Recorder
 from routers.cli.progress import Interrupt, RampDisplay
 from routers.guards import canary_weight
 from routers.ramp import Ramp, weights
@@ -40,11 +40,10 @@ def run(
     with Interrupt() as interrupt, RampDisplay(route.total) as display:
         ramp = Ramp(router, live, patience, display.waits)
         for index, weight in enumerate(steps):
-            with record.refusals():
+            with record.failures(route.split(weight)):
                 result = ramp.advance(weight, waiting=lambda pending: display.waits(str(pending[0])), **words)
             _tell(router, result, weight, output, display)
-            if result.changed:
-                record(UPDATED, out.words(result, route.split(weight)))
+            record.written(result, route.split(weight))
             following = steps[index + 1 : index + 2]
             if following and display.pause(interrupt, every, following[0]):
                 display.stop()
@@ -80,5 +79,4 @@ def _interrupted(ramp: Ramp, on_interrupt: str, output: str, record: Recorder, d
     click.echo(f"interrupted: {route.ref} goes back to stable", err=True)
     result = ramp.back()
     _tell(ramp.router, result, 0, output, display)
-    if result.changed:
-        record(UPDATED, out.words(result, route.split(0)))
+    record.written(result, route.split(0))

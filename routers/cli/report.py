@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from routers.backends import BUILTIN, backend
 from routers.cli import documents
 from routers.cli import output as out
+from routers.cli.events import last_wish
+from routers.cli.probes import data_plane_probes
 from routers.engine import Engine, needs_of
 from routers.errors import InvalidInputError, ManifestError, RollwayError
 from routers.model import Access, Live, Traffic, dig
@@ -22,53 +24,84 @@ from routers.weights import Split
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from routers.cli.events import Wish
     from routers.engine import Observation
     from routers.model import LiveObject, Route
+    from routers.probes import Probe
     from routers.stores import Store
 
 
+DataPlanes = dict[str, tuple[str, ...]]
 WATCH_INTERVAL_S = 2.0
 
 
-def show(store: Store, namespace: str, name: str | None, output: str) -> bool:
-    """Print the status; return whether any Rollout could not be observed."""
-    seen, failed = observe(store, namespace, name)
-    _print(seen, output)
-    return failed
+class _Seen(NamedTuple):
+    """One look: the Rollouts, what was asked for a single one, and whether any could not be observed."""
+
+    entries: list[Observation]
+    wish: Wish | None = None
+    failed: bool = False
 
 
-def watch(store: Store, namespace: str, name: str | None, output: str) -> None:
+def show(store: Store, namespace: str, name: str | None, output: str, data_planes: DataPlanes) -> bool:
+    """Print the status; return whether any Rollout could not be observed.
+
+    `data_planes` are the words of `routers.cli.probes.data_plane_options`.
+    """
+    seen = _look(store, namespace, name, _probes(store, namespace, name, data_planes))
+    _print(seen, name, output)
+    return seen.failed
+
+
+def watch(store: Store, namespace: str, name: str | None, output: str, data_planes: DataPlanes) -> None:
     """Print the status whenever it changes, until Ctrl-C. Reads as `status` does, so it needs no right to watch."""
-    last: object = None
+    # Where the data planes are is found out once; which pods they are then, each time.
+    probes = _probes(store, namespace, name, data_planes)
+    last: _Seen | None = None
     while True:
-        seen, _ = observe(store, namespace, name)
+        seen = _look(store, namespace, name, probes)
         if seen != last:
             if output == "text" and sys.stdout.isatty():
                 click.clear()
             elif output == "text" and last is not None:
                 click.echo()
-            _print(seen, output)
+            _print(seen, name, output)
             last = seen
         time.sleep(WATCH_INTERVAL_S)
 
 
-def _print(seen: list[Observation], output: str) -> None:
-    if output == "text":
-        out.status(seen)
-        out.findings(dict.fromkeys(found for entry in seen for found in entry.findings))
+def _probes(store: Store, namespace: str, name: str | None, data_planes: DataPlanes) -> tuple[Probe, ...]:
+    if not name:
+        return ()
+    router = TrafficRouter(read_route(store, name, namespace), store)
+    return tuple(data_plane_probes(router, None, **data_planes))
+
+
+def _look(store: Store, namespace: str, name: str | None, probes: tuple[Probe, ...]) -> _Seen:
+    if not name:
+        entries, failed = observe(store, namespace)
+        return _Seen(entries, failed=failed)
+    router = TrafficRouter(read_route(store, name, namespace), store, probes=probes)
+    return _Seen([router.observe(check=True)], last_wish(store, router.route))
+
+
+def _print(seen: _Seen, name: str | None, output: str) -> None:
+    if output != "text":
+        out.document(documents.status_document(seen.entries, seen.wish), output)
+        return
+    if name:
+        out.status_of_one(seen.entries[0], seen.wish)
     else:
-        out.document(documents.status_document(seen), output)
+        out.status(seen.entries)
+    out.findings(dict.fromkeys(found for entry in seen.entries for found in entry.findings))
 
 
-def observe(store: Store, namespace: str, name: str | None) -> tuple[list[Observation], bool]:
-    """Observe one Rollout, or all with a single reading of the store; tell on stderr of those that cannot be.
+def observe(store: Store, namespace: str) -> tuple[list[Observation], bool]:
+    """Observe all Rollouts with a single reading of the store; tell on stderr of those that cannot be.
 
     Returns:
         The observations, and whether any Rollout could not be observed.
     """
-    if name:
-        router = TrafficRouter(read_route(store, name, namespace), store)
-        return [router.observe(check=True)], False
     routes: list[Route] = []
     failed = False
     for found, route in read_routes(store, namespace):

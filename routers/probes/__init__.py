@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from routers.model import Evidence, Outcome, Verdict
+from routers.model import Evidence, ObjectVerdict, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,24 +57,37 @@ def prove(probes: Sequence[Probe], route: Route, want: Traffic, live: Live, time
     """
     deadline = time.monotonic() + timeout
     verdict = Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason="no data plane was asked")
+    objects: tuple[ObjectVerdict, ...] = ()
     for probe in probes:
         verdict = probe.judge(route, want, live)
         while verdict.outcome is not Outcome.MATCHES and time.monotonic() < deadline:
             time.sleep(INTERVAL_S)
             verdict = probe.judge(route, want, live)
+        objects += verdict.objects
         if verdict.outcome is not Outcome.MATCHES:
-            return verdict
-    return verdict
+            break
+    return verdict._replace(objects=objects)
 
 
 def worst(verdicts: Sequence[Verdict]) -> Verdict:
     """Return one verdict for several places: DIFFERS if one does, else UNKNOWN if one is, else MATCHES.
 
-    One place that lags means not yet; one that cannot be asked means unknown.
+    One place that lags means not yet; one that cannot be asked means unknown. The same holds for each object, about
+    which every place has said something.
     """
+    places = [{found.ref: found for found in verdict.objects} for verdict in verdicts]
+    objects = tuple(
+        ObjectVerdict(ref, *_worst([place[ref] for place in places]))
+        for ref in dict.fromkeys(ref for place in places for ref in place)
+    )
+    outcome, reason = _worst(verdicts)
+    first = next(verdict for verdict in verdicts if verdict.outcome is outcome)
+    return first._replace(reason=reason, objects=objects)
+
+
+def _worst(found: Sequence[Verdict | ObjectVerdict]) -> tuple[Outcome, str]:
     for outcome in (Outcome.DIFFERS, Outcome.UNKNOWN):
-        found = [verdict for verdict in verdicts if verdict.outcome is outcome]
-        if found:
-            reason = "; ".join(verdict.reason for verdict in found)
-            return found[0]._replace(reason=reason)
-    return verdicts[0]
+        reasons = [one.reason for one in found if one.outcome is outcome]
+        if reasons:
+            return outcome, "; ".join(reasons)
+    return found[0].outcome, found[0].reason

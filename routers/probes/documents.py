@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from routers.errors import InvalidInputError, RollwayError
-from routers.model import Evidence, Outcome, Verdict
+from routers.model import Evidence, ObjectVerdict, Outcome, Verdict
 from routers.probes import worst
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
 
-    from routers.model import Live, Route
+    from routers.model import Live, ObjectRef, Route
 
 TIMEOUT_S = 3.0
 LIMIT = 256 * 1024 * 1024
@@ -86,22 +86,46 @@ def at(addresses: Sequence[str]) -> Find:
     return lambda _route, _live: found
 
 
+def summary(objects: Sequence[ObjectVerdict]) -> Verdict:
+    """Return what one place says about all objects together."""
+    found = worst([Verdict(one.outcome, Evidence.LOADED, reason=one.reason) for one in objects])
+    evidence = Evidence.UNKNOWN if found.outcome is Outcome.UNKNOWN else Evidence.LOADED
+    reason = "; ".join(dict.fromkeys(found.reason.split("; ")))
+    return found._replace(evidence=evidence, reason=reason, objects=tuple(objects))
+
+
+def unknown(objects: Sequence[ObjectRef], reason: str) -> Verdict:
+    """Return the verdict of a place that says nothing about any of the objects."""
+    told = tuple(ObjectVerdict(ref, Outcome.UNKNOWN, reason) for ref in objects)
+    return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=reason, objects=told)
+
+
 def ask_each(
-    product: str, find: Find, route: Route, live: Live, look: Callable[[Address], Verdict]
+    product: str,
+    find: Find,
+    route: Route,
+    live: Live,
+    objects: Sequence[ObjectRef],
+    look: Callable[[Address], Verdict],
 ) -> Verdict:
-    """Look at every address at once, and return the worst verdict; reasons name product and address."""
+    """Look at every address at once, and return the worst verdict; reasons name product and address.
+
+    `objects` are those that the probe judges, for an address that says nothing about them.
+    """
 
     def ask(address: Address) -> Verdict:
         try:
             verdict = look(address)
         except NoAnswerError as error:
-            return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=f"{product} at {error}")
-        return verdict._replace(reason=f"{product} at {address.name} {verdict.reason}")
+            return unknown(objects, f"{product} at {error}")
+        where = f"{product} at {address.name}"
+        told = tuple(one._replace(reason=f"{where} {one.reason}") for one in verdict.objects)
+        return verdict._replace(reason=f"{where} {verdict.reason}", objects=told)
 
     try:
         addresses = find(route, live)
     except NoAnswerError as error:
-        return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=f"{product}: {error}")
+        return unknown(objects, f"{product}: {error}")
     with ThreadPoolExecutor(len(addresses)) as pool:
         return worst(list(pool.map(ask, addresses)))
 

@@ -1,27 +1,30 @@
 """Evidence `loaded` from Istio: the route configuration that each Envoy has, by its admin interface.
 
-istiod's own view is not asked: it says "synced" before a change reached any proxy. Source: Envoy, "Administration
+istiod's own view is no evidence: it says "synced" before a change reached any proxy. It is asked only why an Envoy
+rejected an update, which Envoy's admin interface does not tell. Source: Envoy, "Administration
 interface", /config_dump; Istio, pilot/pkg/networking/core/route (names of clusters and routes).
 """
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from routers.backends.virtual_service import find_targets, host_name, ref_of, stanza_of
-from routers.model import Evidence, Outcome, Verdict, dig
-from routers.probes.documents import NoAnswerError, ask_each, fetch
+from routers.model import Evidence, ObjectVerdict, Outcome, dig
+from routers.probes.documents import NoAnswerError, ask_each, fetch, summary, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from routers.backends.virtual_service import Target
-    from routers.model import Live, Manifest, ObjectRef, Route, Traffic
+    from routers.model import Live, Manifest, ObjectRef, Route, Traffic, Verdict
     from routers.probes.documents import Address, Find
 
 _DUMP = "/config_dump?resource=dynamic_route_configs"
+_ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 _REJECTED = "/stats?filter=%5C.rds%5C..*update_rejected&format=json"
 
 
@@ -38,6 +41,8 @@ class EnvoyProbe:
 
     find: Find
     """Where every pod is."""
+    istiod: Find | None = None
+    """Where istiod answers (port 8080 on the pod's loopback), which knows why an Envoy rejected an update."""
     evidence: Evidence = Evidence.LOADED
     routers: frozenset[str] = frozenset({"istio"})
 
@@ -48,9 +53,33 @@ class EnvoyProbe:
             verdict = compare(fetch(address, _DUMP), route, want, live)
             if verdict.outcome is not Outcome.DIFFERS:
                 return verdict
-            return verdict._replace(reason=verdict.reason + _rejections(address))
+            count = _rejections(address)
+            if not count:
+                return verdict
+            told = "; ".join(
+                [f"it has rejected {count} updates of its routes since it started", *self._why(route, live)]
+            )
+            return verdict._replace(reason=f"{verdict.reason} ({told})")
 
-        return ask_each("Envoy", self.find, route, live, look)
+        return ask_each("Envoy", self.find, route, live, _objects(route), look)
+
+    def _why(self, route: Route, live: Live) -> list[str]:
+        """Return what istiod knows of rejections now; nothing where it cannot be asked, since it is no evidence."""
+        found: list[str] = []
+        if self.istiod is not None:
+            with contextlib.suppress(NoAnswerError):
+                for address in self.istiod(route, live):
+                    found += _reasons(fetch(address, "/debug/syncz"))
+        return found
+
+
+def _reasons(document: Any) -> Iterator[str]:
+    """Yield why proxies rejected their routes, of the list that istiod has of its proxies."""
+    for proxy in document if isinstance(document, list) else ():
+        error = dig(proxy, "resources", _ROUTES, "lastError")
+        if isinstance(error, str) and error:
+            # Envoy tells the whole route table first, and what is wrong with it in the last line.
+            yield f"{dig(proxy, 'proxy')} says: {error.strip().splitlines()[-1].lstrip(': ')}"
 
 
 def compare(document: Any, route: Route, want: Traffic, live: Live) -> Verdict:
@@ -58,8 +87,8 @@ def compare(document: Any, route: Route, want: Traffic, live: Live) -> Verdict:
     try:
         loaded = list(_routes(document))
     except (TypeError, KeyError, AttributeError, ValueError):
-        return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason="answered something else than its routes")
-    differences: list[str] = []
+        return unknown(_objects(route), "answered something else than its routes")
+    found: list[ObjectVerdict] = []
     for service in stanza_of(route).virtual_services:
         ref = ref_of(service)
         targets = find_targets(route, service, live)
@@ -68,11 +97,16 @@ def compare(document: Any, route: Route, want: Traffic, live: Live) -> Verdict:
             reason = (
                 f"shows no weights of {', '.join(other)}: only HTTP routes are in its route configuration"
             )
-            return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=reason)
-        differences += _differences(loaded, ref, targets, live[ref].manifest)
-    if differences:
-        return Verdict(Outcome.DIFFERS, Evidence.LOADED, reason="; ".join(dict.fromkeys(differences)))
-    return Verdict(Outcome.MATCHES, Evidence.LOADED, reason=f"has canary {want.split}")
+            found.append(ObjectVerdict(ref, Outcome.UNKNOWN, reason))
+            continue
+        differences = list(dict.fromkeys(_differences(loaded, ref, targets, live[ref].manifest)))
+        outcome = Outcome.DIFFERS if differences else Outcome.MATCHES
+        found.append(ObjectVerdict(ref, outcome, "; ".join(differences) or f"has canary {want.split}"))
+    return summary(found)
+
+
+def _objects(route: Route) -> list[ObjectRef]:
+    return [ref_of(service) for service in stanza_of(route).virtual_services]
 
 
 class _Loaded(NamedTuple):
@@ -149,11 +183,10 @@ def _shares(weights: Mapping[Destination, int]) -> dict[Destination, Fraction]:
     return {place: Fraction(weight, total) for place, weight in weights.items() if weight} if total else {}
 
 
-def _rejections(address: Address) -> str:
-    """Say that Envoy has rejected updates, if it has."""
+def _rejections(address: Address) -> int:
+    """Return how many updates of its routes an Envoy has rejected; 0 also where it does not tell."""
     try:
         stats = fetch(address, _REJECTED).get("stats", [])
-        count = sum(int(entry.get("value", 0)) for entry in stats)
+        return sum(int(entry.get("value", 0)) for entry in stats)
     except (NoAnswerError, AttributeError, TypeError, ValueError):
-        return ""
-    return f" (it has rejected {count} updates of its routes since it started)" if count else ""
+        return 0

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from routers.backends import ingress_nginx
 from routers.backends.nginx import pairs, stable_paths
-from routers.model import Evidence, Outcome, Verdict, dig
-from routers.probes.documents import ask_each, fetch
+from routers.model import Evidence, ObjectVerdict, Outcome, dig
+from routers.probes.documents import ask_each, fetch, summary, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from routers.backends.ingress_nginx import Policy
-    from routers.model import Live, Route, Traffic
+    from routers.model import Live, ObjectRef, Route, Traffic, Verdict
     from routers.probes.documents import Address, Find
 
 WORKERS_S = 1.1
@@ -56,18 +56,24 @@ class IngressNginxProbe:
         def look(address: Address) -> Verdict:
             return compare(fetch(address, "/configuration/backends"), route, want, live)
 
-        return ask_each("ingress-nginx", self.find, route, live, look)
+        return ask_each("ingress-nginx", self.find, route, live, _objects(route), look)
 
 
 def compare(document: Any, route: Route, want: Traffic, live: Live) -> Verdict:
     """Compare the backends that one controller pod has with the Ingresses; needs no network."""
     backends = _read(document)
     if backends is None:
-        return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason="answered something else than its backends")
-    differences = list(dict.fromkeys(_differences(backends, route, want, live)))
-    if differences:
-        return Verdict(Outcome.DIFFERS, Evidence.LOADED, reason="; ".join(differences))
-    return Verdict(Outcome.MATCHES, Evidence.LOADED, reason=f"has canary {want.split}")
+        return unknown(_objects(route), "answered something else than its backends")
+    found: list[ObjectVerdict] = []
+    for stable, canary in pairs(route):
+        differences = list(dict.fromkeys(_differences(backends, route, want, live, stable, canary)))
+        outcome = Outcome.DIFFERS if differences else Outcome.MATCHES
+        found.append(ObjectVerdict(canary, outcome, "; ".join(differences) or f"has canary {want.split}"))
+    return summary(found)
+
+
+def _objects(route: Route) -> list[ObjectRef]:
+    return [canary for _, canary in pairs(route)]
 
 
 def _read(document: Any) -> dict[str, dict[str, Any]] | None:
@@ -86,28 +92,32 @@ def _read(document: Any) -> dict[str, dict[str, Any]] | None:
 
 
 def _differences(
-    backends: dict[str, dict[str, Any]], route: Route, want: Traffic, live: Live
+    backends: dict[str, dict[str, Any]],
+    route: Route,
+    want: Traffic,
+    live: Live,
+    stable: ObjectRef,
+    canary: ObjectRef,
 ) -> Iterator[str]:
     assert route.nginx is not None, "the probe is for routes with nginx"
-    for stable, canary in pairs(route):
-        manifest = live.manifest(canary)
-        policy = None
-        if manifest is not None:
-            annotations = ingress_nginx.annotations_of(canary, manifest)
-            enabled, policy, _ = ingress_nginx.read_canary(annotations, route.nginx.annotation_prefix)
-            policy = policy if enabled else None
-        for path in stable_paths(route, stable, live):
-            primary = path.upstream(stable.namespace)
-            alternative = path._replace(service=route.canary_service).upstream(canary.namespace)
-            found = backends.get(primary)
-            if found is None:
-                yield f"has no upstream {primary}"
-                continue
-            if not found.get("endpoints"):
-                yield f"has no endpoints for {primary}"
-            yield from _check_alternative(
-                found.get("alternativeBackends") or [], alternative, backends, policy, want
-            )
+    manifest = live.manifest(canary)
+    policy = None
+    if manifest is not None:
+        annotations = ingress_nginx.annotations_of(canary, manifest)
+        enabled, policy, _ = ingress_nginx.read_canary(annotations, route.nginx.annotation_prefix)
+        policy = policy if enabled else None
+    for path in stable_paths(route, stable, live):
+        primary = path.upstream(stable.namespace)
+        alternative = path._replace(service=route.canary_service).upstream(canary.namespace)
+        found = backends.get(primary)
+        if found is None:
+            yield f"has no upstream {primary}"
+            continue
+        if not found.get("endpoints"):
+            yield f"has no endpoints for {primary}"
+        yield from _check_alternative(
+            found.get("alternativeBackends") or [], alternative, backends, policy, want
+        )
 
 
 def _check_alternative(

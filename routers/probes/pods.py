@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 
 NGINX_LABELS = "app.kubernetes.io/component=controller,app.kubernetes.io/name=ingress-nginx"
 SIDECAR_LABEL = "security.istio.io/tlsMode=istio"
+ISTIOD_LABEL = "app=istiod"
 SIDECARS = 5
 """How many of the sidecars in a namespace are asked; gateways are asked all."""
 _STATUS_PORT = 10246
 _ADMIN_PORT = 15000
+_DEBUG_PORT = 8080
 _CONTROLLER = "k8s.io/ingress-nginx"
 _MESH = "mesh"
 
@@ -72,7 +74,9 @@ class Pods:
         """Return the probe of a router's data plane, or None where there is no common way to ask one."""
         if router == "nginx":
             return IngressNginxProbe(functools.partial(self._addresses, router))
-        return EnvoyProbe(functools.partial(self._addresses, router)) if router == "istio" else None
+        if router == "istio":
+            return EnvoyProbe(functools.partial(self._addresses, router), self._istiod)
+        return None
 
     def obstacle(self, router: str, route: Route, live: Live) -> str:
         """Say why the data plane of a router cannot be asked here; empty when it can."""
@@ -88,6 +92,12 @@ class Pods:
     def _addresses(self, router: str, route: Route, live: Live) -> Sequence[Address]:
         """Return where the pods are now; they come and go, so they are looked for each time."""
         return [self._address(port) for port in self._ports(router, route, live)]
+
+    def _istiod(self, route: Route, live: Live) -> Sequence[Address]:
+        """Return where istiod answers, whatever the route."""
+        del route, live
+        with _reachable():
+            return [self._address(_Port(ref, _DEBUG_PORT)) for ref, _ in self._running(ISTIOD_LABEL)]
 
     def _address(self, port: _Port) -> Address:
         space, name = port.ref.namespace, port.ref.name

@@ -56,6 +56,15 @@ def forward(connection: Connection, namespace: str, pod: str, port: int, timeout
     import websocket  # noqa: PLC0415 - with the next line 0.1 s that only a port-forward costs
     from kubernetes.stream.ws_client import PortForward  # noqa: PLC0415
 
+    class Forward(PortForward):
+        """What carries the bytes; the client's own leaves the connection for the garbage collector to close."""
+
+        def _proxy(self) -> None:
+            try:
+                super()._proxy()  # type: ignore[no-untyped-call]
+            finally:
+                self.websocket.shutdown()
+
     asked = Asked("create", "pods/portforward", "", namespace, pod)
     path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/portforward?ports={port}"
     channel = websocket.WebSocket(sslopt=_tls(connection), skip_utf8_validation=True)
@@ -72,7 +81,7 @@ def forward(connection: Connection, namespace: str, pod: str, port: int, timeout
     except (websocket.WebSocketException, OSError) as error:
         raise UnreachableError(f"port-forward to pod {namespace}/{pod}: {error}") from error
     channel.settimeout(None)
-    found: socket.socket = PortForward(channel, [port]).socket(port)  # type: ignore[no-untyped-call]
+    found: socket.socket = Forward(channel, [port]).socket(port)  # type: ignore[no-untyped-call]
     return found
 
 
