@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,8 +21,6 @@ from harness.control_plane import flags
 from harness.daemon import Daemon
 
 if TYPE_CHECKING:
-    import signal
-
     from data_planes import PodPorts
     from harness.api import Api
     from harness.providers import Cluster
@@ -91,6 +90,18 @@ class Replica:
             "NGINX_BINARY": str(root / "usr/sbin/nginx"),
         }
         self.daemon = Daemon(self.pod, ["unshare", "--mount", *inside], folder, environment)
+        self.restart()
+
+    def kill(self) -> None:
+        """Kill the controller and its nginx, which has a process group of its own."""
+        assert self.daemon is not None, "it was started"
+        nginx = int(Path(f"/proc/{self.daemon.pid}/root/tmp/nginx/nginx.pid").read_text())
+        os.killpg(os.getpgid(nginx), signal.SIGKILL)
+        self.daemon.stop(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Start the same program, again after `kill`."""
+        assert self.daemon is not None, "it was started"
         self.daemon.start()
         self.daemon.wait(lambda: fetch(f"http://{self.status}/is-dynamic-lb-initialized") is not None)
 
@@ -135,6 +146,14 @@ class IngressNginx:
     def pod_ports(self) -> PodPorts:
         """The status port of each."""
         return {f"{NAMESPACE}/{replica.pod}": {"10246": replica.status} for replica in self.replicas}
+
+    def kill(self) -> None:
+        """Kill the replica that gets the requests."""
+        self.replicas[0].kill()
+
+    def restart(self) -> None:
+        """Start it again."""
+        self.replicas[0].restart()
 
     def dump(self, folder: Path) -> None:
         """Write each replica's loaded backends and its log."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import yaml
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
 NAMESPACE = "istio-system"
 GATEWAY = f"{NAMESPACE}/shops"
 POD = "istio-ingressgateway-0"
+ISTIOD = "istiod-0"
 _ADDRESS = "10.244.255.1"
 _PORTS = {"http": 21000, "xds": 21001, "debug": 21002, "monitoring": 21003, "admin": 21004}
 
 # Stock Envoy lacks Istio's own filters, and without workload certificates automatic mutual TLS never gets ready.
 _ENVIRONMENT = {
-    "POD_NAME": "istiod-0",
+    "POD_NAME": ISTIOD,
     "POD_NAMESPACE": NAMESPACE,
     "CLUSTER_ID": "Kubernetes",
     "ENABLE_LEADER_ELECTION": "false",
@@ -79,6 +81,16 @@ class Istio:
         bootstrap.write_text(yaml.safe_dump(_bootstrap()))
         command = [str(envoy()), "-c", str(bootstrap), "--concurrency", "1", "--drain-time-s", "1"]
         self.envoy = Daemon("envoy", [*command, "--log-level", "warning"], folder)
+        self.restart()
+
+    def kill(self) -> None:
+        """Kill the gateway's Envoy."""
+        assert self.envoy is not None, "it was started"
+        self.envoy.stop(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Start the gateway's Envoy, again after `kill`."""
+        assert self.envoy is not None, "it was made"
         self.envoy.start()
         self.envoy.wait(lambda: fetch(f"http://{self.admin}/ready") == b"LIVE\n")
 
@@ -93,8 +105,8 @@ class Istio:
 
     @property
     def pod_ports(self) -> PodPorts:
-        """The gateway's admin port."""
-        return {f"{NAMESPACE}/{POD}": {"15000": self.admin}}
+        """The gateway's admin port, and istiod's debug port."""
+        return {f"{NAMESPACE}/{POD}": {"15000": self.admin}, f"{NAMESPACE}/{ISTIOD}": {"8080": self.debug}}
 
     def dump(self, folder: Path) -> None:
         """Write Envoy's configuration, istiod's view of it, and both logs."""
@@ -136,6 +148,7 @@ def _objects() -> list[dict[str, Any]]:
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
         running_pod(POD, NAMESPACE, _ADDRESS, **labels),
+        running_pod(ISTIOD, NAMESPACE, "10.244.255.2", app="istiod"),
         {
             "apiVersion": "v1",
             "kind": "Service",

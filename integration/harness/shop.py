@@ -19,6 +19,7 @@ SUBSETS: dict[str, Any] = {
         "destinationRule": {"name": "shop", "stableSubsetName": "stable", "canarySubsetName": "canary"},
     }
 }
+PRIMARY: dict[str, Any] = {"istio": {"virtualService": {"name": "web", "routes": ["primary"]}}}
 ALL: dict[str, Any] = {**NGINX, **ISTIO, **SMI}
 ROUTINGS = {"nginx": NGINX, "istio": ISTIO, "subsets": SUBSETS, "smi": SMI, "all": ALL}
 
@@ -34,6 +35,14 @@ def objects(routing: dict[str, Any], host: str = "shop.example.com") -> list[Man
     elif "istio" in routing:
         found.append(m.virtual_service())
     return [*found, m.rollout(routing)]
+
+
+def zero_sum() -> Manifest:
+    """Return the VirtualService `web` of `PRIMARY` with a route of somebody's beside it, whose weights are all 0."""
+    zeros = [m.destination("shop-stable", 0), m.destination("shop-canary", 0)]
+    pair = [m.destination("shop-stable", 100), m.destination("shop-canary", 0)]
+    vip = {"name": "vip", "match": [{"uri": {"prefix": "/vip"}}], "route": zeros}
+    return m.virtual_service(http=[vip, {"name": "primary", "route": pair}])
 
 
 def put(namespace: Namespace, routing: dict[str, Any], host: str = "shop.example.com") -> None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from data_planes.ingress_nginx import IngressNginx
+from data_planes.istio import Istio
 from harness import shop as shops
 from harness.process import rollway
+from harness.traffic import until
+from routers.model import Evidence
+from routers.probes.pods import Pods
+from routers.router import TrafficRouter, read_route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,6 +118,77 @@ def test_no_request_is_lost(plane: DataPlane, make_shop: Callable[..., Shop]) ->
     print(f"{plane.name}: {answered} requests during ramp, switches and reset")
     assert not any(failures), failures
     assert answered > 2000
+
+
+@asked
+def test_a_data_plane_that_is_killed_during_a_ramp(plane: DataPlane, make_shop: Callable[..., Shop]) -> None:
+    """A ramp waits for a data plane that is killed and started again, and goes on to the end."""
+    assert isinstance(plane, IngressNginx | Istio)
+    shop = make_shop(plane)
+    with ThreadPoolExecutor(1) as worker:
+        ramp = worker.submit(
+            rollway, "ramp", "shop", "0..100", "--step", "25", "--every", "1s", "--output", "json"
+        )
+        until(lambda: ("canary", 1) in shop.sample(1).versions, "the ramp has begun")
+        plane.kill()
+        assert shop.sample(10).failed == 10
+        time.sleep(1)
+        plane.restart()
+        steps = ramp.result().stdout
+    assert steps.count('"evidence": "loaded"') == 4, steps
+    shop.require_share(100)
+
+
+def test_an_update_that_envoy_rejects(istio: Istio, make_shop: Callable[..., Shop]) -> None:
+    """Where Envoy rejects the routes for somebody's own, the verdict is DIFFERS with its message; nothing moves."""
+    shop = make_shop(istio, routing=shops.PRIMARY)
+    shop.put(shops.zero_sum())
+    words = ("set-weight", "shop", "50", "--allow", "istio-zero-sum", "--verify", "loaded", "--timeout", "2s")
+    for addresses in ((), (*istio.loaded_options, "--istiod", istio.debug)):
+        done = rollway(*words, *addresses, status=5)
+        assert "differs" in done.stderr
+        assert "it has rejected" in done.stderr
+        assert "WeightedClusterValidationError.Clusters: value must contain at least 1 item" in done.stderr
+    shop.require_share(0)
+
+
+@asked
+def test_how_long_loaded_takes_to_be_known(
+    plane: DataPlane, make_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each switch is on live traffic when `loaded` is told; how long both took after the write is printed."""
+    shop = make_shop(plane)
+    store = shop.namespace.store()
+    probe = Pods(store).probe(plane.name)
+    assert probe is not None
+    router = TrafficRouter(read_route(store, "shop", shop.namespace.name), store, probes=(probe,))
+    write, written = store.write, [0.0]
+
+    def timed(*words: Any, **options: Any) -> Any:
+        answer = write(*words, **options)
+        written[0] = time.monotonic()
+        return answer
+
+    monkeypatch.setattr(store, "write", timed)
+    router.set_weight(0, verify=Evidence.LOADED)
+    seen, known = [], []
+    for to in ("canary", "stable") * 3:
+        with ThreadPoolExecutor(1) as worker:
+            first = worker.submit(_first, shop, to)
+            router.switch(to, verify=Evidence.LOADED)
+            known.append(time.monotonic() - written[0])
+            seen.append(first.result() - written[0])
+        shop.require_share(100 if to == "canary" else 0, requests=200)
+    told = ", ".join(f"{one:.2f}/{other:.2f}" for one, other in zip(seen, known, strict=True))
+    store.close()
+    medians = f"{statistics.median(seen):.2f} s and {statistics.median(known):.2f} s"
+    print(f"{plane.name}: first request on the new share and `loaded` known after {medians} ({told})")
+
+
+def _first(shop: Shop, version: str) -> float:
+    """Return when the first request was answered by a version."""
+    until(lambda: (version, 1) in shop.sample(1).versions, f"{version} answers")
+    return time.monotonic()
 
 
 def test_maximum_traffic_weight_makes_small_shares(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from typing import TYPE_CHECKING
 
@@ -44,10 +45,22 @@ def test_a_pod_that_lags_is_named(run_plane: RunPlane, make_shop: Callable[..., 
         plane.replicas[1].pause(signal.SIGSTOP)
         try:
             done = rollway("set-weight", "shop", "60", "--timeout", "3s", status=5)
-            assert f"pod ingress-nginx/{plane.replicas[1].pod} has weight 20 of 100" in done.stderr
+            lags = f"pod ingress-nginx/{plane.replicas[1].pod} has weight 20 of 100"
+            assert lags in done.stderr
+            told = json.loads(rollway("status", "shop", "-o", "json").stdout)[0]
+            assert (told["asked"]["traffic"]["canary"], told["asked"]["evidence"]) == (60, "written")
+            assert (told["traffic"]["canary"], told["loaded"][0]["outcome"]) == (60, "differs")
+            assert lags in told["loaded"][0]["reason"]
+            assert "not yet" in rollway("status", "shop").stdout
         finally:
             plane.replicas[1].pause(signal.SIGCONT)
-        rollway("set-weight", "shop", "60")
+        rollway("set-weight", "shop", "61")
+        row = rollway("status", "shop").stdout.splitlines()[2]
+        assert re.search(r"61 of 100, 61 % +61 of 100, 61 % +yes +loaded +now", row), row
+    # Where nobody can be asked any more, the evidence is what was reached then, with its age.
+    done = rollway("status", "shop", "--data-plane", "nowhere")
+    assert "note: loaded cannot be shown" in done.stderr
+    assert re.search(r"61 of 100, 61 % +61 of 100, 61 % +- +loaded +(now|\d+s)", done.stdout), done.stdout
     done = rollway("set-weight", "shop", "70", "--data-plane", "nowhere")
     assert "verified: written" in done.stdout
     assert "no running pod of the nginx data plane was found in namespace nowhere" in done.stderr

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 BAD_VALUE = "a b;"
 
 
-def canary_ingress(name: str, host: str, service: str, weight: int) -> Any:
+def canary_ingress(name: str, host: str, service: str, weight: int, at: str = "/") -> Any:
     """Return somebody's canary Ingress."""
     words = {f"{DEFAULT_PREFIX}/canary": "true", f"{DEFAULT_PREFIX}/canary-weight": str(weight)}
-    return m.ingress(name, host, m.path(service), metadata={"annotations": words})
+    return m.ingress(name, host, m.path(service, at), metadata={"annotations": words})
 
 
 def second_canary(shop: Shop) -> None:
@@ -95,10 +95,42 @@ def tiny_budget(shop: Shop) -> None:
     shop.put(m.service("shop-other"), m.virtual_service(http=[{"name": "primary", "route": route}]))
 
 
+def stable_has_a_purpose(shop: Shop) -> None:
+    """Somebody's older canary Ingress made the stable Service its own."""
+    shop.namespace.api.delete(shop.namespace.get("networking.k8s.io/v1", "Ingress", "web"))
+    shop.put(canary_ingress("aaa", shop.host, "shop-stable", 0, "/x"))
+    time.sleep(1.1)
+    shop.put(m.ingress("web", shop.host))
+
+
+def canary_merged_nowhere(shop: Shop) -> None:
+    """Somebody's canary Ingress with the same Service has a path that nobody serves."""
+    shop.put(canary_ingress("aaa", shop.host, "shop-canary", 0, "/nowhere"))
+    time.sleep(1.1)
+
+
+def canary_serves_too(shop: Shop) -> None:
+    """Somebody serves the canary's Service at a host of its own, while the canary is there."""
+    rollway("set-weight", "shop", "1", "--verify", "written")
+    time.sleep(1.1)
+    shop.put(m.ingress("preview", f"preview.{shop.host}", m.path("shop-canary")))
+
+
+def zero_sum(shop: Shop) -> None:
+    """Somebody's route has weights that are all 0."""
+    shop.put(shops.zero_sum())
+
+
+def two_splits(shop: Shop) -> None:
+    """Somebody's TrafficSplit splits the same Service."""
+    shop.put(m.service("shop-other"))
+    shop.put(m.traffic_split("v1alpha3", "aaa", "shop", shop_other=100))
+
+
 class Case(NamedTuple):
     """A situation, the refusal's code, the weight that is tried, and who answers then: versions and failures.
 
-    `headers` are those of the requests.
+    `headers` are those of the requests; `at` goes before the shop's host.
     """
 
     plane: str
@@ -108,6 +140,7 @@ class Case(NamedTuple):
     seen: set[str]
     routing: Any = None
     headers: Any = None
+    at: str = ""
 
 
 CASES = [
@@ -127,11 +160,16 @@ CASES = [
     ),
     Case("ingress_nginx", no_endpoints, "endpoints-not-ready", 100, {"stable"}),
     Case("ingress_nginx", no_service, "endpoints-not-ready", 100, {"stable"}),
+    Case("ingress_nginx", stable_has_a_purpose, "nginx-location-missing", 100, {"HTTP 404"}),
+    Case("ingress_nginx", canary_merged_nowhere, "nginx-canary-ignored", 100, {"stable"}),
+    Case("ingress_nginx", canary_serves_too, "nginx-breaks-other", 20, {"HTTP 404"}, at="preview."),
+    Case("istio", zero_sum, "istio-zero-sum", 100, {"stable"}, shops.PRIMARY),
     Case("istio", no_endpoints, "endpoints-not-ready", 100, {"HTTP 503"}),
     Case("istio", no_service, "endpoints-not-ready", 100, {"HTTP 503"}),
     Case("istio", no_subset, "istio-subset-missing", 100, {"HTTP 503"}, shops.SUBSETS),
     Case("istio", tiny_budget, "istio-share-lost", 50, {"stable", "other"}),
     Case("smi_mesh", no_endpoints, "endpoints-not-ready", 100, {"HTTP 503"}),
+    Case("smi_mesh", two_splits, "smi-overlap", 100, {"HTTP 502"}),
 ]
 
 
@@ -148,6 +186,6 @@ def test_what_is_refused_does_damage(
     lifted = [word for code in re.findall(r"--allow ([\w-]+)", refused.stderr) for word in ("--allow", code)]
     rollway("set-weight", "shop", str(case.weight), *lifted, "--verify", "written")
     time.sleep(SETTLED_S)
-    sample = shop.sample(headers=case.headers)
+    sample = shop.sample(headers={"Host": f"{case.at}{shop.host}", **(case.headers or {})})
     print(f"{case.code} on {plane.name}: {refused.stderr.strip()}\n  {sample}")
     assert {name for name, _ in (*sample.versions, *sample.failures)} == case.seen
