@@ -122,6 +122,8 @@ def parse(text: str, *, is_json: bool = False) -> list[Any]:
         _refuse_deep(text)
         documents = list(yaml.load_all(text, Loader=_Loader))
     except yaml.YAMLError as error:
+        if "nesting depth" in str(error):  # libyaml's own limit, in the wheels of PyYAML since 6.0.4
+            raise UnreadableError("nested too deep") from error
         template = " (a template?)" if "{{" in text or "{%" in text else ""
         raise UnreadableError(f"not YAML{template}: {_brief(error)}") from error
     except (ValueError, RecursionError, OverflowError, TypeError) as error:
