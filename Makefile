@@ -6,7 +6,7 @@ CLUSTER ?= local
 CLUSTER_CODE := routers/stores/connection.py,routers/stores/failures.py,routers/stores/discovery.py,routers/stores/cluster.py,routers/stores/watching.py,routers/stores/port_forward.py,routers/cli/events.py,routers/cli/progress.py,routers/cli/ramp.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test gates tests integration integration-all traffic lab cluster bench wheel clean
+.PHONY: help demo test gates tests integration integration-all traffic picture lab cluster bench wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -53,6 +53,10 @@ integration-all: .venv/ready  ## the same on every version of Kubernetes that th
 traffic: .venv/traffic  ## the tests on live traffic: ingress-nginx, istiod with Envoy, an SMI mesh (ARGS=more words for pytest)
 	$(BIN)/python integration/warm.py --traffic
 	$(BIN)/python integration/sandbox.py $(abspath $(BIN))/pytest integration/traffic --force-enable-socket -s $(ARGS)
+
+picture: .venv/ready  ## draw docs/ramp.svg from the ramps that `make traffic` recorded
+	$(BIN)/pip install --quiet --group docs
+	$(BIN)/python docs/draw_ramp.py
 
 lab: .venv/traffic  ## a shell with the example shop behind real data planes (RUN='command' runs one and stops)
 	@$(BIN)/python integration/warm.py --traffic >/dev/null

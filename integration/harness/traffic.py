@@ -161,14 +161,17 @@ class Shop:
         return ("--url", self.plane.url, "--identify", "header:X-Version", "-H", f"Host: {self.host}")
 
     @contextlib.contextmanager
-    def load(self) -> Iterator[list[Sample]]:
-        """Send requests without a pause while the block runs; the list has all samples when it is left."""
-        samples: list[Sample] = []
+    def load(self) -> Iterator[list[tuple[float, Sample]]]:
+        """Send requests without a pause while the block runs; the list has all samples when it is left.
+
+        Each comes with the time when it began, in seconds of the monotonic clock.
+        """
+        samples: list[tuple[float, Sample]] = []
         over = threading.Event()
 
         def send() -> None:
             while not over.is_set():
-                samples.append(self.sample(100))
+                samples.append((time.monotonic(), self.sample(100)))
 
         with ThreadPoolExecutor(1) as worker:
             done = worker.submit(send)

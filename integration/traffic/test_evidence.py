@@ -114,7 +114,7 @@ def test_no_request_is_lost(plane: DataPlane, make_shop: Callable[..., Shop]) ->
         rollway("switch", "shop", "stable", *plane.loaded_options)
         rollway("switch", "shop", "canary", *plane.loaded_options)
         rollway("reset", "shop")
-    answered, failures = sum(item.answered for item in samples), [item.failures for item in samples]
+    answered, failures = sum(item.answered for _, item in samples), [item.failures for _, item in samples]
     print(f"{plane.name}: {answered} requests during ramp, switches and reset")
     assert not any(failures), failures
     assert answered > 2000

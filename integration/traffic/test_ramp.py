@@ -1,0 +1,59 @@
+"""What requests see of a ramp. `docs/draw_ramp.py` draws the picture in docs/ from what this leaves in build/."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.process import rollway, started
+from harness.traffic import SETTLED_S
+from routers.probes.requests import within
+from routers.weights import Split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from data_planes import DataPlane
+    from harness.traffic import Shop
+
+RECORDS = Path(__file__).resolve().parent.parent.parent / "build" / "ramp"
+EVERY_S = 3.0
+
+
+def test_a_ramp_as_requests_see_it(plane: DataPlane, make_shop: Callable[..., Shop]) -> None:
+    """Under constant load no request fails, and at the end of each step the share is the step's."""
+    shop = make_shop(plane)
+    rollway("set-weight", "shop", "0")
+    time.sleep(SETTLED_S)
+    steps: list[tuple[float, int]] = []
+    words = ("ramp", "shop", "0..100", "--step", "20", "--every", f"{EVERY_S:g}s")
+    with shop.load() as samples:
+        with started(*words) as process:
+            assert process.stdout is not None
+            steps += [
+                (time.monotonic(), int(match.group(1)))
+                for line in process.stdout
+                if (match := re.match(r"Rollout \S+: canary (\d+) of 100", line))
+            ]
+            assert process.wait() == 0
+        time.sleep(EVERY_S)
+    assert not any(sample.failures for _, sample in samples)
+    counts = [(at, dict(sample.versions).get("canary", 0), sample.answered) for at, sample in samples]
+    begin = counts[0][0]
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    record = {
+        "steps": [(round(at - begin, 3), weight) for at, weight in steps],
+        "samples": [(round(at - begin, 3), canary, answered) for at, canary, answered in counts],
+    }
+    (RECORDS / f"{plane.name}.json").write_text(json.dumps(record))
+    assert [weight for _, weight in steps] == [20, 40, 60, 80, 100]
+    for told, weight in steps:
+        # The next step comes after the pause; a sample takes less than what is left out before it.
+        until = told + EVERY_S - 0.2
+        last = [(canary, answered) for at, canary, answered in counts if until - 1 < at < until]
+        canary, answered = (sum(column) for column in zip(*last, strict=True))
+        print(f"{plane.name} at {weight} %: {canary} of {answered} requests in a second")
+        assert within(canary, answered, Split(weight, 100)), f"{weight} %: {canary} of {answered}"
