@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
+from harness import shop
 from routers.probes.documents import Address, NoAnswerError, fetch
 from routers.probes.requests import Identity, measure
+from running import rollway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 GOOD = json.dumps([{"name": "a"}]).encode()
 
@@ -103,6 +108,21 @@ def test_a_whole_answer_is_read() -> None:
     body = json.dumps([{"name": "x" * 300_000}]).encode()
     with server(plain(body)) as url:
         assert fetch(Address.parse(url)) == json.loads(body)
+
+
+def test_status_names_a_data_plane_that_cannot_be_asked(tmp_path: Path) -> None:
+    """What is loaded is unknown, the place is named, and the evidence stays what is written."""
+    manifests = shop.objects(shop.NGINX)
+    (tmp_path / "shop.yaml").write_text(yaml.safe_dump_all(manifests))
+    with server(plain(b"null")) as url:
+        words = ("status", "shop", "--dir", str(tmp_path), "--nginx-status", url)
+        ran = rollway(*words)
+        assert ran.code == 0
+        row = ran.stdout.splitlines()[2]
+        assert re.search(r" - +0 \(no such object\) +unknown +written +now$", row), row
+        assert f"ingress-nginx at {url} answered something else than its backends" in ran.stdout
+        (told,) = json.loads(rollway(*words, "-o", "json").stdout)
+    assert [found["outcome"] for found in told["loaded"]] == ["unknown"]
 
 
 def test_a_sample_counts_failures_apart() -> None:

@@ -335,6 +335,18 @@ def test_cluster_options_do_not_go_with_a_directory(shop: Path) -> None:
         assert (ran.code, f"{words[0]} is for a cluster" in ran.stderr) == (2, True)
 
 
+def test_addresses_of_data_planes_go_where_they_are_asked(shop: Path) -> None:
+    """An address that nothing would ask is a usage error: without a Rollout, or istiod without an Envoy."""
+    where = ("--dir", str(shop))
+    for words, reason in (
+        (("status", "--nginx-status", "10.0.0.7:10246"), "need the NAME of a Rollout"),
+        (("verify", "shop", "20", "--istiod", "10.0.0.7:8080"), "--istiod needs --envoy-admin"),
+        (("status", "shop", "--istiod", "10.0.0.7:8080"), "--istiod needs --envoy-admin"),
+    ):
+        ran = rollway(*words, *where)
+        assert (ran.code, reason in ran.stderr) == (2, True), ran
+
+
 def test_a_server_side_dry_run_needs_a_server(shop: Path) -> None:
     """--dry-run alone and =client plan only; =server is refused for files, which have no admission to ask."""
     place = ("--dir", str(shop))
