@@ -48,7 +48,11 @@ def show(store: Store, namespace: str, name: str | None, output: str, data_plane
 
     `data_planes` are the words of `routers.cli.probes.data_plane_options`.
     """
-    seen = _look(store, namespace, name, _probes(store, namespace, name, data_planes))
+    if name:
+        router = _router(store, namespace, name)
+        seen = _one(replace(router, probes=_probes(router, data_planes)))
+    else:
+        seen = _all(store, namespace)
     _print(seen, name, output)
     return seen.failed
 
@@ -56,10 +60,12 @@ def show(store: Store, namespace: str, name: str | None, output: str, data_plane
 def watch(store: Store, namespace: str, name: str | None, output: str, data_planes: DataPlanes) -> None:
     """Print the status whenever it changes, until Ctrl-C. Reads as `status` does, so it needs no right to watch."""
     # Where the data planes are is found out once; which pods they are then, each time.
-    probes = _probes(store, namespace, name, data_planes)
+    probes = _probes(_router(store, namespace, name), data_planes) if name else ()
     last: _Seen | None = None
     while True:
-        seen = _look(store, namespace, name, probes)
+        seen = (
+            _one(replace(_router(store, namespace, name), probes=probes)) if name else _all(store, namespace)
+        )
         if seen != last:
             if output == "text" and sys.stdout.isatty():
                 click.clear()
@@ -70,19 +76,21 @@ def watch(store: Store, namespace: str, name: str | None, output: str, data_plan
         time.sleep(WATCH_INTERVAL_S)
 
 
-def _probes(store: Store, namespace: str, name: str | None, data_planes: DataPlanes) -> tuple[Probe, ...]:
-    if not name:
-        return ()
-    router = TrafficRouter(read_route(store, name, namespace), store)
+def _router(store: Store, namespace: str, name: str) -> TrafficRouter:
+    return TrafficRouter(read_route(store, name, namespace), store)
+
+
+def _probes(router: TrafficRouter, data_planes: DataPlanes) -> tuple[Probe, ...]:
     return tuple(data_plane_probes(router, None, **data_planes))
 
 
-def _look(store: Store, namespace: str, name: str | None, probes: tuple[Probe, ...]) -> _Seen:
-    if not name:
-        entries, failed = observe(store, namespace)
-        return _Seen(entries, failed=failed)
-    router = TrafficRouter(read_route(store, name, namespace), store, probes=probes)
-    return _Seen([router.observe(check=True)], last_wish(store, router.route))
+def _one(router: TrafficRouter) -> _Seen:
+    return _Seen([router.observe(check=True)], last_wish(router.store, router.route))
+
+
+def _all(store: Store, namespace: str) -> _Seen:
+    entries, failed = observe(store, namespace)
+    return _Seen(entries, failed=failed)
 
 
 def _print(seen: _Seen, name: str | None, output: str) -> None:
