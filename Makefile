@@ -53,6 +53,7 @@ integration-all: .venv/ready  ## the same on every version of Kubernetes that th
 traffic: .venv/traffic  ## the tests on live traffic: ingress-nginx, istiod with Envoy, an SMI mesh (ARGS=more words for pytest)
 	$(BIN)/python integration/warm.py --traffic
 	$(BIN)/python integration/sandbox.py $(abspath $(BIN))/pytest integration/traffic --force-enable-socket -s $(ARGS)
+	$(BIN)/python integration/traffic/readme_lab.py
 
 picture: .venv/ready  ## draw docs/ramp.svg from the ramps that `make traffic` recorded
 	$(BIN)/pip install --quiet --group docs
