@@ -121,12 +121,6 @@ def zero_sum(shop: Shop) -> None:
     shop.put(shops.zero_sum())
 
 
-def two_splits(shop: Shop) -> None:
-    """Somebody's TrafficSplit splits the same Service."""
-    shop.put(m.service("shop-other"))
-    shop.put(m.traffic_split("v1alpha3", "aaa", "shop", shop_other=100))
-
-
 class Case(NamedTuple):
     """A situation, the refusal's code, the weight that is tried, and who answers then: versions and failures.
 
@@ -169,7 +163,6 @@ CASES = [
     Case("istio", no_subset, "istio-subset-missing", 100, {"HTTP 503"}, shops.SUBSETS),
     Case("istio", tiny_budget, "istio-share-lost", 50, {"stable", "other"}),
     Case("smi_mesh", no_endpoints, "endpoints-not-ready", 100, {"HTTP 503"}),
-    Case("smi_mesh", two_splits, "smi-overlap", 100, {"HTTP 502"}),
 ]
 
 
