@@ -92,10 +92,16 @@ class Replica:
         self.daemon = Daemon(self.pod, ["unshare", "--mount", *inside], folder, environment)
         self.restart()
 
+    @property
+    def root(self) -> Path:
+        """The file system as the controller sees it."""
+        assert self.daemon is not None, "it was started"
+        return Path(f"/proc/{self.daemon.pid}/root")
+
     def kill(self) -> None:
         """Kill the controller and its nginx, which has a process group of its own."""
         assert self.daemon is not None, "it was started"
-        nginx = int(Path(f"/proc/{self.daemon.pid}/root/tmp/nginx/nginx.pid").read_text())
+        nginx = int((self.root / "tmp/nginx/nginx.pid").read_text())
         os.killpg(os.getpgid(nginx), signal.SIGKILL)
         self.daemon.stop(signal.SIGKILL)
 
@@ -160,7 +166,7 @@ class IngressNginx:
         for replica in self.replicas:
             if replica.daemon:
                 shutil.copy(replica.daemon.log, folder)
-                root = Path(f"/proc/{replica.daemon.pid}/root")
+                root = replica.root
                 # The last one that nginx refused is still there; where it took all, there is only nginx.conf.
                 refused = sorted(root.glob("tmp/nginx/nginx-cfg*"), key=lambda path: path.stat().st_mtime)
                 for file in (root / "etc/nginx/nginx.conf", *refused[-1:]):

@@ -42,7 +42,7 @@ def test_a_route_that_rollway_does_not_manage_keeps_its_requests(
     istio: DataPlane, make_shop: Callable[..., Shop]
 ) -> None:
     """A header match of the user's own goes on to the canary whatever the weight of the managed route is."""
-    shop = make_shop(istio, routing={"istio": {"virtualService": {"name": "web", "routes": ["primary"]}}})
+    shop = make_shop(istio, routing=shops.PRIMARY)
     pair = [m.destination("shop-stable", 100), m.destination("shop-canary", 0)]
     match = [{"headers": {"x-vip": {"exact": "yes"}}}]
     vip = {"name": "vip", "match": match, "route": [m.destination("shop-canary")]}

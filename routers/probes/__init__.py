@@ -77,15 +77,16 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
     """
     places = [{found.ref: found for found in verdict.objects} for verdict in verdicts]
     objects = tuple(
-        ObjectVerdict(ref, *_worst([place[ref] for place in places]))
+        ObjectVerdict(ref, *worst_outcome([place[ref] for place in places]))
         for ref in dict.fromkeys(ref for place in places for ref in place)
     )
-    outcome, reason = _worst(verdicts)
+    outcome, reason = worst_outcome(verdicts)
     first = next(verdict for verdict in verdicts if verdict.outcome is outcome)
     return first._replace(reason=reason, objects=objects)
 
 
-def _worst(found: Sequence[Verdict | ObjectVerdict]) -> tuple[Outcome, str]:
+def worst_outcome(found: Sequence[Verdict | ObjectVerdict]) -> tuple[Outcome, str]:
+    """Return the outcome that decides, and the reasons of all that have it."""
     for outcome in (Outcome.DIFFERS, Outcome.UNKNOWN):
         reasons = [one.reason for one in found if one.outcome is outcome]
         if reasons:

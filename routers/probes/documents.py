@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from routers.errors import InvalidInputError, RollwayError
 from routers.model import Evidence, ObjectVerdict, Outcome, Verdict
-from routers.probes import worst
+from routers.probes import worst, worst_outcome
 
 if TYPE_CHECKING:
     import socket
@@ -88,10 +88,11 @@ def at(addresses: Sequence[str]) -> Find:
 
 def summary(objects: Sequence[ObjectVerdict]) -> Verdict:
     """Return what one place says about all objects together."""
-    found = worst([Verdict(one.outcome, Evidence.LOADED, reason=one.reason) for one in objects])
-    evidence = Evidence.UNKNOWN if found.outcome is Outcome.UNKNOWN else Evidence.LOADED
-    reason = "; ".join(dict.fromkeys(found.reason.split("; ")))
-    return found._replace(evidence=evidence, reason=reason, objects=tuple(objects))
+    outcome, reasons = worst_outcome(objects)
+    evidence = Evidence.UNKNOWN if outcome is Outcome.UNKNOWN else Evidence.LOADED
+    # Several objects can miss the same thing, like an upstream that they share.
+    reason = "; ".join(dict.fromkeys(reasons.split("; ")))
+    return Verdict(outcome, evidence, reason=reason, objects=tuple(objects))
 
 
 def unknown(objects: Sequence[ObjectRef], reason: str) -> Verdict:

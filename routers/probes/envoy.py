@@ -56,12 +56,15 @@ class EnvoyProbe:
             count = _rejections(address)
             if not count:
                 return verdict
-            told = "; ".join(
-                [f"it has rejected {count} updates of its routes since it started", *self._why(route, live)]
-            )
+            rejecting.append(address)
+            told = f"it has rejected {count} updates of its routes since it started"
             return verdict._replace(reason=f"{verdict.reason} ({told})")
 
-        return ask_each("Envoy", self.find, route, live, _objects(route), look)
+        rejecting: list[Address] = []
+        verdict = ask_each("Envoy", self.find, route, live, _objects(route), look)
+        # istiod knows the reasons of all of them, so it is asked once.
+        why = self._why(route, live) if rejecting else []
+        return verdict._replace(reason="; ".join([verdict.reason, *why]))
 
     def _why(self, route: Route, live: Live) -> list[str]:
         """Return what istiod knows of rejections now; nothing where it cannot be asked, since it is no evidence."""
