@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from harness import shop
-from routers.probes.documents import Address, NoAnswerError, fetch
+from routers.probes.documents import TIMEOUT_S, Address, NoAnswerError, fetch
 from routers.probes.requests import Identity, measure
 from running import rollway
 
@@ -66,7 +66,7 @@ def plain(
 
 def hang(handler: BaseHTTPRequestHandler) -> None:
     """Answer nothing for longer than anybody waits."""
-    time.sleep(3)
+    time.sleep(TIMEOUT_S + 1)
 
 
 def drip(handler: BaseHTTPRequestHandler) -> None:
@@ -123,6 +123,53 @@ def test_status_names_a_data_plane_that_cannot_be_asked(tmp_path: Path) -> None:
         assert f"ingress-nginx at {url} answered something else than its backends" in ran.stdout
         (told,) = json.loads(rollway(*words, "-o", "json").stdout)
     assert [found["outcome"] for found in told["loaded"]] == ["unknown"]
+
+
+RANGE = {"status": "success", "data": {"resultType": "matrix", "result": []}}
+CLOCK = {"status": "success", "data": {"resultType": "scalar", "result": [1000, "1000"]}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (plain(json.dumps(RANGE).encode()), "answered no scalar"),
+        (plain(json.dumps(RANGE).encode()[:9]), "no JSON"),
+        (plain(b"<html>"), "no JSON"),
+        (plain(b"", status=401), "answered HTTP 401"),
+        (plain(json.dumps(CLOCK | {"warnings": ["half of the stores"]}).encode()), "half of the stores"),
+        (plain(json.dumps(CLOCK).encode()), "answered no matrix"),
+        (hang, "not in time"),
+    ],
+)
+def test_a_prometheus_that_cannot_be_believed_is_unknown(
+    answer: Callable[[BaseHTTPRequestHandler], None], words: str, tmp_path: Path
+) -> None:
+    """What hangs, lies or tells half makes the verdict UNKNOWN, with the reason and exit code 5."""
+    manifests = shop.objects(shop.ISTIO)
+    (tmp_path / "shop.yaml").write_text(yaml.safe_dump_all(manifests))
+    with server(answer) as url:
+        ran = rollway("verify", "shop", "0", "--dir", str(tmp_path), "--prometheus", url)
+    assert ran.code == 5
+    assert re.search(f"unknown: Prometheus: .*{words}", ran.stderr), ran.stderr
+
+
+def test_prometheus_is_asked_with_headers_until_it_has_counted(tmp_path: Path) -> None:
+    """The queries carry the headers; too few requests in the time are told with their count."""
+    asked: list[tuple[str, str | None]] = []
+
+    def tell(handler: BaseHTTPRequestHandler) -> None:
+        asked.append((handler.path, handler.headers["X-Scope-OrgID"]))
+        plain(json.dumps(CLOCK if "time" in handler.path else RANGE).encode())(handler)
+
+    manifests = shop.objects(shop.ISTIO)
+    (tmp_path / "shop.yaml").write_text(yaml.safe_dump_all(manifests))
+    words = ("--requests", "7", "--within", "1s", "-H", "X-Scope-OrgID: shop")
+    with server(tell) as url:
+        ran = rollway("verify", "shop", "0", "--dir", str(tmp_path), "--prometheus", url, *words)
+    assert ran.code == 5
+    assert "0 of 7 requests were counted in 1 s by istio_requests_total{" in ran.stderr
+    assert {tenant for _, tenant in asked} == {"shop"}
+    assert all(path.startswith("/api/v1/query?query=") for path, _ in asked)
 
 
 def test_a_sample_counts_failures_apart() -> None:

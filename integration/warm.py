@@ -29,7 +29,8 @@ def main() -> None:
             for tool in (tools.etcd(), tools.kube_apiserver(words.kubernetes)):
                 print(f"{tool.name}: {tool.path()}")
         if words.traffic:
-            print(f"nginx: {debian.unpacked(debian.NGINX)}")
+            for packages in (debian.NGINX, debian.PROMETHEUS):
+                print(f"{packages[0]}: {debian.unpacked(packages)}")
             for tool in (
                 tools.kubelet(),
                 tools.ingress_nginx(),

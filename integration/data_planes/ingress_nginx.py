@@ -56,6 +56,7 @@ class Replica:
         }
         self.url = f"http://127.0.0.1:{first}"
         self.status = f"127.0.0.1:{first + 2}"
+        self.metrics = f"127.0.0.1:{first + 5}"
         self.daemon: Daemon | None = None
 
     def start(self, cluster: Cluster, folder: Path, sync_rate: float) -> None:
@@ -72,6 +73,7 @@ class Replica:
             "update-status": "false",
             "disable-leader-election": "true",
             "post-shutdown-grace-period": "0",
+            "enable-metrics": "true",
             # The default since 1.12, and what the model of rollway assumes.
             "enable-annotation-validation": "true",
         }
@@ -152,6 +154,11 @@ class IngressNginx:
     def pod_ports(self) -> PodPorts:
         """The status port of each."""
         return {f"{NAMESPACE}/{replica.pod}": {"10246": replica.status} for replica in self.replicas}
+
+    @property
+    def metrics(self) -> list[str]:
+        """Where each replica shows its metrics."""
+        return [replica.metrics for replica in self.replicas]
 
     def kill(self) -> None:
         """Kill the replica that gets the requests."""

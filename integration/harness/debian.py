@@ -31,6 +31,7 @@ NGINX = (
     "libpcre3",
 )
 """nginx with the modules that ingress-nginx loads, and the Lua libraries of its balancer that Debian has."""
+PROMETHEUS = ("prometheus",)
 
 
 def unpacked(packages: tuple[str, ...]) -> Path:
@@ -41,15 +42,13 @@ def unpacked(packages: tuple[str, ...]) -> Path:
     if target.exists():
         return target
     if not shutil.which("apt-get") or not shutil.which("dpkg"):
-        raise MissingToolError(
-            "nginx and its Lua module are taken from Debian's packages, and apt-get is not here"
-        )
+        raise MissingToolError(f"{packages[0]} is taken from Debian's packages, and apt-get is not here")
     target.parent.mkdir(parents=True, exist_ok=True)
     with (target.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if target.exists():
             return target
-        print(f"downloading {len(packages)} Debian packages (nginx and its modules)", file=sys.stderr)
+        print(f"downloading {len(packages)} Debian packages ({packages[0]})", file=sys.stderr)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             _download(packages, Path(folder))
             content = Path(folder) / "content"

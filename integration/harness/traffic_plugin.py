@@ -17,6 +17,7 @@ from data_planes import echo
 from data_planes.ingress_nginx import IngressNginx
 from data_planes.istio import Istio
 from data_planes.kubelet import Kubelet
+from data_planes.prometheus import Prometheus
 from data_planes.smi_mesh import SmiMesh
 from harness.traffic import Shop
 
@@ -94,6 +95,17 @@ def smi_mesh(run_plane: RunPlane) -> Iterator[DataPlane]:
     """A running Traefik Mesh."""
     with run_plane(SmiMesh()) as plane:
         yield plane
+
+
+@pytest.fixture(scope="session")
+def prometheus(
+    ingress_nginx: IngressNginx, istio: Istio, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
+    """A running Prometheus that scrapes ingress-nginx and Envoy."""
+    found = Prometheus()
+    found.start(tmp_path_factory.mktemp("prometheus"), nginx=ingress_nginx.metrics, envoy=istio.admin)
+    yield found
+    found.stop()
 
 
 @pytest.fixture(params=["ingress_nginx", "istio", "smi_mesh"])

@@ -119,6 +119,16 @@ def _ports(route: Route, live: Live) -> list[int | str]:
     return list(dict.fromkeys(port.get("name") or port.get("number") or "" for port in used))
 
 
+def policy_of(route: Route, canary: ObjectRef, live: Live) -> Policy | None:
+    """Return what a canary Ingress asks for; None where there is no such canary."""
+    manifest = live.manifest(canary)
+    if manifest is None:
+        return None
+    annotations = ingress_nginx.annotations_of(canary, manifest)
+    enabled, policy, _ = ingress_nginx.read_canary(annotations, _stanza(route).annotation_prefix)
+    return policy if enabled else None
+
+
 def stable_paths(route: Route, stable: ObjectRef, live: Live) -> list[IngressPath]:
     """Return the paths of a stable Ingress that lead to the stable Service."""
     paths = ingress_nginx.read_paths(stable, live[stable].manifest)

@@ -7,7 +7,7 @@ weight is 0. Routes are selected as Argo Rollouts does (`utils/istio`), but host
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from routers.errors import AmbiguousError, ManifestError, NotFoundError
 from routers.model import CANARY, STABLE, IstioRoute, ObjectRef, TlsMatch, dig
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 GROUP = "networking.istio.io"
 SECTIONS = ("http", "tls", "tcp")
+
+
+class Destination(NamedTuple):
+    """Where requests go: a host in full, and a subset of its pods (empty: all)."""
+
+    host: str
+    subset: str
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,12 @@ def host_name(host: str, namespace: str) -> str:
     if len(labels) == 3 and labels[2] == "svc":
         labels += ["cluster", "local"]
     return ".".join(labels)
+
+
+def destination_of(item: Manifest, namespace: str) -> Destination:
+    """Read one destination of a VirtualService in that namespace."""
+    host, subset = dig(item, "destination", "host"), dig(item, "destination", "subset")
+    return Destination(host_name(str(host), namespace), str(subset or ""))
 
 
 def find_targets(route: Route, service: VirtualServiceRoute, live: Live) -> Sequence[Target]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from routers import __version__
+from routers.cli.duration import DURATION
 from routers.cli.options import (
-    DURATION,
     Command,
     WeightCommand,
     complete_name,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from routers.cli.duration import DURATION
 from routers.cli.probes import LEVELS, probe_options
 
 if TYPE_CHECKING:
@@ -50,29 +51,6 @@ class WeightCommand(Command):
         if negative and "--" not in args:
             args = [*(word for word in args if word not in negative), "--", *negative]
         return super().parse_args(ctx, args)
-
-
-class Duration(click.ParamType[float]):
-    """A time like `30s`, `5m` or `1h30m`, as Go writes it, or a number of seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the seconds."""
-        if isinstance(value, int | float):
-            return float(value)
-        import durationpy  # noqa: PLC0415 - the defaults are numbers, so most calls do not need it
-
-        try:
-            seconds = float(value) if value.isdigit() else durationpy.from_str(value).total_seconds()
-        except (durationpy.DurationError, ValueError):
-            self.fail(f"{value!r} is not a time like 30s, 5m or 1h30m", param, ctx)
-        if seconds < 0:
-            self.fail(f"{value!r} is negative", param, ctx)
-        return float(seconds)
-
-
-DURATION = Duration()
 
 
 def complete_name(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from routers.cli.duration import DURATION
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -17,6 +19,16 @@ if TYPE_CHECKING:
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 LEVELS = ("written", "accepted", "loaded", "measured")
+_SAMPLE = {
+    "url": ("url",),
+    "prometheus": ("prometheus",),
+    "identify": ("url",),
+    "rate": ("url",),
+    "within": ("prometheus",),
+    "requests": ("url", "prometheus"),
+    "headers": ("url", "prometheus"),
+}
+"""What says how requests are counted, and which source each needs."""
 
 
 def data_plane_options(function: _Function) -> _Function:
@@ -80,30 +92,43 @@ def probe_options(function: _Function) -> _Function:
         help="Where an answer names its version: header:NAME[=VALUE], cookie:NAME[=VALUE] or body:REGEX; VALUE is the "
         "canary's.",
     )
-    @click.option("--requests", type=int, help="How many requests to send (default: 1000).")
-    @click.option("--rate", type=float, help="How many in a second (default: 100; 0: as many as can be).")
     @click.option(
-        "-H", "--header", "headers", metavar="'NAME: VALUE'", multiple=True, help="Header of each request."
+        "--prometheus",
+        metavar="URL",
+        help="Prometheus that scrapes ingress-nginx or Istio's proxies: count the cluster's own requests instead, "
+        "which shows `measured` as well.",
+    )
+    @click.option("--requests", type=int, help="How many requests to send, or to count (default: 1000).")
+    @click.option(
+        "--rate",
+        type=float,
+        help="How many to send in a second (default: 100; 0: as many as can be).",
+    )
+    @click.option(
+        "--within",
+        type=DURATION,
+        metavar="TIME",
+        help="How long Prometheus may take to have counted so many (default: 5m).",
+    )
+    @click.option(
+        "-H",
+        "--header",
+        "headers",
+        metavar="'NAME: VALUE'",
+        multiple=True,
+        help="Header of each request to --url, or to --prometheus.",
     )
     @functools.wraps(function)
     def wrapper(router: TrafficRouter, **words: Any) -> Any:
         places = {name: words.pop(name) for name in ("nginx_status", "envoy_admin", "istiod", "namespaces")}
-        sample = {name: words.pop(name) for name in ("url", "identify", "requests", "rate", "headers")}
+        sample = {name: words.pop(name) for name in _SAMPLE}
         level = words.get("verify") or words.get("level")
         probes = (
             _addressed_probes(router, places["nginx_status"], places["envoy_admin"], places["istiod"])
             if level in LEVELS[:2] or words.get("dry_run")
             else data_plane_probes(router, level, **places)
         )
-        if sample["url"]:
-            probes.append(_requests_probe(**sample))
-        else:
-            given = [name for name, value in sample.items() if value not in (None, ())]
-            if given:
-                options = ", ".join(
-                    f"--{name.removesuffix('s') if name == 'headers' else name}" for name in given
-                )
-                raise click.UsageError(f"{options} needs --url")
+        probes += _measuring_probe(router, sample)
         return function(router=replace(router, probes=tuple(probes)), **words)
 
     return wrapper  # type: ignore[return-value] # click decorates the signature
@@ -172,19 +197,55 @@ def _require_router(router: TrafficRouter, name: str, option: str) -> None:
         raise click.UsageError(f"{option} is for {name}, and {router.route.ref} has no such router")
 
 
-def _requests_probe(
-    url: str, identify: str | None, requests: int | None, rate: float | None, headers: Sequence[str]
-) -> Probe:
+def _measuring_probe(router: TrafficRouter, sample: dict[str, Any]) -> list[Probe]:
+    """Return the probe that counts requests, by what was given of `_SAMPLE`; none where nothing was."""
+    given = {name for name, value in sample.items() if value not in (None, ())}
+    sources = given & {"url", "prometheus"}
+    if len(sources) > 1:
+        raise click.UsageError("--url and --prometheus both count requests: give one of them")
+    source = next(iter(sources), None)
+    for name, needed in _SAMPLE.items():
+        if name in given and source not in needed:
+            option = "--header" if name == "headers" else f"--{name}"
+            raise click.UsageError(f"{option} needs {' or '.join(f'--{one}' for one in needed)}")
+    if source is None:
+        return []
+    pairs = tuple(map(_header, sample["headers"]))
+    return [_requests_probe(sample, pairs) if source == "url" else _prometheus_probe(router, sample, pairs)]
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise click.UsageError(f"{text!r} is no header of the form 'NAME: VALUE'")
+    return name.strip(), value.strip()
+
+
+def _requests_probe(sample: dict[str, Any], headers: tuple[tuple[str, str], ...]) -> Probe:
     from routers.probes.requests import RATE, REQUESTS, Identity, RequestsProbe, check_sample  # noqa: PLC0415
 
-    if not identify:
+    if not sample["identify"]:
         raise click.UsageError("--url needs --identify: where an answer names its version")
-    pairs: list[tuple[str, str]] = []
-    for header in headers:
-        name, colon, value = header.partition(":")
-        if not colon or not name.strip():
-            raise click.UsageError(f"{header!r} is no header of the form 'NAME: VALUE'")
-        pairs.append((name.strip(), value.strip()))
-    count, speed = REQUESTS if requests is None else requests, RATE if rate is None else rate
-    check_sample(url, count, speed)
-    return RequestsProbe(url, Identity.parse(identify), count, speed, tuple(pairs))
+    count = REQUESTS if sample["requests"] is None else sample["requests"]
+    rate = RATE if sample["rate"] is None else sample["rate"]
+    check_sample(sample["url"], count, rate)
+    return RequestsProbe(sample["url"], Identity.parse(sample["identify"]), count, rate, headers)
+
+
+def _prometheus_probe(
+    router: TrafficRouter, sample: dict[str, Any], headers: tuple[tuple[str, str], ...]
+) -> Probe:
+    from routers.probes.documents import Address  # noqa: PLC0415
+    from routers.probes.prometheus import WITHIN_S, PrometheusProbe  # noqa: PLC0415
+    from routers.probes.requests import REQUESTS, check_count  # noqa: PLC0415
+
+    count = REQUESTS if sample["requests"] is None else sample["requests"]
+    within = WITHIN_S if sample["within"] is None else sample["within"]
+    check_count(count)
+    probe = PrometheusProbe(Address.parse(sample["prometheus"]), count, within, headers)
+    silent = [name for name in router.route.routers if name not in probe.routers]
+    if silent:
+        raise click.UsageError(
+            f"--prometheus is for nginx and istio, and {router.route.ref} is routed by {', '.join(silent)}: use --url"
+        )
+    return probe

@@ -15,7 +15,7 @@ from routers.probes import worst, worst_outcome
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from routers.model import Live, ObjectRef, Route
 
@@ -131,7 +131,9 @@ def ask_each(
         return worst(list(pool.map(ask, addresses)))
 
 
-def fetch(address: Address, path: str = "", timeout: float = TIMEOUT_S) -> Any:
+def fetch(
+    address: Address, path: str = "", timeout: float = TIMEOUT_S, headers: Mapping[str, str] | None = None
+) -> Any:
     """Return the JSON document at a path of an address; it must be whole after `timeout` seconds.
 
     Raises:
@@ -142,12 +144,12 @@ def fetch(address: Address, path: str = "", timeout: float = TIMEOUT_S) -> Any:
     deadline = time.monotonic() + timeout
     chunks: list[bytes] = []
     size = 0
-    where = f"{address.name}{path.partition('?')[0]}"
+    where = f"{address.name.rstrip('/')}{path.partition('?')[0]}"
     pool, url = _pool(address, path, timeout)
     with pool:
         try:
             with contextlib.closing(
-                pool.request("GET", url, redirect=False, preload_content=False)
+                pool.request("GET", url, headers=headers, redirect=False, preload_content=False)
             ) as answer:
                 if answer.status != 200:
                     raise NoAnswerError(f"{where} answered HTTP {answer.status}")

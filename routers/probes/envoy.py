@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from routers.backends.virtual_service import find_targets, host_name, ref_of, stanza_of
+from routers.backends.virtual_service import Destination, destination_of, find_targets, ref_of, stanza_of
 from routers.model import Evidence, ObjectVerdict, Outcome, dig
 from routers.probes.documents import NoAnswerError, ask_each, fetch, summary, unknown
 
@@ -26,13 +26,6 @@ if TYPE_CHECKING:
 _DUMP = "/config_dump?resource=dynamic_route_configs"
 _ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 _REJECTED = "/stats?filter=%5C.rds%5C..*update_rejected&format=json"
-
-
-class Destination(NamedTuple):
-    """Where an Envoy cluster of Istio leads: `outbound|PORT|SUBSET|HOST`."""
-
-    host: str
-    subset: str
 
 
 @dataclass(frozen=True)
@@ -140,6 +133,7 @@ def _routes(document: Any) -> Iterator[_Loaded]:
 
 
 def _destination(cluster: str) -> Destination:
+    """Return where an Envoy cluster of Istio leads: `outbound|PORT|SUBSET|HOST`."""
     _direction, _port, subset, host = cluster.split("|")
     return Destination(host, subset)
 
@@ -154,13 +148,7 @@ def _differences(
         return
     for target in targets:
         items = manifest["spec"]["http"][target.index]["route"]
-        places = [
-            Destination(
-                host_name(str(dig(item, "destination", "host")), ref.namespace),
-                str(dig(item, "destination", "subset") or ""),
-            )
-            for item in items
-        ]
+        places = [destination_of(item, ref.namespace) for item in items]
         wanted = _shares(dict(zip(places, target.weights, strict=True)))
         # Where no route has a name, the ones that lead to our destinations are meant.
         same = [

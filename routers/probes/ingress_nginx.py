@@ -9,8 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from routers.backends import ingress_nginx
-from routers.backends.nginx import pairs, stable_paths
+from routers.backends.nginx import pairs, policy_of, stable_paths
 from routers.model import Evidence, ObjectVerdict, Outcome, dig
 from routers.probes.documents import ask_each, fetch, summary, unknown
 
@@ -99,13 +98,7 @@ def _differences(
     stable: ObjectRef,
     canary: ObjectRef,
 ) -> Iterator[str]:
-    assert route.nginx is not None, "the probe is for routes with nginx"
-    manifest = live.manifest(canary)
-    policy = None
-    if manifest is not None:
-        annotations = ingress_nginx.annotations_of(canary, manifest)
-        enabled, policy, _ = ingress_nginx.read_canary(annotations, route.nginx.annotation_prefix)
-        policy = policy if enabled else None
+    policy = policy_of(route, canary, live)
     for path in stable_paths(route, stable, live):
         primary = path.upstream(stable.namespace)
         alternative = path._replace(service=route.canary_service).upstream(canary.namespace)

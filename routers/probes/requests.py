@@ -127,12 +127,17 @@ def check_sample(url: str, requests: int, rate: float) -> None:
     """Raise InvalidInputError unless requests of that count and rate (per second) can be sent to the URL."""
     if not url.startswith(("http://", "https://")):
         raise InvalidInputError(f"{url!r} is no http or https URL")
-    if not 1 <= requests <= MOST_REQUESTS:
-        raise InvalidInputError(f"{requests} requests: send 1 to {MOST_REQUESTS}")
+    check_count(requests)
     if not 0 <= rate < math.inf:
         raise InvalidInputError(
             f"{rate} requests per second: give a positive number, or 0 for as many as can be"
         )
+
+
+def check_count(requests: int) -> None:
+    """Raise InvalidInputError unless that many requests make a sample."""
+    if not 1 <= requests <= MOST_REQUESTS:
+        raise InvalidInputError(f"{requests} requests: a sample has 1 to {MOST_REQUESTS}")
 
 
 def measure(
@@ -251,14 +256,20 @@ def judge(sample: Sample, identity: Identity, split: Split, route: Route | None 
         strange = ", ".join(repr(name) for name, _ in sample.versions if not identity.role(name, route))
         reason = f"{roles['']} of {sample.answered} answers name neither version ({strange})"
         return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=reason)
-    low, high = interval(roles[CANARY], sample.answered)
-    share = 100 * roles[CANARY] / sample.answered
-    told = f"canary got {roles[CANARY]} of {sample.answered} requests, {share:.2f} % (between {low:.2f} and {high:.2f})"
+    verdict = compare(roles[CANARY], sample.answered, split)
     if sample.failed:
         lost = ", ".join(f"{count} {what}" for what, count in sample.failures)
-        return Verdict(Outcome.DIFFERS, Evidence.MEASURED, reason=f"{told}; {sample.failed} failed: {lost}")
-    matches = within(roles[CANARY], sample.answered, split)
-    return Verdict(Outcome.MATCHES if matches else Outcome.DIFFERS, Evidence.MEASURED, reason=told)
+        reason = f"{verdict.reason}; {sample.failed} failed: {lost}"
+        return verdict._replace(outcome=Outcome.DIFFERS, reason=reason)
+    return verdict
+
+
+def compare(canary: int, answered: int, split: Split) -> Verdict:
+    """Compare how many of the requests were the canary's with the split; at least one was answered."""
+    low, high = interval(canary, answered)
+    told = f"canary got {canary} of {answered} requests, {100 * canary / answered:.2f} % (between {low:.2f} and {high:.2f})"
+    outcome = Outcome.MATCHES if within(canary, answered, split) else Outcome.DIFFERS
+    return Verdict(outcome, Evidence.MEASURED, reason=told)
 
 
 @dataclass(frozen=True)
