@@ -19,7 +19,7 @@ from routers.engine import Engine
 from routers.errors import ManifestError, RollwayError
 from routers.model import ObjectRef, Severity, Traffic
 from routers.router import TrafficRouter
-from routers.spec import parse_rollout
+from routers.spec import DEFAULT_PREFIX, parse_rollout
 from routers.stores.manifests import ref_of
 from routers.testing import MemoryStore
 from routers.weights import Split
@@ -260,6 +260,32 @@ def test_age_decides_where_it_is_known() -> None:
         )
         store = MemoryStore([web, beta, ours, m.service("shop-canary"), m.service("shop-stable")])
         assert codes(store) == expected
+
+
+@pytest.mark.parametrize(
+    ("paths", "refused"),
+    [
+        ([("/", "Exact"), ("/", "Exact")], True),
+        ([("/", "Exact")], False),
+        ([("/a", "Exact"), ("/a", "Exact")], False),
+        ([("/a", "Prefix"), ("/a", "Exact")], False),
+        ([("/a", "Prefix"), ("/a", "Exact"), ("/a", "Exact")], True),
+        ([("/a", "Exact"), ("/a", "Prefix"), ("/a", "Prefix")], True),
+        ([("/a", "Prefix"), ("/a/", "Prefix")], True),
+        ([("/a", "Prefix"), ("/a/b", "Prefix"), ("/ab", "Prefix")], False),
+        ([("/a", "ImplementationSpecific"), ("/a", "Prefix")], False),
+    ],
+)
+def test_a_location_that_nginx_finds_twice_is_refused(paths: list[tuple[str, str]], refused: bool) -> None:
+    """One Ingress for each path: what makes nginx refuse its configuration is told, unless all are regular expressions."""
+    others = [
+        m.ingress(f"other-{number}", "shop.example.com", m.path("legacy", at, kind=kind))
+        for number, (at, kind) in enumerate(paths)
+    ]
+    code = ("nginx-config-refused", "refusal")
+    assert (code in codes(MemoryStore([m.ingress(), *others]))) is refused
+    others[0]["metadata"]["annotations"] = {f"{DEFAULT_PREFIX}/use-regex": "true"}
+    assert code not in codes(MemoryStore([m.ingress(), *others]))
 
 
 def test_nginx_findings_are_notes_at_zero() -> None:

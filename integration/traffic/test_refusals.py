@@ -52,6 +52,20 @@ def path_taken(shop: Shop) -> None:
     shop.put(m.ingress("web", shop.host))
 
 
+def exact_root_twice(shop: Shop) -> None:
+    """Two Ingresses have the root of the shop's host as Exact beside the Prefix."""
+    shop.put(m.service("shop-other"))
+    shop.put(m.ingress("aaa", shop.host, m.path("shop-other", kind="Exact")))
+    shop.put(m.ingress("aab", shop.host, m.path("shop-other", kind="Exact")))
+
+
+def with_and_without_slash(shop: Shop) -> None:
+    """Two Ingresses have one path, one of them with a slash at its end."""
+    shop.put(m.service("shop-other"))
+    shop.put(m.ingress("aaa", shop.host, m.path("shop-other", "/more")))
+    shop.put(m.ingress("aab", shop.host, m.path("shop-other", "/more/")))
+
+
 def stable_is_canary(shop: Shop) -> None:
     """The stable Ingress is itself a canary Ingress."""
     shop.put(canary_ingress("web", shop.host, "shop-stable", 0))
@@ -140,6 +154,8 @@ class Case(NamedTuple):
 CASES = [
     Case("ingress_nginx", second_canary, "nginx-second-canary", 100, {"stable"}),
     Case("ingress_nginx", shared_canary_service, "nginx-canary-service-shared", 100, {"stable"}),
+    Case("ingress_nginx", exact_root_twice, "nginx-config-refused", 100, {"stable"}),
+    Case("ingress_nginx", with_and_without_slash, "nginx-config-refused", 100, {"stable"}),
     Case("ingress_nginx", path_taken, "nginx-path-taken", 100, {"canary"}),
     Case("ingress_nginx", stable_is_canary, "nginx-stable-is-canary", 100, {"HTTP 404"}),
     Case("ingress_nginx", no_port, "nginx-service-port", 100, {"stable"}),

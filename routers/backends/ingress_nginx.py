@@ -75,6 +75,15 @@ class Upstream:
     alternatives: list[str] = field(default_factory=list)
 
 
+class Block(NamedTuple):
+    """A path in one type that the controller writes into a server of nginx.conf."""
+
+    path: str
+    path_type: str
+    ref: ObjectRef | None
+    """The Ingress that it comes from; None for the root that every server has."""
+
+
 @dataclass
 class Loaded:
     """What the controller would load. `log` holds (upstream, message) of all that it ignores."""
@@ -84,6 +93,30 @@ class Loaded:
     log: list[tuple[str, str]] = field(default_factory=list)
     skipped: list[tuple[str, ObjectRef, Location]] = field(default_factory=list)
     """(upstream, Ingress, location) of the locations that no request reaches, because the Service is a canary."""
+
+    blocks: dict[str, list[Block]] = field(default_factory=dict)
+    """What the controller writes for each host, in its order."""
+    regex: set[str] = field(default_factory=set)
+    """Hosts whose locations are all regular expressions."""
+
+    def refused(self) -> Iterator[tuple[str, ObjectRef]]:
+        """Yield (location, Ingress) where nginx finds a location twice; it refuses the whole configuration then.
+
+        A Prefix is written as two: all below the path, and the path itself unless an Exact one has it
+        (location.go, updateServerLocations). Regular expressions may be there twice.
+        """
+        for host, blocks in self.blocks.items():
+            exact = {block.path for block in blocks if block.path_type == "Exact"}
+            seen: set[str] = set()
+            for path, kind, ref in () if host in self.regex else blocks:
+                below = path if path.endswith("/") else f"{path}/"
+                names = {f"= {path}"} if kind == "Exact" else {below}
+                if path != "/" and path not in exact:
+                    names.add(f"= {path}")
+                for name in sorted(names & seen):
+                    assert ref is not None, "the root that every server has comes first"
+                    yield f"{host} {name}", ref
+                seen |= names
 
     def reasons(self, upstream: str) -> str:
         """Return what the controller would log of an upstream, once each, in order."""
@@ -244,7 +277,7 @@ def load(ingresses: Sequence[tuple[ObjectRef, Manifest]], prefix: str) -> Loaded
     normal = [(ref, found) for ref, found in ingresses if not canaries[ref][0]]
     hosts = {path.location[0] for ref, found in normal for path in read_paths(ref, found)} | {CATCH_ALL}
     for ref, found in ingresses:
-        _add_locations(loaded, ref, found, hosts, canary=canaries[ref][0])
+        _add_locations(loaded, ref, found, prefix, hosts, canary=canaries[ref][0])
     if normal:
         servers = {host: _Server(loaded, host) for host in hosts}
         for ref, found in ingresses:
@@ -259,7 +292,7 @@ def _all_paths(ref: ObjectRef, manifest: Manifest) -> Iterable[IngressPath]:
 
 
 def _add_locations(
-    loaded: Loaded, ref: ObjectRef, manifest: Manifest, hosts: Collection[str], *, canary: bool
+    loaded: Loaded, ref: ObjectRef, manifest: Manifest, prefix: str, hosts: Collection[str], *, canary: bool
 ) -> None:
     """Make the locations of one Ingress.
 
@@ -267,11 +300,15 @@ def _add_locations(
     locations too, and those of a host that no normal Ingress has go to the catch-all server
     (controller.go, getBackendServers).
     """
+    annotations = annotations_of(ref, manifest)
+    rewritten = annotations.get(f"{prefix}/rewrite-target", "")
     for path in read_paths(ref, manifest):
         name = path.upstream(ref.namespace)
         upstream = loaded.upstreams[name]
+        regex = annotations.get(f"{prefix}/use-regex") in _TRUE or rewritten not in ("", path.location[1])
         host, at, kind = path.location
-        location = (host if host in hosts else CATCH_ALL, at, kind)
+        host = host if host in hosts else CATCH_ALL
+        location = (host, at, kind)
         if upstream.no_server:
             if not canary:
                 loaded.skipped.append((name, ref, location))
@@ -282,7 +319,14 @@ def _add_locations(
                         f"{ref} gets no location {address}: {upstream.first} made its Service a canary first",
                     )
                 )
-        elif location not in loaded.locations:
+            continue
+        blocks = loaded.blocks.setdefault(host, [Block("/", "Prefix", None)])
+        # Only the first type of a path is looked at, so a second one can come in twice.
+        if next((block.path_type for block in blocks if block.path == at), None) != kind:
+            blocks.append(Block(at, kind, ref))
+        if regex:
+            loaded.regex.add(host)
+        if location not in loaded.locations:
             loaded.locations[location] = (name, ref)
         elif not canary:
             owner = loaded.locations[location][1]

@@ -290,6 +290,10 @@ def _check_loaded(
             message = f"Service {route.canary_service} is used by {other} first, and that one decides: the weight would be ignored"
             remedy = "give the canary a Service that no other Ingress uses"
             yield Finding("nginx-canary-service-shared", refusal, canary, message, remedy)
+    for location, ref in loaded.refused():
+        message = f"makes location {location} a second time, so nginx refuses the configuration of all hosts"
+        remedy = "let one Ingress have this path, in one pathType"
+        yield Finding("nginx-config-refused", refusal, ref, message, remedy)
     yield from _side_effects(route, loaded, primaries, stable, canary, refusal)
 
 
