@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-_ADDRESS = "127.0.0.1:22000"
+_ADDRESS = "127.0.0.1:23000"
 INTERVAL_S = 1
 
 

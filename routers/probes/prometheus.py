@@ -7,6 +7,7 @@ Sources: ingress-nginx, rootfs/etc/nginx/lua/monitor.lua and internal/ingress/me
 from __future__ import annotations
 
 import collections
+import contextlib
 import itertools
 import math
 import time
@@ -88,17 +89,22 @@ class PrometheusProbe:
 
     def _measured(self, metric: Metric, since: float, want: Traffic) -> Verdict:
         end = time.monotonic() + self.within
-        while True:
-            window = math.ceil(self._now() - since) + _BEFORE_S
-            counted = count(self._query(f"{metric.selector}[{window}s]"), metric, since)
-            if counted.answered.total() >= self.requests:
-                return judge(counted, want)
-            if time.monotonic() > end:
-                raise NoAnswerError(
-                    f"{counted.answered.total()} of {self.requests} requests were counted in {self.within:g} s by "
-                    f"{metric.selector}"
-                )
+        counted = self._counted(metric, since)
+        while counted.answered.total() < self.requests and time.monotonic() < end:
             time.sleep(_INTERVAL_S)
+            # A query that fails among many is made good by the next.
+            with contextlib.suppress(NoAnswerError):
+                counted = self._counted(metric, since)
+        if counted.answered.total() >= self.requests:
+            return judge(counted, want)
+        raise NoAnswerError(
+            f"{counted.answered.total()} of {self.requests} requests were counted in {self.within:g} s by "
+            f"{metric.selector}"
+        )
+
+    def _counted(self, metric: Metric, since: float) -> Count:
+        window = math.ceil(self._now() - since) + _BEFORE_S
+        return count(self._query(f"{metric.selector}[{window}s]"), metric, since)
 
     def _now(self) -> float:
         """Return the time of the clock that stamps the samples."""
