@@ -294,7 +294,7 @@ class Engine:
             raise UnsupportedError(
                 f"evidence {level.name.lower()!r} cannot be shown for {route.ref}; the highest here is {highest.name.lower()!r}",
                 hint="loaded needs the address of the data plane of every router (--nginx-status, --envoy-admin), "
-                "measured a --url",
+                "measured a --url or a --prometheus",
             )
         return tuple(
             probe for step, probes in found.items() if level is None or step <= level for probe in probes
