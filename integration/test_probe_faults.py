@@ -138,6 +138,8 @@ CLOCK = {"status": "success", "data": {"resultType": "scalar", "result": [1000, 
         (plain(b"", status=401), "answered HTTP 401"),
         (plain(json.dumps(CLOCK | {"warnings": ["half of the stores"]}).encode()), "half of the stores"),
         (plain(json.dumps(CLOCK).encode()), "answered no matrix"),
+        (plain(json.dumps({**CLOCK, "data": {"resultType": "scalar", "result": []}}).encode()), "no time"),
+        (plain(json.dumps({**CLOCK, "data": {"resultType": "scalar", "result": "9"}}).encode()), "no time"),
         (hang, "not in time"),
     ],
 )

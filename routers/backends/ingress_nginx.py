@@ -94,8 +94,8 @@ class Loaded:
     skipped: list[tuple[str, ObjectRef, Location]] = field(default_factory=list)
     """(upstream, Ingress, location) of the locations that no request reaches, because the Service is a canary."""
 
-    blocks: dict[str, list[Block]] = field(default_factory=dict)
-    """What the controller writes for each host, in its order."""
+    blocks: dict[str, dict[str, list[Block]]] = field(default_factory=dict)
+    """What the controller writes for each host and path, in its order."""
     regex: set[str] = field(default_factory=set)
     """Hosts whose locations are all regular expressions."""
 
@@ -105,10 +105,11 @@ class Loaded:
         A Prefix is written as two: all below the path, and the path itself unless an Exact one has it
         (location.go, updateServerLocations). Regular expressions may be there twice.
         """
-        for host, blocks in self.blocks.items():
+        for host, paths in self.blocks.items():
+            blocks = [] if host in self.regex else [block for found in paths.values() for block in found]
             exact = {block.path for block in blocks if block.path_type == "Exact"}
             seen: set[str] = set()
-            for path, kind, ref in () if host in self.regex else blocks:
+            for path, kind, ref in blocks:
                 below = path if path.endswith("/") else f"{path}/"
                 names = {f"= {path}"} if kind == "Exact" else {below}
                 if path != "/" and path not in exact:
@@ -320,9 +321,9 @@ def _add_locations(
                     )
                 )
             continue
-        blocks = loaded.blocks.setdefault(host, [Block("/", "Prefix", None)])
+        blocks = loaded.blocks.setdefault(host, {"/": [Block("/", "Prefix", None)]}).setdefault(at, [])
         # Only the first type of a path is looked at, so a second one can come in twice.
-        if next((block.path_type for block in blocks if block.path == at), None) != kind:
+        if not blocks or blocks[0].path_type != kind:
             blocks.append(Block(at, kind, ref))
         if regex:
             loaded.regex.add(host)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from routers.backends.virtual_service import Destination
-    from routers.model import Live, Route, Traffic
+    from routers.model import Live, Route, Traffic, VirtualServiceRoute
     from routers.probes.documents import Address
 
 WITHIN_S = 300.0
@@ -108,7 +108,10 @@ class PrometheusProbe:
 
     def _now(self) -> float:
         """Return the time of the clock that stamps the samples."""
-        return float(_of(self._query("time()"), "scalar")[0])
+        result = _of(self._query("time()"), "scalar")
+        if not isinstance(result, list) or not result or not isinstance(result[0], int | float):
+            raise NoAnswerError("answered no time")
+        return float(result[0])
 
     def _query(self, text: str) -> Any:
         return fetch(self.address, f"/api/v1/query?query={quote(text)}", headers=dict(self.headers))
@@ -270,7 +273,9 @@ def istio_metric(route: Route, live: Live) -> Metric:
     return Metric(selector, role_of, "response_code")
 
 
-def _refuse_other_ways(route: Route, service: Any, live: Live, roles: Mapping[Destination, str]) -> None:
+def _refuse_other_ways(
+    route: Route, service: VirtualServiceRoute, live: Live, roles: Mapping[Destination, str]
+) -> None:
     """Raise NoAnswerError where another route of a VirtualService leads to the same destinations."""
     ref = ref_of(service)
     carrying = {target.index for target in find_targets(route, service, live)}
