@@ -169,9 +169,13 @@ def test_a_broken_watch_is_not_believed(namespace: Namespace) -> None:
         found = router(store, namespace)
         assert found.observe().traffic == Traffic(Split(0))
         proxy.faults = [Fault("status", 9999, ("GET",), path="watch=true")]
-        for kind in store._kinds.values():
-            kind._stop()  # the connection ends, as when a load balancer closes it
-        until(lambda: not any(kind.connected for kind in store._kinds.values()))
+
+        def disconnected() -> bool:
+            for kind in store._kinds.values():
+                kind._stop()  # the connection ends, as when a load balancer closes it, as soon as there is one
+            return not any(kind.connected for kind in store._kinds.values())
+
+        until(disconnected)
         for weight in (30, 70):
             namespace.router().set_weight(weight)
             assert found.observe().traffic == Traffic(Split(weight))
