@@ -2,14 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CLUSTER ?= local
-# Only a real API server tells whether these work, so `integration` measures them and `tests` leaves them out.
+# Only a real API server tells whether these work, so `cluster-tests` measures them and `tests` leaves them out.
 CLUSTER_CODE := routers/stores/connection.py,routers/stores/failures.py,routers/stores/discovery.py,routers/stores/cluster.py,routers/stores/watching.py,routers/stores/port_forward.py,routers/cli/events.py,routers/cli/progress.py,routers/cli/ramp.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test gates tests integration integration-all traffic picture lab cluster bench wheel clean
+.PHONY: help demo test gates tests integration cluster-tests cluster-tests-all traffic picture lab cluster bench wheel clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -35,13 +35,15 @@ tests: .venv/ready  ## unit, contract, property, golden, fuzz, CLI, README and w
 	$(BIN)/coverage report --fail-under=95 --omit='$(CLUSTER_CODE)'
 	$(BIN)/coverage report --fail-under=100 --include='routers/model.py,routers/weights.py,routers/spec/*,routers/plan.py,routers/ownership.py,routers/backends/*'
 
-integration: .venv/ready  ## the tests on a real API server (CLUSTER=local|kind|k3s|existing, ARGS=more words for pytest)
+integration: cluster-tests traffic  ## every test with real processes: the next and `traffic`
+
+cluster-tests: .venv/ready  ## the tests on a real API server (CLUSTER=local|kind|k3s|existing, ARGS=more words for pytest)
 	$(BIN)/python integration/warm.py --cluster $(CLUSTER)
 	$(BIN)/coverage erase
 	$(BIN)/pytest integration --ignore=integration/traffic --cluster=$(CLUSTER) --force-enable-socket --numprocesses 2 --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report --fail-under=95 --include='$(CLUSTER_CODE)'
 
-integration-all: .venv/ready  ## the same on every version of Kubernetes that there is a build for
+cluster-tests-all: .venv/ready  ## the same on every version of Kubernetes that there is a build for
 	set -e; for minor in $$($(BIN)/python integration/warm.py --versions); do \
 	  $(BIN)/python integration/warm.py --cluster local --kubernetes $$minor; \
 	  $(BIN)/pytest integration --ignore=integration/traffic --kubernetes=$$minor --force-enable-socket --numprocesses 2 $(ARGS); done
