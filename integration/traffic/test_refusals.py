@@ -88,6 +88,11 @@ def no_endpoints(shop: Shop) -> None:
     shop.endpoints("shop-canary", "canary", ready=False)
 
 
+def no_stable_endpoints(shop: Shop) -> None:
+    """No pod of the stable version is ready."""
+    shop.endpoints("shop-stable", "stable", ready=False)
+
+
 def no_service(shop: Shop) -> None:
     """The canary's Service is gone."""
     shop.namespace.api.delete(shop.namespace.get("v1", "Service", "shop-canary"))
@@ -97,6 +102,11 @@ def no_subset(shop: Shop) -> None:
     """The DestinationRule lacks the canary's subset."""
     shop.endpoints("shop", "stable", "canary")
     shop.put(m.destination_rule(subsets=[{"name": "stable", "labels": {"version": "stable"}}]))
+
+
+def no_pod_of_the_subset(shop: Shop) -> None:
+    """The Service has pods of the stable version only."""
+    shop.endpoints("shop", "stable")
 
 
 def tiny_budget(shop: Shop) -> None:
@@ -169,6 +179,7 @@ CASES = [
         headers={"X-Canary": BAD_VALUE},
     ),
     Case("ingress_nginx", no_endpoints, "endpoints-not-ready", 100, {"stable"}),
+    Case("ingress_nginx", no_stable_endpoints, "endpoints-not-ready", 100, {"HTTP 503"}),
     Case("ingress_nginx", no_service, "endpoints-not-ready", 100, {"stable"}),
     Case("ingress_nginx", stable_has_a_purpose, "nginx-location-missing", 100, {"HTTP 404"}),
     Case("ingress_nginx", canary_merged_nowhere, "nginx-canary-ignored", 100, {"stable"}),
@@ -177,6 +188,7 @@ CASES = [
     Case("istio", no_endpoints, "endpoints-not-ready", 100, {"HTTP 503"}),
     Case("istio", no_service, "endpoints-not-ready", 100, {"HTTP 503"}),
     Case("istio", no_subset, "istio-subset-missing", 100, {"HTTP 503"}, shops.SUBSETS),
+    Case("istio", no_pod_of_the_subset, "subset-not-ready", 100, {"HTTP 503"}, shops.SUBSETS),
     Case("istio", tiny_budget, "istio-share-lost", 50, {"stable", "other"}),
     Case("smi_mesh", no_endpoints, "endpoints-not-ready", 100, {"HTTP 503"}),
 ]
