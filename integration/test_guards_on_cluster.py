@@ -52,7 +52,7 @@ def test_ingress_nginx_needs_a_ready_stable(namespace: Namespace) -> None:
     shop.put(namespace, shop.NGINX)
     namespace.ready("shop-stable", 0, 1)
     ran = rollway("switch", "shop", "canary")
-    assert (ran.code, "answers 503 for all" in ran.stderr) == (4, True)
+    assert (ran.code, "answers 503 to all" in ran.stderr) == (4, True)
 
 
 def test_istio_does_not_need_stable_at_the_end(namespace: Namespace) -> None:

@@ -167,7 +167,7 @@ def test_ingress_nginx_needs_stable_at_every_weight() -> None:
     """ingress-nginx answers 503 without a stable endpoint, so it is asked for at 100 as well; Istio does not need it."""
     slices = [m.endpoint_slice("shop-stable", ready=0), m.endpoint_slice("shop-canary")]
     (finding,) = findings(router(NGINX, m.ingress(), *SERVICES, *slices), 100)
-    assert "answers 503 for all" in finding.message
+    assert "answers 503 to all" in finding.message
     assert findings(router(ISTIO, m.virtual_service(), *SERVICES, *slices), 100) == []
 
 

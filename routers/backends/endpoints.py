@@ -115,11 +115,11 @@ def _findings(split: Split, ready: Ready, *, keep_stable: bool) -> Iterator[Find
         hopeless = role == STABLE and not split.canary and not ready.counts[CANARY]
         severity = Severity.NOTE if hopeless else Severity.REFUSAL
         why = (
-            "it would get traffic"
+            f"it would get traffic as {role}"
             if weight
-            else "the data plane answers 503 for all without it, canary or not"
+            else "without a stable one the data plane answers 503 to all, also to what the canary would get"
         )
-        message = f"{ready.reasons[role]}, and {why} as {role}"
+        message = f"{ready.reasons[role]}, and {why}"
         yield Finding(
             ready.code,
             severity,
