@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.mark.local
 def test_the_cluster_block_prints_what_it_shows() -> None:
     """README's `make cluster RUN=...` runs, and its output is the one that README shows."""
-    (block,) = [block for block in CONSOLES if "make cluster" in block]
+    (block,) = [block for block in CONSOLES if "make cluster " in block]
     ((command, shown),) = commands(block)
     wanted = re.fullmatch(r"make cluster RUN='([^']+)'", command)
     assert wanted
