@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
     from data_planes import DataPlane
     from harness.traffic import Shop
+    from routers.probes.requests import Sample
 
 
 BAD_VALUE = "a b;"
+_WRITES = 100
+"""Of two splits either one was seen to win only one write in seven; so many make it one in a million to miss it."""
 
 
 def canary_ingress(name: str, host: str, service: str, weight: int, at: str = "/") -> Any:
@@ -210,3 +213,33 @@ def test_what_is_refused_does_damage(
     sample = shop.sample(headers={"Host": f"{case.at}{shop.host}", **(case.headers or {})})
     print(f"{case.code} on {plane.name}: {refused.stderr.strip()}\n  {sample}")
     assert {name for name, _ in (*sample.versions, *sample.failures)} == case.seen
+
+
+def test_which_of_two_splits_counts_is_not_defined(
+    smi_mesh: DataPlane, make_shop: Callable[..., Shop]
+) -> None:
+    """`smi-overlap`: after some writes all requests follow the Rollout's split, after others somebody else's."""
+    shop = make_shop(smi_mesh)
+    # The proxy takes routers of equal priority in the order of a Go map, which is quite random from nine entries on.
+    shop.put(*(m.service(f"more-{number}") for number in range(9)))
+    shop.put(m.traffic_split("v1alpha3", "other", "shop", shop_stable=1, shop_canary=0))
+    refused = rollway("set-weight", "shop", "100", status=4)
+    assert "--allow smi-overlap" in refused.stderr, refused.stderr
+    winners: set[str] = set()
+    for write in range(_WRITES):
+        weight = str(99 + write % 2)
+        rollway("set-weight", "shop", weight, "--allow", "smi-overlap", "--verify", "written")
+        time.sleep(0.5)  # the proxy asks ten times a second
+        if _winner(shop.sample(200)) not in winners:
+            sample = shop.sample()
+            print(f"smi-overlap on smi, write {write + 1}, weight {weight}: {sample}")
+            assert not sample.failed
+            winners.add(_winner(sample))
+        if len(winners) == 2:
+            return
+    pytest.fail(f"in {_WRITES} writes, always {winners} split counted")
+
+
+def _winner(sample: Sample) -> str:
+    """Tell whose split answered requests: the Rollout's sends nearly all to the canary, the other one none."""
+    return "the Rollout's" if "canary" in dict(sample.versions) else "somebody else's"
