@@ -15,13 +15,13 @@ import sys
 
 INSIDE = "ROLLWAY_SANDBOX"
 PODS = "10.244.0.0/16"
-_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
 def unavailable() -> str:
     """Say why there can be no sandbox on this machine; empty when there can."""
     for program, package in (("unshare", "util-linux"), ("ip", "iproute2"), ("mount", "mount")):
-        if not shutil.which(program, path=_PATH):
+        if not shutil.which(program, path=PATH):
             return f"{program} is not on the PATH (Debian: apt-get install {package})"
     done = subprocess.run([*_unshare(), "true"], capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else f"namespaces are not allowed here: {done.stderr.strip()}"
@@ -38,7 +38,7 @@ def _unshare() -> list[str]:
         "--kill-child",
         "--mount-proc",
     ]
-    return [shutil.which("unshare", path=_PATH) or "unshare", *flags]
+    return [shutil.which("unshare", path=PATH) or "unshare", *flags]
 
 
 def inside() -> bool:
@@ -55,7 +55,7 @@ def main() -> None:
     why = unavailable()
     if why:
         sys.exit(f"error: {why}")
-    environment = {**os.environ, INSIDE: "1", "PATH": _PATH}
+    environment = {**os.environ, INSIDE: "1", "PATH": PATH}
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         environment.pop(name, None)
         environment.pop(name.upper(), None)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from pathlib import Path
 
-from harness import crds, debian, providers, tools
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from data_planes import ingress_nginx_image
+from harness import crds, debian, images, kind, providers, tools
 
 
 def main() -> None:
@@ -17,6 +21,7 @@ def main() -> None:
     parser.add_argument(
         "--versions", action="store_true", help="print the versions that there is a build for"
     )
+    parser.add_argument("--kind-images", choices=kind.SOURCES, default="auto")
     parser.add_argument("--traffic", action="store_true", help="also what the data planes need")
     words = parser.parse_args()
     if words.versions:
@@ -26,8 +31,15 @@ def main() -> None:
     try:
         list(crds.definitions())
         if words.cluster == "local":
-            for tool in (tools.etcd(), tools.kube_apiserver(words.kubernetes)):
+            for tool in (tools.etcd(), tools.kubernetes("kube-apiserver", words.kubernetes)):
                 print(f"{tool.name}: {tool.path()}")
+        if words.cluster == "kind":
+            print(f"kind: {tools.kind().path()}")
+            node = kind.node_image(words.kind_images)
+            print(node)
+            made = [ingress_nginx_image.image()] if node.archive else []
+            for image in (*made, images.echo(), images.rollway()):
+                print(f"{image.reference}: {image.archive()}")
         if words.traffic:
             for packages in (debian.NGINX, debian.PROMETHEUS):
                 print(f"{packages[0]}: {debian.unpacked(packages)}")

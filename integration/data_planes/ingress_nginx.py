@@ -1,8 +1,6 @@
 """ingress-nginx: the real controller with its Lua balancer, on Debian's nginx.
 
-What is changed, because Debian's nginx is not the one of the project's image: five modules are loaded by ConfigMap, the
-`stream` block, which needs Lua too, leads to a sink, and the Lua libraries that Debian lacks are in `ingress_nginx_lua`.
-Which requests go to the canary is decided by the project's own balancer.lua.
+Which requests go to the canary is decided by the project's own balancer.lua; `ingress_nginx_files` tells what is changed.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from data_planes import echo, fetch, running_pod
+from data_planes import echo, fetch, ingress_nginx_files, running_pod
 from harness import debian, tools
 from harness.control_plane import flags
 from harness.daemon import Daemon
@@ -26,17 +24,9 @@ if TYPE_CHECKING:
     from harness.providers import Cluster
 
 NAMESPACE = "ingress-nginx"
-_MODULES = (
-    "ndk_http_module",
-    "ngx_http_lua_module",
-    "ngx_http_headers_more_filter_module",
-    "ngx_http_set_misc_module",
-    "ngx_stream_module",
-)
 SYNC_RATE = 0.9
 """Posts per second. balancer.lua compares whole seconds, so of two posts in one second workers may miss the later one
 until the next; the controller's own default (0.3) does not let that happen, and neither may this."""
-_LUA = Path(__file__).parent / "ingress_nginx_lua"
 
 
 class Replica:
@@ -64,7 +54,7 @@ class Replica:
         root = debian.unpacked(debian.NGINX)
         home = folder / self.pod
         sink = self.ports["http-port"] + 9
-        _lay_out(root, home / "etc-nginx", sink)
+        ingress_nginx_files.lay_out(root, home / "etc-nginx", sink)
         words = {name: str(port) for name, port in self.ports.items()} | {
             "kubeconfig": str(cluster.kubeconfig),
             "configmap": f"{NAMESPACE}/controller",
@@ -192,21 +182,13 @@ class IngressNginx:
 
 def _objects(pods: list[str]) -> list[dict[str, Any]]:
     root = debian.unpacked(debian.NGINX)
-    modules = [f"load_module {root}/usr/lib/nginx/modules/{name}.so;" for name in _MODULES]
-    data = {
-        "worker-processes": "1",
-        "use-http2": "false",
-        "annotations-risk-level": "Critical",
-        "main-snippet": "\n".join(["user root;", *modules]),
-        "http-snippet": f'lua_package_cpath "{root}/usr/lib/x86_64-linux-gnu/lua/5.1/?.so;;";',
-    }
     found: list[dict[str, Any]] = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": "controller", "namespace": NAMESPACE},
-            "data": data,
+            "data": ingress_nginx_files.settings(root),
         },
         {
             "apiVersion": "networking.k8s.io/v1",
@@ -220,23 +202,3 @@ def _objects(pods: list[str]) -> list[dict[str, Any]]:
         address = f"10.244.255.{number + 10}"
         found.append(running_pod(pod, NAMESPACE, address, **labels))
     return found
-
-
-def _lay_out(root: Path, target: Path, sink: int) -> None:
-    """Make the controller's /etc/nginx: its own files, Debian's Lua libraries, and ours for those that Debian lacks."""
-    source = tools.module_folder("k8s.io/ingress-nginx", pinned_by="ingress-nginx") / "rootfs/etc/nginx"
-    shutil.copytree(source, target, copy_function=shutil.copyfile)
-    for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
-        folder.chmod(0o755)
-    shutil.copyfile(root / "etc/nginx/mime.types", target / "mime.types")
-    for libraries in (root / "usr/share/lua/5.1", _LUA):
-        shutil.copytree(libraries, target / "lua", dirs_exist_ok=True, copy_function=shutil.copyfile)
-    # The sandbox has one user only, whom it calls root.
-    config = target / "nginx.conf"
-    config.write_text("user root;\n" + config.read_text())
-    template = target / "template/nginx.tmpl"
-    text = template.read_text()
-    start = text.index("\nstream {\n")
-    end = text.index("\n}\n", start) + 3
-    plain = f"server {{ listen 127.0.0.1:{{{{ .StreamPort }}}}; proxy_pass 127.0.0.1:{sink}; }}"
-    template.write_text(text[:start] + "\nstream {\n    " + plain + "\n}\n" + text[end:])

@@ -44,7 +44,7 @@ class ControlPlane:
         for name in ("etcd", "certs", "logs"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / "etcd").chmod(0o700)
-        self._peer, self._client, self.port = _free_ports(3)
+        self._peer, self._client, self.port = free_ports(3)
         self.signing_key = ec.generate_private_key(ec.SECP256R1())
         pem = self.signing_key.private_bytes(
             serialization.Encoding.PEM,
@@ -106,7 +106,9 @@ class ControlPlane:
             "allow-privileged": "true",
             "shutdown-delay-duration": "0s",
         }
-        self._run("kube-apiserver", [str(tools.kube_apiserver(self.minor).path()), *flags(words)])
+        self._run(
+            "kube-apiserver", [str(tools.kubernetes("kube-apiserver", self.minor).path()), *flags(words)]
+        )
         self._wait()
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
@@ -203,7 +205,8 @@ def flags(values: Mapping[str, str]) -> list[str]:
     return [f"--{name}={value}" for name, value in values.items()]
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports of loopback that nobody uses now."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for item in sockets:

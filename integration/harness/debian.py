@@ -9,8 +9,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.tools import MissingToolError, cache
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NGINX = (
     "nginx",
@@ -32,6 +36,41 @@ NGINX = (
 )
 """nginx with the modules that ingress-nginx loads, and the Lua libraries of its balancer that Debian has."""
 PROMETHEUS = ("prometheus",)
+ENGINE = (
+    "docker.io",
+    "containerd",
+    "runc",
+    "tini",
+    "iptables",
+    "libdevmapper1.02.1",
+    "libip4tc2",
+    "libip6tc2",
+    "libmnl0",
+    "libnetfilter-conntrack3",
+    "libnfnetlink0",
+    "libnftnl11",
+    "libxtables12",
+)
+"""A Docker engine, and the libraries of its programs that a small Debian lacks."""
+MMDEBSTRAP = ("mmdebstrap",)
+RELEASE = "bookworm"
+"""The release of Debian whose packages are in the images of the tests."""
+
+
+def root_file_system(packages: Sequence[str], target: Path, *, whole: bool) -> None:
+    """Make the root file system of an image from packages: the smallest Debian with them, or else only their files.
+
+    Without `whole` there is what the packages and those that they depend on hold, and nothing is configured.
+    """
+    if not shutil.which("apt-get") or not shutil.which("perl"):
+        raise MissingToolError("images are made of Debian's packages, and apt-get is not here")
+    program = unpacked(MMDEBSTRAP) / "usr/bin/mmdebstrap"
+    words = [f"--variant={'minbase' if whole else 'extract'}", f"--include={','.join(packages)}"]
+    command = ["perl", str(program), "--quiet", *words, RELEASE, str(target)]
+    print(f"making a root file system of {len(packages)} Debian packages ({packages[0]})", file=sys.stderr)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise MissingToolError(f"{' '.join(command)} failed:\n{done.stderr[-4000:]}")
 
 
 def unpacked(packages: tuple[str, ...]) -> Path:

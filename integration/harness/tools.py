@@ -57,7 +57,7 @@ class Tool:
 
     def _digest(self) -> str:
         folder = TOOLS / self.module
-        sources = [folder / "go.mod", folder / "go.sum", *sorted(folder.glob("*.go"))]
+        sources = [folder / "go.mod", folder / "go.sum", *sorted(folder.rglob("*.go"))]
         parts = [file.read_bytes() for file in sources]
         parts += [self.ldflags.encode(), _go(["go", "version"], folder).encode()]
         return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
@@ -68,15 +68,37 @@ def etcd() -> Tool:
     return Tool("etcd", "go.etcd.io/etcd/server/v3", "etcd")
 
 
-def kube_apiserver(minor: str) -> Tool:
-    """Return the API server of a minor version, with that version linked in as a release has it."""
+def kubernetes(program: str, minor: str = KUBERNETES[0]) -> Tool:
+    """Return a program of Kubernetes, with its version linked in as a release has it."""
     module = f"kubernetes-{minor}"
-    required = _go(["go", "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes"], TOOLS / module).strip()
     major, number = minor.split(".")
-    values = {"gitVersion": required, "gitMajor": major, "gitMinor": number, "gitTreeState": "clean"}
+    values = {
+        "gitVersion": kubernetes_version(minor),
+        "gitMajor": major,
+        "gitMinor": number,
+        "gitTreeState": "clean",
+    }
     flags = " ".join(f"-X {_BASE}.{name}={value}" for name, value in values.items())
-    package = "k8s.io/kubernetes/cmd/kube-apiserver"
-    return Tool(module, package, "kube-apiserver", f"-s -w {flags} -X {_BASE}.gitCommit=unknown")
+    return Tool(
+        module, f"k8s.io/kubernetes/cmd/{program}", program, f"-s -w {flags} -X {_BASE}.gitCommit=unknown"
+    )
+
+
+def kubernetes_version(minor: str = KUBERNETES[0]) -> str:
+    """Return the whole version of a minor, as `v1.35.4`."""
+    return _go(
+        ["go", "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes"], TOOLS / f"kubernetes-{minor}"
+    ).strip()
+
+
+def kind() -> Tool:
+    """Return kind itself."""
+    return Tool("kind", "sigs.k8s.io/kind", "kind")
+
+
+def pod(name: str) -> Tool:
+    """Return a program that runs in a pod: `echo` or `pause`."""
+    return Tool("pods", f"./{name}", name)
 
 
 def ingress_nginx() -> Tool:

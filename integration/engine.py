@@ -1,0 +1,179 @@
+"""Run a command beside a Docker engine: the one that runs here, or else one of its own that ends with the command.
+
+    python integration/engine.py [--stay] COMMAND...
+
+The engine of its own is Debian's, unpacked and not installed, in network, mount and process namespaces of its own: the
+machine's network and firewall are not touched, nothing leaves it, and what a killed command leaves behind ends as well.
+It needs root, apt, and `unshare` (util-linux). Its images stay in the cache, so they are loaded once. With `--stay` a
+shell follows the command, in which `docker` finds the engine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sandbox
+from harness import debian, tools
+from harness.control_plane import flags
+from harness.daemon import Daemon
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+INSIDE = "ROLLWAY_ENGINE"
+_HARNESS = Path(__file__).resolve().parent / "harness"
+
+
+def running() -> str:
+    """Say why there is no Docker engine that already runs; empty when there is one."""
+    if not shutil.which("docker"):
+        return "docker is not on the PATH"
+    done = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False, timeout=30)
+    return "" if done.returncode == 0 else f"docker does not run here: {done.stderr.strip()[:200]}"
+
+
+def unavailable() -> str:
+    """Say why there can be no engine on this machine; empty when there can."""
+    why = running()
+    if not why:
+        return ""
+    if os.geteuid() != 0:
+        return f"{why}; an engine of our own needs root"
+    for program, package in (("unshare", "util-linux"), ("ip", "iproute2"), ("apt-get", "apt")):
+        if not shutil.which(program, path=sandbox.PATH):
+            return f"{why}; an engine of our own needs {program} (Debian: {package})"
+    done = subprocess.run([*_unshare(), "true"], capture_output=True, text=True, check=False)
+    return f"{why}; namespaces are not allowed here: {done.stderr.strip()}" if done.returncode else ""
+
+
+def _unshare() -> list[str]:
+    flags = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    return [shutil.which("unshare", path=sandbox.PATH) or "unshare", *flags]
+
+
+@contextlib.contextmanager
+def started() -> Iterator[Mapping[str, str]]:
+    """Start an engine in the namespaces that this process already has; yield the environment that finds it."""
+    root = debian.unpacked(debian.ENGINE)
+    place = tools.cache() / "engine"
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / "lock").open("w") as lock, tempfile.TemporaryDirectory(prefix="rollway-engine-") as name:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("waiting for another run's engine to end", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        # Lock files, sockets and pids of this engine are no other's.
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
+        folder = Path(name)
+        environment = {
+            **os.environ,
+            "DOCKER_HOST": f"unix://{folder}/docker.sock",
+            "PATH": f"{root}/usr/bin:{sandbox.PATH}",
+        }
+        words = {
+            "data-root": str(place / "data"),
+            "exec-root": str(folder / "exec"),
+            "pidfile": str(folder / "docker.pid"),
+            "host": environment["DOCKER_HOST"],
+            "add-runtime": f"rollway={folder}/bin/rollway-runc",
+            "default-runtime": "rollway",
+        }
+        daemon = Daemon("dockerd", [f"{root}/usr/sbin/dockerd", *flags(words)], folder)
+        daemon.environment = {**environment, **_programs(root, folder)}
+        daemon.start()
+        try:
+            daemon.wait(lambda: _docker(environment, "info").returncode == 0)
+            # What a killed run left.
+            left = _docker(environment, "ps", "--all", "--quiet").stdout.split()
+            if left:
+                _docker(environment, "rm", "--force", "--volumes", *left)
+            yield environment
+        finally:
+            daemon.stop(seconds=30)
+
+
+def _programs(root: Path, folder: Path) -> dict[str, str]:
+    """Put the engine's programs under the names that it calls, and return where they and their libraries are."""
+    (folder / "bin").mkdir()
+    links = {"iptables": "usr/sbin/xtables-nft-multi", "ip6tables": "usr/sbin/xtables-nft-multi"}
+    for name, target in {**links, "docker-init": "usr/bin/tini-static"}.items():
+        (folder / "bin" / name).symlink_to(root / target)
+    runtime = folder / "bin/rollway-runc"
+    script = _HARNESS / "container_runtime.py"
+    runtime.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "{root}/usr/sbin/runc" "$@"\n')
+    runtime.chmod(0o755)
+    libraries = f"{root}/usr/lib/x86_64-linux-gnu"
+    return {
+        "PATH": f"{folder}/bin:{root}/usr/bin:{root}/usr/sbin:{sandbox.PATH}",
+        "LD_LIBRARY_PATH": f"{libraries}:{root}/lib/x86_64-linux-gnu",
+        "XTABLES_LIBDIR": f"{libraries}/xtables",
+    }
+
+
+def _docker(environment: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["docker", *words], env=dict(environment), capture_output=True, text=True, check=False
+    )
+
+
+def main() -> int:
+    """Become the command where an engine runs; else make the namespaces, start one in them, and run the command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--stay", action="store_true", help="open a shell beside an engine of ours afterwards"
+    )
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    words = parser.parse_args()
+    if INSIDE in os.environ:
+        return _beside_an_engine(words.command, stay=words.stay)
+    why = unavailable()
+    if why:
+        print(f"error: {why}", file=sys.stderr)
+        return 1
+    if not running():
+        os.execvp(words.command[0], words.command)
+    try:
+        # From inside, nothing can be downloaded any more.
+        debian.unpacked(debian.ENGINE)
+    except tools.MissingToolError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    os.environ[INSIDE] = "1"
+    inside = [*_unshare(), sys.executable, __file__, *sys.argv[1:]]
+    return os.execvp(inside[0], inside)
+
+
+def _beside_an_engine(command: list[str], *, stay: bool) -> int:
+    with started() as environment:
+        process = subprocess.Popen(command, env=dict(environment))
+        # Ctrl-C reaches the command as well, which then takes its cluster away; this waits for it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda number, _frame: process.send_signal(number))
+        status = process.wait()
+        if stay:
+            print("the engine runs until this shell ends; `docker ps` shows what is in it", flush=True)
+            subprocess.run(
+                ["bash", "--norc", "-i"],
+                env={**environment, "PS1": "engine$ "},
+                check=False,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            )
+        return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""A cluster of one node by kind, from its own images, or from images of Debian's packages and Go modules alone."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness import images, tools
+
+SOURCES = ("auto", "registry", "packages")
+"""Where the images come from; `auto` is the registry where it answers, and packages elsewhere."""
+HTTP_PORT = 30080
+"""The port of the node on which ingress-nginx answers; it is published on loopback."""
+_CREATE_S = 300
+
+
+@dataclass(frozen=True)
+class Node:
+    """The container that is the node of a cluster, by its name for Docker."""
+
+    container: str
+
+    def run(self, *command: str, stdin: Any = subprocess.DEVNULL) -> str:
+        """Run a command in the node, and return what it printed."""
+        interactive = [] if stdin is subprocess.DEVNULL else ["--interactive"]
+        words = ["docker", "exec", *interactive, self.container, *command]
+        done = subprocess.run(words, stdin=stdin, capture_output=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(words)}: {done.stderr.decode(errors='replace')[-2000:]}")
+        return done.stdout.decode(errors="replace")
+
+    def load(self, archive: Path) -> None:
+        """Give the node's containerd an image, as a docker archive."""
+        with archive.open("rb") as content:
+            self.run("ctr", "--namespace", "k8s.io", "images", "import", "-", stdin=content)
+
+    def processes(self, pod_uid: str, name: str) -> list[str]:
+        """Return the pids, as the node counts them, of a pod's processes whose command begins with a name."""
+        find = 'for pid in $(pgrep --full "^$1"); do grep -qs "$2\\|$3" /proc/$pid/cgroup && echo $pid; done; true'
+        # systemd writes the dashes of a uid as underscores.
+        found = self.run("sh", "-c", find, "sh", name, pod_uid, pod_uid.replace("-", "_"))
+        return found.split()
+
+
+@dataclass(frozen=True)
+class NodeImage:
+    """The image of a node: its reference, and the archive to load it from (None: kind pulls it by digest)."""
+
+    reference: str
+    archive: Path | None
+
+    def __str__(self) -> str:
+        origin = "built from Debian packages and Go modules" if self.archive else "kind's own"
+        return f"node image {self.reference}, {origin}"
+
+
+def node_image(source: str) -> NodeImage:
+    """Return the image that a source gives, pulled or made now.
+
+    Raises:
+        MissingToolError: the registry does not answer, or the image cannot be made here.
+    """
+    if source != "packages":
+        own = _own_image()
+        pulled = subprocess.run(
+            ["docker", "pull", "--quiet", own], capture_output=True, text=True, check=False
+        )
+        if pulled.returncode == 0:
+            return NodeImage(own, None)
+        if source == "registry":
+            raise tools.MissingToolError(f"{own} cannot be pulled: {pulled.stderr.strip()[-500:]}")
+    made = images.node()
+    return NodeImage(made.reference, made.archive())
+
+
+def _own_image() -> str:
+    """Return the image, by digest, that this version of kind is released with."""
+    file = tools.module_folder("sigs.k8s.io/kind", pinned_by="kind") / "pkg/apis/config/defaults/image.go"
+    found = re.search(r'Image = "(\S+@sha256:\w+)"', file.read_text())
+    assert found, file
+    return found[1]
+
+
+def version() -> str:
+    """Return kind's version."""
+    return _kind("version").split()[1]
+
+
+def create(name: str, image: NodeImage, kubeconfig: Path, port: int) -> Node:
+    """Create a cluster whose node publishes `HTTP_PORT` as this port on loopback, and wait until it is ready."""
+    if image.archive and not _present(image.reference):
+        subprocess.run(
+            ["docker", "load", "--quiet", "--input", str(image.archive)], check=True, stdout=sys.stderr
+        )
+    words = ["create", "cluster", "--name", name, "--image", image.reference, "--config", "-"]
+    _kind(
+        *words, "--kubeconfig", str(kubeconfig), "--wait", "180s", stdin=yaml.safe_dump(_config(image, port))
+    )
+    return Node(f"{name}-control-plane")
+
+
+def delete(name: str) -> None:
+    """Delete a cluster, if it is there."""
+    _kind("delete", "cluster", "--name", name, "--kubeconfig", "/dev/null")
+
+
+def _kind(*words: str, stdin: str = "") -> str:
+    command = [str(tools.kind().path()), *words]
+    done = subprocess.run(
+        command, input=stdin, capture_output=True, text=True, check=False, timeout=_CREATE_S
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}:\n{done.stderr[-6000:]}")
+    return done.stdout
+
+
+def _present(reference: str) -> bool:
+    done = subprocess.run(["docker", "image", "inspect", reference], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def _config(image: NodeImage, port: int) -> dict[str, Any]:
+    """Return the cluster as kind's configuration, v1alpha4."""
+    patches: list[dict[str, Any]] = []
+    kubelet: dict[str, Any] = {"kind": "KubeletConfiguration"}
+    if not Path("/sys/fs/cgroup/cgroup.controllers").exists():
+        kubelet["failCgroupV1"] = False
+    if image.archive:
+        # These nodes have no DNS, for which nothing here asks: Services are found by their addresses.
+        kubelet["resolvConf"] = "/kind/resolv.conf"
+        patches.append({"kind": "InitConfiguration", "skipPhases": ["preflight", "addon/coredns"]})
+    node = {
+        "role": "control-plane",
+        "labels": {"ingress-ready": "true"},
+        "extraPortMappings": [
+            {"containerPort": HTTP_PORT, "hostPort": port, "listenAddress": "127.0.0.1", "protocol": "TCP"}
+        ],
+    }
+    return {
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "networking": {"kubeProxyMode": "iptables"},
+        "kubeadmConfigPatches": [yaml.safe_dump(patch) for patch in (kubelet, *patches)],
+        "nodes": [node],
+    }

@@ -1,0 +1,3 @@
+module rollway.dev/integration/tools/pods
+
+go 1.25.0
