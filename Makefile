@@ -1,12 +1,11 @@
 # Everything runs in .venv, which the targets make themselves: Python >= 3.11, make and git are enough.
 PYTHON ?= python3
 BIN := .venv/bin
-CLUSTER ?= local
 # Only a real API server tells whether these work, so `cluster-tests` measures them and `tests` leaves them out.
 CLUSTER_CODE := routers/stores/connection.py,routers/stores/failures.py,routers/stores/discovery.py,routers/stores/cluster.py,routers/stores/watching.py,routers/stores/port_forward.py,routers/cli/events.py,routers/cli/progress.py,routers/cli/ramp.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test gates tests integration cluster-tests cluster-tests-all traffic picture lab cluster bench wheel clean
+.PHONY: help demo test gates tests integration cluster-tests cluster-tests-all integration-kind kind-images traffic picture lab cluster bench wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -37,16 +36,25 @@ tests: .venv/ready  ## unit, contract, property, golden, fuzz, CLI, README and w
 
 integration: cluster-tests traffic  ## every test with real processes: the next and `traffic`
 
-cluster-tests: .venv/ready  ## the tests on a real API server (CLUSTER=local|kind|k3s|existing, ARGS=more words for pytest)
-	$(BIN)/python integration/warm.py --cluster $(CLUSTER)
+cluster-tests: .venv/ready  ## the tests on a real API server (ARGS=more words for pytest)
+	$(BIN)/python integration/warm.py
 	$(BIN)/coverage erase
-	$(BIN)/pytest integration --ignore=integration/traffic --cluster=$(CLUSTER) --force-enable-socket --numprocesses 2 --cov --cov-report= $(ARGS)
+	$(BIN)/pytest integration --ignore=integration/traffic --force-enable-socket --numprocesses 2 --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report --fail-under=95 --include='$(CLUSTER_CODE)'
 
 cluster-tests-all: .venv/ready  ## the same on every version of Kubernetes that there is a build for
 	set -e; for minor in $$($(BIN)/python integration/warm.py --versions); do \
 	  $(BIN)/python integration/warm.py --cluster local --kubernetes $$minor; \
 	  $(BIN)/pytest integration --ignore=integration/traffic --kubernetes=$$minor --force-enable-socket --numprocesses 2 $(ARGS); done
+
+# Where a Docker engine runs it is used, and otherwise one of our own is started (engine.py).
+integration-kind: CLUSTER = kind
+integration-kind: .venv/ready  ## the tests where kubelets run pods (CLUSTER=kind|k3s|existing, KEEP=1 leaves the kind cluster, ARGS=...)
+	$(BIN)/python integration/warm.py --cluster $(CLUSTER)
+	$(if $(filter kind,$(CLUSTER)),$(BIN)/python integration/engine.py $(if $(KEEP),--stay)) $(abspath $(BIN))/pytest integration --cluster=$(CLUSTER) $(if $(KEEP),--keep) --force-enable-socket -s -rs $(ARGS)
+
+kind-images: .venv/ready  ## the images of a kind cluster without any image registry: node, ingress-nginx, echo, rollway
+	$(BIN)/python integration/warm.py --cluster kind --kind-images packages
 
 .venv/traffic: .venv/ready
 	$(BIN)/pip install --quiet --group traffic

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import crds, providers, tools
+from harness import crds, kind, providers, tools
 from harness.api import Api
 from harness.namespace import Namespace
 
@@ -29,14 +29,40 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--kubernetes", default=tools.KUBERNETES[0], help="minor version of a local cluster")
     group.addoption("--cluster-kubeconfig", default="", help="kubeconfig of an existing cluster")
     group.addoption("--cluster-context", default="", help="context of an existing cluster")
+    group.addoption("--cluster-url", default="", help="where ingress-nginx of an existing cluster answers")
+    group.addoption(
+        "--echo-image", default="", help="image of tools/pods/echo that an existing cluster reaches"
+    )
+    group.addoption("--rollway-image", default="", help="image of rollway that an existing cluster reaches")
+    group.addoption(
+        "--kind-images",
+        choices=kind.SOURCES,
+        default="auto",
+        help="where the images of a kind cluster come from",
+    )
+    group.addoption("--keep", action="store_true", help="leave the kind cluster for a look")
 
 
-def _provider(config: pytest.Config) -> providers.Provider:
+_WORDS = {
+    "local": {"minor": "--kubernetes"},
+    "kind": {"source": "--kind-images", "keep": "--keep"},
+    "k3s": {},
+    "existing": {
+        "kubeconfig": "--cluster-kubeconfig",
+        "context": "--cluster-context",
+        "url": "--cluster-url",
+        "echo_image": "--echo-image",
+        "rollway_image": "--rollway-image",
+    },
+}
+"""The options of each provider."""
+_VERSIONS = pytest.StashKey[str]()
+
+
+def _provider(config: pytest.Config, name: str = "") -> providers.Provider:
+    chosen = name or config.getoption("--cluster")
     return providers.provider(
-        config.getoption("--cluster"),
-        minor=config.getoption("--kubernetes"),
-        kubeconfig=config.getoption("--cluster-kubeconfig"),
-        context=config.getoption("--cluster-context"),
+        chosen, **{word: config.getoption(option) for word, option in _WORDS[chosen].items()}
     )
 
 
@@ -53,12 +79,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say which cluster the tests ran on, and why each of the others was not used."""
     name = config.getoption("--cluster")
-    version = f" (Kubernetes {config.getoption('--kubernetes')})" if name == "local" else ""
+    version = f"Kubernetes {config.getoption('--kubernetes')}" if name == "local" else ""
+    told = config.stash.get(_VERSIONS, version)
     terminalreporter.section("cluster")
-    terminalreporter.line(f"the tests ran on: {name}{version}")
+    terminalreporter.line(f"the tests ran on: {name}{f' ({told})' if told else ''}")
     for other in providers.NAMES:
         if other != name:
-            why = providers.provider(other).unavailable() or f"not asked for; --cluster={other} does"
+            why = _provider(config, other).unavailable() or f"not asked for; --cluster={other} does"
             terminalreporter.line(f"not run on {other}: {why}")
 
 
@@ -79,6 +106,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     # What rollway and kubectl keep between runs must come from this run.
     os.environ["KUBECACHEDIR"] = str(tmp_path_factory.mktemp("kube-cache"))
     with _provider(request.config).cluster() as found:
+        request.config.stash[_VERSIONS] = found.versions or request.config.stash.get(_VERSIONS, "")
         Api(found).install(crds.definitions())
         yield found
 

@@ -5,29 +5,40 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from harness import control_plane, tools
+import engine
+from harness import control_plane, images, kind, tools
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from harness.control_plane import ControlPlane
+    from harness.kind import Node
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running cluster: its kubeconfig, and its control plane where that is ours to kill."""
+    """A running cluster, and what of it is ours to reach into.
+
+    `control_plane` is there where that may be killed, and `node` where pods run in a container of ours. `url` is where
+    its ingress-nginx answers (or will); `made_here` says that its images are not from a registry.
+    """
 
     provider: str
     kubeconfig: Path
     context: str = ""
     control_plane: ControlPlane | None = None
+    node: Node | None = None
+    url: str = ""
+    echo_image: str = ""
+    rollway_image: str = ""
+    made_here: bool = False
+    versions: str = ""
 
 
 class Provider(Protocol):
@@ -70,41 +81,47 @@ class Local:
 
 
 class Kind:
-    """A kind cluster with a name of its own."""
+    """A kind cluster with a name of its own, in which the images of the tests are loaded."""
 
     name: ClassVar[str] = "kind"
 
+    def __init__(self, source: str = "auto", *, keep: bool = False) -> None:
+        self.source = source
+        self.keep = keep
+
     def unavailable(self) -> str:
         """Say what is missing."""
-        for program in ("kind", "docker"):
-            if not shutil.which(program):
-                return f"{program} is not on the PATH"
-        done = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False, timeout=30)
-        return "" if done.returncode == 0 else f"docker does not run here: {done.stderr.strip()[:200]}"
+        if not shutil.which("go"):
+            return "Go is not on the PATH, and kind is built with it"
+        return engine.running()
 
     @contextlib.contextmanager
     def cluster(self) -> Iterator[Cluster]:
-        """Create the cluster and delete it, also after a failure."""
+        """Create the cluster and delete it, also after a failure; with `keep`, leave it and say where it is."""
         name = f"rollway-{secrets.token_hex(3)}"
-        with tempfile.TemporaryDirectory(prefix="rollway-kind-") as folder:
+        image = kind.node_image(self.source)
+        (port,) = control_plane.free_ports(1)
+        with contextlib.ExitStack() as stack:
+            folder = tempfile.mkdtemp(prefix="rollway-kind-")
+            stack.callback(shutil.rmtree, folder)
+            stack.callback(kind.delete, name)
             path = Path(folder) / "kubeconfig"
-            try:
-                create = [
-                    "kind",
-                    "create",
-                    "cluster",
-                    "--name",
-                    name,
-                    "--kubeconfig",
-                    str(path),
-                    "--wait",
-                    "120s",
-                ]
-                subprocess.run(create, check=True)
-                yield Cluster(self.name, path)
-            finally:
-                delete = ["kind", "delete", "cluster", "--name", name, "--kubeconfig", str(path)]
-                subprocess.run(delete, check=False)
+            node = kind.create(name, image, path, port)
+            echo, rollway = _load(node)
+            versions = f"kind {kind.version()}, Kubernetes {node.run('cat', '/kind/version')}; {image}"
+            yield Cluster(
+                self.name,
+                path,
+                node=node,
+                url=f"http://127.0.0.1:{port}",
+                echo_image=echo,
+                rollway_image=rollway,
+                made_here=image.archive is not None,
+                versions=versions,
+            )
+            if self.keep:
+                stack.pop_all()
+                print(f"\nkept: export KUBECONFIG={path} (delete it with: kind delete cluster --name {name})")
 
 
 class K3s:
@@ -131,20 +148,48 @@ class K3s:
         """Start the container; it ends with the context."""
         from testcontainers.k3s import K3SContainer
 
-        with K3SContainer() as container, tempfile.TemporaryDirectory(prefix="rollway-k3s-") as folder:
+        with (
+            K3SContainer().with_exposed_ports(6443, kind.HTTP_PORT) as container,
+            tempfile.TemporaryDirectory(prefix="rollway-k3s-") as folder,
+        ):
             path = Path(folder) / "kubeconfig"
             path.write_text(container.config_yaml())
-            yield Cluster(self.name, path)
+            node = kind.Node(container.get_wrapped_container().name)
+            echo, rollway = _load(node)
+            yield Cluster(
+                self.name,
+                path,
+                node=node,
+                url=f"http://127.0.0.1:{container.get_exposed_port(kind.HTTP_PORT)}",
+                echo_image=echo,
+                rollway_image=rollway,
+                versions=node.run("k3s", "--version").splitlines()[0],
+            )
 
 
+def _load(node: Node) -> list[str]:
+    """Load the images of what the tests run in pods, and return their references."""
+    made = [images.echo(), images.rollway()]
+    for image in made:
+        node.load(image.archive())
+    return [image.reference for image in made]
+
+
+@dataclass(frozen=True)
 class Existing:
-    """The cluster of a kubeconfig that was named explicitly; nothing is created but namespaces and CRDs."""
+    """The cluster of a kubeconfig that was named explicitly; nothing is created but namespaces and CRDs.
+
+    `url` is where its ingress-nginx answers; the images are in a registry that it reaches: `echo_image` of
+    `tools/pods/echo`, `rollway_image` of rollway. Without them, only what needs no traffic runs.
+    """
 
     name: ClassVar[str] = "existing"
 
-    def __init__(self, kubeconfig: str, context: str) -> None:
-        self.kubeconfig = kubeconfig
-        self.context = context
+    kubeconfig: str
+    context: str = ""
+    url: str = ""
+    echo_image: str = ""
+    rollway_image: str = ""
 
     def unavailable(self) -> str:
         """Say what is missing."""
@@ -155,18 +200,25 @@ class Existing:
     @contextlib.contextmanager
     def cluster(self) -> Iterator[Cluster]:
         """Return it."""
-        yield Cluster(self.name, Path(self.kubeconfig), self.context)
+        yield Cluster(
+            self.name,
+            Path(self.kubeconfig),
+            self.context,
+            url=self.url,
+            echo_image=self.echo_image,
+            rollway_image=self.rollway_image,
+        )
 
 
 NAMES = ("local", "kind", "k3s", "existing")
 
 
-def provider(name: str, *, minor: str = "", kubeconfig: str = "", context: str = "") -> Provider:
-    """Return the provider of that name."""
-    if name == "local":
-        return Local(minor or tools.KUBERNETES[0])
-    if name == "kind":
-        return Kind()
-    if name == "k3s":
-        return K3s()
-    return Existing(kubeconfig, context)
+def provider(name: str, **words: Any) -> Provider:
+    """Return the provider of that name; the words are those of its constructor."""
+    makers: dict[str, Callable[..., Provider]] = {
+        "local": Local,
+        "kind": Kind,
+        "k3s": K3s,
+        "existing": Existing,
+    }
+    return makers[name](**words)

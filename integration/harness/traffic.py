@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 import manifests as m
-from data_planes import echo, istio, running_pod
+from data_planes import echo, istio
 from harness import shop
 from harness.namespace import Namespace
+from harness.waiting import until
+from harness.workloads import Deployed, Workloads, Written
 from routers.model import Outcome
 from routers.probes.requests import Identity, Sample, judge, measure
 from routers.weights import Split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from data_planes import DataPlane
@@ -39,16 +41,6 @@ ROUTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def until(reached: Callable[[], object], what: str, seconds: float = 30) -> float:
-    """Wait until something is true and return how many seconds that took."""
-    begin = time.monotonic()
-    while time.monotonic() - begin < seconds:
-        if reached():
-            return time.monotonic() - begin
-        time.sleep(0.02)
-    raise AssertionError(f"not within {seconds} s: {what}")
-
-
 class Shop:
     """Rollout `shop` in a namespace of its own, with one pod for each version."""
 
@@ -62,8 +54,12 @@ class Shop:
         namespace: str = "",
     ) -> None:
         self.plane = plane
-        self.number = number
         self.namespace = Namespace(cluster, api, namespace or f"{plane.name}-{number}")
+        self.workloads: Workloads = (
+            Deployed(self.namespace, cluster.echo_image)
+            if cluster.echo_image
+            else Written(self.namespace, number)
+        )
         self.host = plane.host(self.namespace.name)
         self.put(m.service("shop"), *shop.objects(routing or ROUTINGS[plane.name], self.host))
         until(lambda: not self.sample(1).failed, f"{self.host} is served")
@@ -87,47 +83,8 @@ class Shop:
                 self.endpoints(name, *([version] if version in echo.VERSIONS else ["stable"]))
 
     def endpoints(self, service: str, *versions: str, ready: bool = True) -> None:
-        """Say which pods a Service has: in an EndpointSlice, and in Endpoints for programs that know no other."""
-        for version in versions:
-            self._pod(version)
-        listed: list[dict[str, Any]] = [
-            {
-                "addresses": [echo.address(self.number, version)],
-                "conditions": {"ready": ready},
-                "targetRef": {"kind": "Pod", "name": version, "namespace": self.namespace.name},
-            }
-            for version in versions
-        ]
-        addresses = [{"ip": item["addresses"][0], "targetRef": item["targetRef"]} for item in listed]
-        port = {"name": "http", "port": echo.PORT, "protocol": "TCP"}
-        subset = {"addresses" if ready else "notReadyAddresses": addresses, "ports": [port]}
-        place = {"namespace": self.namespace.name}
-        self.namespace.api.put(
-            {
-                "apiVersion": "discovery.k8s.io/v1",
-                "kind": "EndpointSlice",
-                "metadata": {
-                    "name": f"{service}-slice",
-                    "labels": {"kubernetes.io/service-name": service},
-                    **place,
-                },
-                "addressType": "IPv4",
-                "ports": [port],
-                "endpoints": listed,
-            }
-        )
-        self.namespace.api.put(
-            {
-                "apiVersion": "v1",
-                "kind": "Endpoints",
-                "metadata": {"name": service, **place},
-                "subsets": [subset] if versions else [],
-            }
-        )
-
-    def _pod(self, version: str) -> None:
-        address = echo.address(self.number, version)
-        self.namespace.api.put(running_pod(version, self.namespace.name, address, version=version))
+        """Say which pods a Service has, and whether they are ready."""
+        self.workloads.serve(service, *versions, ready=ready)
 
     def sample(self, requests: int = 2000, headers: Mapping[str, str] | None = None) -> Sample:
         """Send requests, with these headers beside the shop's host, and count who answers."""

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import re
+import secrets
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import pytest
 import sandbox
 from data_planes import echo
 from data_planes.ingress_nginx import IngressNginx
+from data_planes.ingress_nginx_in_cluster import IngressNginxInCluster
 from data_planes.istio import Istio
 from data_planes.kubelet import Kubelet
 from data_planes.prometheus import Prometheus
@@ -55,15 +57,19 @@ def kubelet(api: Api, echo_pods: None, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def run_plane(
-    cluster: Cluster, api: Api, kubelet: Kubelet, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, cluster: Cluster, api: Api, tmp_path_factory: pytest.TempPathFactory
 ) -> RunPlane:
-    """Start a data plane with the shops' pods and a kubelet beside it, and end it."""
+    """Start a data plane, with the shops' pods and a kubelet beside it where the cluster has none, and end it."""
+    if cluster.control_plane is None and not cluster.echo_image:
+        pytest.skip("for traffic, name --cluster-url and --echo-image")
+    kubelet: Kubelet | None = request.getfixturevalue("kubelet") if cluster.control_plane else None
 
     @contextlib.contextmanager
     def run(plane: DataPlane) -> Iterator[DataPlane]:
         try:
             plane.start(cluster, api, tmp_path_factory.mktemp(plane.name))
-            kubelet.serve(plane.pod_ports)
+            if kubelet:
+                kubelet.serve(plane.pod_ports)
             yield plane
         finally:
             plane.stop()
@@ -77,24 +83,44 @@ def run_plane(
 
 
 @pytest.fixture(scope="session")
-def ingress_nginx(run_plane: RunPlane) -> Iterator[DataPlane]:
+def ingress_nginx(cluster: Cluster, run_plane: RunPlane) -> Iterator[DataPlane]:
     """A running ingress-nginx."""
-    with run_plane(IngressNginx()) as plane:
+    with run_plane(IngressNginx() if cluster.control_plane else IngressNginxInCluster()) as plane:
+        yield plane
+
+
+@pytest.fixture
+def two_replicas(
+    request: pytest.FixtureRequest, cluster: Cluster, run_plane: RunPlane
+) -> Iterator[DataPlane]:
+    """An ingress-nginx with two replicas: beside the one of the other tests, or that one with a second."""
+    if not cluster.control_plane:
+        request.getfixturevalue("ingress_nginx")
+    with run_plane(IngressNginx(2, first=5) if cluster.control_plane else IngressNginxInCluster(2)) as plane:
         yield plane
 
 
 @pytest.fixture(scope="session")
-def istio(run_plane: RunPlane) -> Iterator[DataPlane]:
+def istio(cluster: Cluster, run_plane: RunPlane) -> Iterator[DataPlane]:
     """A running istiod with an Envoy as ingress gateway."""
+    _only_local(cluster, "Istio")
     with run_plane(Istio()) as plane:
         yield plane
 
 
 @pytest.fixture(scope="session")
-def smi_mesh(run_plane: RunPlane) -> Iterator[DataPlane]:
+def smi_mesh(cluster: Cluster, run_plane: RunPlane) -> Iterator[DataPlane]:
     """A running Traefik Mesh."""
+    _only_local(cluster, "the SMI mesh")
     with run_plane(SmiMesh()) as plane:
         yield plane
+
+
+def _only_local(cluster: Cluster, what: str) -> None:
+    if not cluster.control_plane:
+        pytest.skip(
+            f"{what} runs beside the local API server; --cluster={cluster.provider} has only ingress-nginx"
+        )
 
 
 @pytest.fixture(scope="session")
@@ -126,7 +152,9 @@ def make_shop(
     made: list[Shop] = []
 
     def make(plane: DataPlane, **words: Any) -> Shop:
-        shop = Shop(cluster, api, plane, next(_NUMBERS), **words)
+        # Whose cluster it is may have namespaces of those names.
+        name = f"{plane.name}-{secrets.token_hex(3)}" if cluster.provider == "existing" else ""
+        shop = Shop(cluster, api, plane, next(_NUMBERS), namespace=name, **words)
         made.append(shop)
         monkeypatch.setenv("KUBECONFIG", str(shop.namespace.kubeconfig))
         return shop

@@ -11,31 +11,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from data_planes.ingress_nginx import IngressNginx
+from data_planes.ingress_nginx_in_cluster import IngressNginxInCluster
 from data_planes.istio import Istio
 from harness import shop as shops
 from harness.process import rollway
-from harness.traffic import until
+from harness.waiting import until
 from routers.model import Evidence
 from routers.probes.pods import Pods
 from routers.router import TrafficRouter, read_route
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from data_planes import DataPlane
     from harness.traffic import Shop
-    from harness.traffic_plugin import RunPlane
 
 
 asked = pytest.mark.parametrize("plane", ["ingress_nginx", "istio"], indirect=True)
 """Each data plane that can be asked what it has loaded."""
-
-
-@pytest.fixture
-def two_replicas(run_plane: RunPlane) -> Iterator[DataPlane]:
-    """An ingress-nginx with two replicas beside the one of the other tests."""
-    with run_plane(IngressNginx(replicas=2, first=5)) as plane:
-        yield plane
 
 
 @asked
@@ -123,7 +116,7 @@ def test_no_request_is_lost(plane: DataPlane, make_shop: Callable[..., Shop]) ->
 @asked
 def test_a_data_plane_that_is_killed_during_a_ramp(plane: DataPlane, make_shop: Callable[..., Shop]) -> None:
     """A ramp waits for a data plane that is killed and started again, and goes on to the end."""
-    assert isinstance(plane, IngressNginx | Istio)
+    assert isinstance(plane, IngressNginx | IngressNginxInCluster | Istio)
     shop = make_shop(plane)
     with ThreadPoolExecutor(1) as worker:
         ramp = worker.submit(

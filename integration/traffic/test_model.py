@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import manifests as m
-from harness.traffic import until
+from harness.waiting import until
 from routers.backends import ingress_nginx as model
 from routers.model import ObjectRef
 from routers.spec import DEFAULT_PREFIX

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from data_planes.ingress_nginx import IngressNginx
 from harness.process import rollway
-from harness.traffic import until
+from harness.waiting import until
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
 
     from data_planes import DataPlane
+    from data_planes.ingress_nginx import IngressNginx
     from harness.traffic import Shop
-    from harness.traffic_plugin import RunPlane
 
 
 @pytest.mark.parametrize("plane", ["ingress_nginx", "istio"], indirect=True)
@@ -36,27 +35,26 @@ def test_the_default_is_loaded(plane: DataPlane, make_shop: Callable[..., Shop])
     assert not done.stderr
 
 
-def test_a_pod_that_lags_is_named(run_plane: RunPlane, make_shop: Callable[..., Shop]) -> None:
+def test_a_pod_that_lags_is_named(two_replicas: IngressNginx, make_shop: Callable[..., Shop]) -> None:
     """Of two controller pods one is stopped: the verdict is DIFFERS and names it; of none that runs, it says so."""
-    plane = IngressNginx(replicas=2, first=7)
-    with run_plane(plane):
-        make_shop(plane)
-        rollway("set-weight", "shop", "20", "--data-plane", "ingress-nginx")
-        plane.replicas[1].pause(signal.SIGSTOP)
-        try:
-            done = rollway("set-weight", "shop", "60", "--timeout", "3s", status=5)
-            lags = f"pod ingress-nginx/{plane.replicas[1].pod} has weight 20 of 100"
-            assert lags in done.stderr
-            told = json.loads(rollway("status", "shop", "-o", "json").stdout)[0]
-            assert (told["asked"]["traffic"]["canary"], told["asked"]["evidence"]) == (60, "written")
-            assert (told["traffic"]["canary"], told["loaded"][0]["outcome"]) == (60, "differs")
-            assert lags in told["loaded"][0]["reason"]
-            assert "not yet" in rollway("status", "shop").stdout
-        finally:
-            plane.replicas[1].pause(signal.SIGCONT)
-        rollway("set-weight", "shop", "61")
-        row = rollway("status", "shop").stdout.splitlines()[2]
-        assert re.search(r"61 of 100, 61 % +61 of 100, 61 % +yes +loaded +now", row), row
+    plane = two_replicas
+    make_shop(plane)
+    rollway("set-weight", "shop", "20", "--data-plane", "ingress-nginx")
+    plane.replicas[1].pause(signal.SIGSTOP)
+    try:
+        done = rollway("set-weight", "shop", "60", "--timeout", "3s", status=5)
+        lags = f"pod ingress-nginx/{plane.replicas[1].pod} has weight 20 of 100"
+        assert lags in done.stderr
+        told = json.loads(rollway("status", "shop", "-o", "json").stdout)[0]
+        assert (told["asked"]["traffic"]["canary"], told["asked"]["evidence"]) == (60, "written")
+        assert (told["traffic"]["canary"], told["loaded"][0]["outcome"]) == (60, "differs")
+        assert lags in told["loaded"][0]["reason"]
+        assert "not yet" in rollway("status", "shop").stdout
+    finally:
+        plane.replicas[1].pause(signal.SIGCONT)
+    rollway("set-weight", "shop", "61")
+    row = rollway("status", "shop").stdout.splitlines()[2]
+    assert re.search(r"61 of 100, 61 % +61 of 100, 61 % +yes +loaded +now", row), row
     # Where nobody can be asked any more, the evidence is what was reached then, with its age.
     done = rollway("status", "shop", "--data-plane", "nowhere")
     assert "note: loaded cannot be shown" in done.stderr
