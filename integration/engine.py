@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import sandbox
 from harness import debian, tools
-from harness.control_plane import flags
+from harness.control_plane import StartError, flags
 from harness.daemon import Daemon
 
 if TYPE_CHECKING:
@@ -139,7 +139,11 @@ def main() -> int:
     parser.add_argument("command", nargs=argparse.REMAINDER)
     words = parser.parse_args()
     if INSIDE in os.environ:
-        return _beside_an_engine(words.command, stay=words.stay)
+        try:
+            return _beside_an_engine(words.command, stay=words.stay)
+        except StartError as error:
+            print(f"error: {' '.join(str(error).split())[-1000:]}", file=sys.stderr)
+            return 1
     why = unavailable()
     if why:
         print(f"error: {why}", file=sys.stderr)

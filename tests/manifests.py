@@ -49,12 +49,17 @@ def endpoint_slice(
 
 
 def pod(name: str, namespace: str = "default", **labels: str) -> Manifest:
-    """Return a Pod with labels."""
+    """Return a Pod with labels; it says itself what a cluster would fill in, and no scheduler takes it."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "namespace": namespace, "labels": labels},
-        "spec": {"containers": [{"name": "app", "image": "app"}]},
+        "spec": {
+            "containers": [{"name": "app", "image": "app"}],
+            "schedulerName": "nobody",
+            "serviceAccountName": "default",
+            "automountServiceAccountToken": False,
+        },
     }
 
 

@@ -20,7 +20,7 @@ from running import rollway
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 CONSOLES = re.findall(r"^```console\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-MAKE = {"demo", "test", "gates", "tests", "cluster-tests", "cluster", "bench", "traffic"}
+MAKE = {"demo", "test", "gates", "integration-kind", "tests", "cluster-tests", "cluster", "bench", "traffic"}
 
 
 def commands(block: str) -> list[tuple[str, str]]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+import engine
 from harness import images, tools
 
 SOURCES = ("auto", "registry", "packages")
@@ -40,6 +41,21 @@ class Node:
         with archive.open("rb") as content:
             self.run("ctr", "--namespace", "k8s.io", "images", "import", "-", stdin=content)
 
+    def host(self) -> str:
+        """Return the address at which the node finds this machine."""
+        return self.run("ip", "-4", "route", "show", "default").split()[2]
+
+    def log_in(self, kubeconfig: Path) -> None:
+        """Put the token of an administrator into a kubeconfig instead of a certificate, which no proxy can pass on."""
+        kubectl, account = ("kubectl", "--namespace", "kube-system"), "rollway-tests"
+        self.run(*kubectl, "create", "serviceaccount", account)
+        role = ("--clusterrole", "cluster-admin", "--serviceaccount", f"kube-system:{account}")
+        self.run(*kubectl, "create", "clusterrolebinding", account, *role)
+        token = self.run(*kubectl, "create", "token", account, "--duration", "24h").strip()
+        config = yaml.safe_load(kubeconfig.read_text())
+        config["users"][0]["user"] = {"token": token}
+        kubeconfig.write_text(yaml.safe_dump(config))
+
     def processes(self, pod_uid: str, name: str) -> list[str]:
         """Return the pids, as the node counts them, of a pod's processes whose command begins with a name."""
         find = 'for pid in $(pgrep --full "^$1"); do grep -qs "$2\\|$3" /proc/$pid/cgroup && echo $pid; done; true'
@@ -66,7 +82,10 @@ def node_image(source: str) -> NodeImage:
     Raises:
         MissingToolError: the registry does not answer, or the image cannot be made here.
     """
-    if source != "packages":
+    alone = engine.INSIDE in os.environ or engine.running()
+    if source == "registry" and alone:
+        raise tools.MissingToolError("images of a registry need a Docker engine that runs already")
+    if source != "packages" and not alone:
         own = _own_image()
         pulled = subprocess.run(
             ["docker", "pull", "--quiet", own], capture_output=True, text=True, check=False
@@ -94,10 +113,8 @@ def version() -> str:
 
 def create(name: str, image: NodeImage, kubeconfig: Path, port: int) -> Node:
     """Create a cluster whose node publishes `HTTP_PORT` as this port on loopback, and wait until it is ready."""
-    if image.archive and not _present(image.reference):
-        subprocess.run(
-            ["docker", "load", "--quiet", "--input", str(image.archive)], check=True, stdout=sys.stderr
-        )
+    if image.archive:
+        _load(image.reference, image.archive)
     words = ["create", "cluster", "--name", name, "--image", image.reference, "--config", "-"]
     _kind(
         *words, "--kubeconfig", str(kubeconfig), "--wait", "180s", stdin=yaml.safe_dump(_config(image, port))
@@ -120,9 +137,16 @@ def _kind(*words: str, stdin: str = "") -> str:
     return done.stdout
 
 
-def _present(reference: str) -> bool:
-    done = subprocess.run(["docker", "image", "inspect", reference], capture_output=True, check=False)
-    return done.returncode == 0
+def _load(reference: str, archive: Path) -> None:
+    """Give the engine an image, if it lacks it, and take away those that it replaces: a node is a gigabyte."""
+    listing = ["docker", "images", "--format", "{{.Repository}}:{{.Tag}}", reference.rpartition(":")[0]]
+    present = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split()
+    if reference not in present:
+        command = ["docker", "load", "--quiet", "--input", str(archive)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    for older in set(present) - {reference}:
+        # One that another cluster runs on stays.
+        subprocess.run(["docker", "rmi", older], check=False, capture_output=True)
 
 
 def _config(image: NodeImage, port: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import yaml
 
 import manifests as m
 from harness.api import Api, like
+from harness.waiting import until
 from routers.errors import NotFoundError
 from routers.model import ObjectRef, without_server_fields
 from routers.router import TrafficRouter, read_route
@@ -54,6 +55,14 @@ class Namespace:
         self._folder = tempfile.TemporaryDirectory(prefix="rollway-ns-")
         api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         self.kubeconfig = self._kubeconfig("admin", {})
+        if not cluster.control_plane:
+            # A controller makes it, and no pod can be created before.
+            account = {
+                "apiVersion": "v1",
+                "kind": "ServiceAccount",
+                "metadata": {"name": "default", "namespace": name},
+            }
+            until(lambda: api.get(account), f"namespace {name} has its ServiceAccount")
 
     def _kubeconfig(self, name: str, user: dict[str, Any], server: str = "") -> Path:
         config = yaml.safe_load(self.cluster.kubeconfig.read_text())
@@ -88,7 +97,11 @@ class Namespace:
     def put(self, *manifests: Manifest, ready: int = 1) -> None:
         """Create the objects here; each Service gets an EndpointSlice with so many ready endpoints (0: none at all)."""
         for manifest in manifests:
-            self.api.put(complete(m.placed(manifest, self.name)))
+            placed = complete(m.placed(manifest, self.name))
+            if placed["kind"] == "Service" and not self.cluster.control_plane:
+                # Its pods are written down below, and a controller that looks for others writes slices of its own.
+                placed["spec"] = {key: value for key, value in placed["spec"].items() if key != "selector"}
+            self.api.put(placed)
             if manifest["kind"] == "Service" and ready:
                 self.ready(manifest["metadata"]["name"], ready, ports=manifest["spec"]["ports"])
             if manifest["kind"] == "DestinationRule" and ready:

@@ -94,7 +94,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     name = config.getoption("--cluster")
     if name != "local":
         for item in items:
-            if item.get_closest_marker("local"):
+            kills = "control_plane" in getattr(item, "fixturenames", ())
+            if kills or item.get_closest_marker("local"):
                 item.add_marker(
                     pytest.mark.skip(reason=f"kills the control plane, which --cluster={name} does not let")
                 )

@@ -26,7 +26,8 @@ class Cluster:
     """A running cluster, and what of it is ours to reach into.
 
     `control_plane` is there where that may be killed, and `node` where pods run in a container of ours. `url` is where
-    its ingress-nginx answers (or will); `made_here` says that its images are not from a registry.
+    its ingress-nginx answers (or will), and `host` where it finds this machine; `made_here` says that its images are not
+    from a registry.
     """
 
     provider: str
@@ -34,6 +35,7 @@ class Cluster:
     context: str = ""
     control_plane: ControlPlane | None = None
     node: Node | None = None
+    host: str = "127.0.0.1"
     url: str = ""
     echo_image: str = ""
     rollway_image: str = ""
@@ -107,12 +109,14 @@ class Kind:
             stack.callback(kind.delete, name)
             path = Path(folder) / "kubeconfig"
             node = kind.create(name, image, path, port)
+            node.log_in(path)
             echo, rollway = _load(node)
             versions = f"kind {kind.version()}, Kubernetes {node.run('cat', '/kind/version')}; {image}"
             yield Cluster(
                 self.name,
                 path,
                 node=node,
+                host=node.host(),
                 url=f"http://127.0.0.1:{port}",
                 echo_image=echo,
                 rollway_image=rollway,
@@ -155,11 +159,13 @@ class K3s:
             path = Path(folder) / "kubeconfig"
             path.write_text(container.config_yaml())
             node = kind.Node(container.get_wrapped_container().name)
+            node.log_in(path)
             echo, rollway = _load(node)
             yield Cluster(
                 self.name,
                 path,
                 node=node,
+                host=node.host(),
                 url=f"http://127.0.0.1:{container.get_exposed_port(kind.HTTP_PORT)}",
                 echo_image=echo,
                 rollway_image=rollway,

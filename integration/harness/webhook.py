@@ -1,4 +1,4 @@
-"""A real admission webhook on loopback: an HTTPS server that the API server asks."""
+"""A real admission webhook: an HTTPS server that the API server asks."""
 
 from __future__ import annotations
 
@@ -44,9 +44,10 @@ def refusing_webhook(namespace: Namespace, *resources: str, answering: bool = Tr
             self.wfile.write(body.encode())
 
     authority = trustme.CA()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    host = namespace.cluster.host
+    server = ThreadingHTTPServer((host, 0), Handler)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.issue_cert(host).configure_cert(context)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
@@ -59,7 +60,7 @@ def refusing_webhook(namespace: Namespace, *resources: str, answering: bool = Tr
             {
                 "name": name,
                 "clientConfig": {
-                    "url": f"https://127.0.0.1:{server.server_address[1]}/",
+                    "url": f"https://{host}:{server.server_address[1]}/",
                     "caBundle": base64.b64encode(authority.cert_pem.bytes()).decode(),
                 },
                 "rules": [
