@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import tarfile
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 import engine
 from harness import container_runtime, images, tools
 
-if TYPE_CHECKING:
-    from pathlib import Path
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_an_image_is_a_docker_archive_of_one_layer_and_made_once() -> None:
@@ -71,6 +72,31 @@ def test_runc_is_asked_for_no_capability_that_the_machine_lacks(
         "capabilities": {"bounding": ["CAP_KILL"], "ambient": []},
         "cwd": "/",
     }
+
+
+def test_the_dockerfile_makes_an_image_that_runs_as_nobody() -> None:
+    """On a Python with the wheels that pip would download, it builds; on a read-only root file system, it runs."""
+    why = engine.running()
+    if why:
+        pytest.skip(why)
+    base, tag = images.python(), "rollway.dev/built:test"
+    _docker("load", "--quiet", "--input", str(base.archive()))
+    try:
+        _docker("build", "--quiet", "--build-arg", f"PYTHON={base.reference}", "--tag", tag, str(ROOT))
+        assert _docker("run", "--rm", "--read-only", "--network", "none", tag, "--version").startswith(
+            "rollway "
+        )
+        user = _docker("image", "inspect", "--format", "{{.Config.User}}", tag)
+        assert user.strip() == "65532:65532"
+    finally:
+        for image in (tag, base.reference):
+            subprocess.run(["docker", "rmi", "--force", image], capture_output=True, check=False)
+
+
+def _docker(*words: str) -> str:
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{words}: {done.stderr}"
+    return done.stdout
 
 
 def test_an_engine_that_cannot_be_had_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,17 @@ def test_an_object_of_argo_is_taken_over_and_given_back(namespace: Namespace) ->
     theirs = m.ingress(
         "shop-web-canary", metadata={"annotations": {"nginx.ingress.kubernetes.io/canary": "true"}}
     )
-    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x", "uid": "1-2-3", "controller": True}
+    # Where controllers run, what has no living owner is deleted.
+    labels = {"app": "x"}
+    pods = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "app"}]}}
+    x = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "x", "namespace": namespace.name},
+        "spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": pods},
+    }
+    uid = namespace.api.put(x)["metadata"]["uid"]
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x", "uid": uid, "controller": True}
     theirs["metadata"]["ownerReferences"] = [owner]
     namespace.put(theirs)
     before = namespace.objects()

@@ -38,7 +38,7 @@ def main() -> None:
             node = kind.node_image(words.kind_images)
             print(node)
             made = [ingress_nginx_image.image()] if node.archive else []
-            for image in (*made, images.echo(), images.rollway()):
+            for image in (*made, images.echo(), images.rollway(), images.python()):
                 print(f"{image.reference}: {image.archive()}")
         if words.traffic:
             for packages in (debian.NGINX, debian.PROMETHEUS):

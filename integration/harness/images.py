@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import inspect
 import io
 import json
 import os
@@ -16,6 +17,7 @@ import sys
 import tarfile
 import tempfile
 import time
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 _FILES = Path(__file__).resolve().parent.parent / "images"
 _PROJECT = Path(__file__).resolve().parent.parent.parent
 _NOBODY = 65532
+_FOR_DEBIAN = ("--python-version", "3.11", "--implementation", "cp", "--only-binary", ":all:")
+"""Wheels for Debian's Python, the oldest that rollway takes, whichever runs this."""
 _UNREAD = ("doc", "info", "lintian", "locale", "man")
 _NODE_PACKAGES = (
     "bash",
@@ -67,7 +71,7 @@ _USELESS_UNITS = (
 
 @dataclass(frozen=True)
 class Image:
-    """One image: its name, what it is made of (for the cache), how its files come, and how it starts.
+    """One image: its name, what `fill` makes its files of, for the cache, and how it starts.
 
     `name` may have a tag; without one, the tag says what the image is made of.
     """
@@ -80,7 +84,12 @@ class Image:
     @property
     def digest(self) -> str:
         """What the image is made of, in few characters."""
-        parts = [self.name, *self.sources, json.dumps(self.start, sort_keys=True)]
+        parts = [
+            self.name,
+            *self.sources,
+            inspect.getsource(self.fill),
+            json.dumps(self.start, sort_keys=True),
+        ]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
     @property
@@ -185,8 +194,6 @@ def rollway() -> Image:
     def fill(root: Path) -> None:
         debian.root_file_system(packages, root, whole=False)
         site = "usr/local/lib/python3.11/dist-packages"
-        # The oldest Python that rollway takes is Debian's; wheels are for that one, whichever runs this.
-        words = ["--python-version", "3.11", "--implementation", "cp", "--only-binary", ":all:"]
         with tempfile.TemporaryDirectory() as folder:
             build = [
                 sys.executable,
@@ -208,7 +215,7 @@ def rollway() -> Image:
                 "--quiet",
                 "--target",
                 str(root / site),
-                *words,
+                *_FOR_DEBIAN,
             ]
             subprocess.run([*install, str(wheel)], check=True)
         # Scripts for another Python, and the asynchronous half of the client, which rollway does not import.
@@ -231,6 +238,30 @@ def rollway() -> Image:
         *(f"{path.relative_to(_PROJECT)}\n{path.read_text()}" for path in files),
     )
     return Image("rollway.dev/rollway", sources, fill, start)
+
+
+def python() -> Image:
+    """Return a Python to build the project's Dockerfile on where no registry has one, with what pip would download."""
+    packages = ("python3-pip", "python3-venv")
+    project = tomllib.loads((_PROJECT / "pyproject.toml").read_text())
+    wheels = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
+
+    def fill(root: Path) -> None:
+        debian.root_file_system(packages, root, whole=True)
+        download = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--dest",
+            str(root / "wheels"),
+            *_FOR_DEBIAN,
+        ]
+        subprocess.run([*download, *wheels], check=True)
+
+    start = {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin", "PIP_NO_INDEX=1", "PIP_FIND_LINKS=/wheels"]}
+    return Image("rollway.dev/python", (debian.RELEASE, *packages, *wheels), fill, start)
 
 
 def _kube_proxy(reference: str) -> Image:

