@@ -31,29 +31,36 @@ def main() -> None:
     try:
         list(crds.definitions())
         if words.cluster == "local":
-            for tool in (tools.etcd(), tools.kubernetes("kube-apiserver", words.kubernetes)):
-                print(f"{tool.name}: {tool.path()}")
+            build(tools.etcd(), tools.kubernetes("kube-apiserver", words.kubernetes))
         if words.cluster == "kind":
-            print(f"kind: {tools.kind().path()}")
-            node = kind.node_image(words.kind_images)
-            print(node)
-            made = [ingress_nginx_image.image()] if node.archive else []
-            for image in (*made, images.echo(), images.rollway(), images.python()):
-                print(f"{image.reference}: {image.archive()}")
+            make_images(words.kind_images)
         if words.traffic:
             for packages in (debian.NGINX, debian.PROMETHEUS):
                 print(f"{packages[0]}: {debian.unpacked(packages)}")
-            for tool in (
-                tools.kubelet(),
-                tools.ingress_nginx(),
-                tools.traefik_mesh(),
-                tools.traefik(),
-                tools.istiod(),
-            ):
-                print(f"{tool.name}: {tool.path()}")
+            build(
+                tools.kubelet(), tools.ingress_nginx(), tools.traefik_mesh(), tools.traefik(), tools.istiod()
+            )
     except tools.MissingToolError as error:
         sys.exit(f"the integration tests cannot run here: {error}")
     print(f"ready after {time.monotonic() - started:.0f} s")
+
+
+def build(*programs: tools.Tool) -> None:
+    """Build programs from their Go modules."""
+    for tool in programs:
+        print(f"{tool.name}: {tool.path()}")
+
+
+def make_images(source: str) -> None:
+    """Make the images that a kind cluster needs when its own come from a source of `kind.SOURCES`."""
+    build(tools.kind(), tools.kubernetes("kubectl"))
+    node = kind.node_image(source)
+    print(f"node: {node.reference}")
+    made = [images.echo()]
+    if node.archive:
+        made += [ingress_nginx_image.image(), images.rollway(), images.python()]
+    for image in made:
+        print(f"{image.reference}: {image.archive()}")
 
 
 if __name__ == "__main__":

@@ -168,8 +168,11 @@ class IngressNginxInCluster:
                 continue
             if kind == "Service":
                 _publish(manifest)
-            if kind == "ConfigMap" and self.cluster.made_here:
-                manifest["data"] = ingress_nginx_files.settings(Path("/"))
+            if kind == "ConfigMap":
+                # As where a load balancer before it ends TLS: who says that he came by https is not sent there.
+                manifest["data"] = {"use-forwarded-headers": "true"}
+                if self.cluster.made_here:
+                    manifest["data"] |= ingress_nginx_files.settings(Path("/"))
             if kind == "Deployment":
                 self._configure(manifest)
             found.append(manifest)

@@ -240,6 +240,24 @@ def rollway() -> Image:
     return Image("rollway.dev/rollway", sources, fill, start)
 
 
+def rollway_of_dockerfile(target: Path, base: str = "") -> str:
+    """Let Docker make rollway's image as its users do, on another base if there is one, and save it; return its name.
+
+    Where the base cannot be pulled, Docker's words are raised.
+    """
+    reference = f"rollway.dev/built:{target.stem}"
+    on = ["--build-arg", f"PYTHON={base}"] if base else []
+    for words in (
+        ["build", "--quiet", *on, "--tag", reference, str(_PROJECT)],
+        ["save", "--output", str(target), reference],
+        ["rmi", reference],
+    ):
+        done = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise tools.MissingToolError(f"docker {words[0]} failed:\n{done.stderr[-2000:]}")
+    return reference
+
+
 def python() -> Image:
     """Return a Python to build the project's Dockerfile on where no registry has one, with what pip would download."""
     packages = ("python3-pip", "python3-venv")

@@ -71,10 +71,6 @@ class NodeImage:
     reference: str
     archive: Path | None
 
-    def __str__(self) -> str:
-        origin = "built from Debian packages and Go modules" if self.archive else "kind's own"
-        return f"node image {self.reference}, {origin}"
-
 
 def node_image(source: str) -> NodeImage:
     """Return the image that a source gives, pulled or made now.
@@ -106,9 +102,14 @@ def _own_image() -> str:
     return found[1]
 
 
-def version() -> str:
-    """Return kind's version."""
-    return _kind("version").split()[1]
+def versions(node: Node, image: NodeImage) -> str:
+    """Say what a cluster is made of, and where its images come from."""
+    origin = (
+        "built from Debian packages and Go modules" if image.archive else "from their registries, by digest"
+    )
+    kubernetes = node.run("cat", "/kind/version").strip()
+    parts = (_kind("version").split()[1], kubernetes, tools.INGRESS_NGINX)
+    return "kind {}, Kubernetes {}, ingress-nginx {}; images {}".format(*parts, origin)
 
 
 def create(name: str, image: NodeImage, kubeconfig: Path, port: int) -> Node:

@@ -171,6 +171,10 @@ class Namespace:
         """Ask for the deletion; without a controller-manager nothing completes it, and no test waits for it."""
         self.empty()
         self.api.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name}})
+        self.leave()
+
+    def leave(self) -> None:
+        """Delete the kubeconfigs, and leave what is in the cluster to it."""
         self._folder.cleanup()
 
 

@@ -110,8 +110,7 @@ class Kind:
             path = Path(folder) / "kubeconfig"
             node = kind.create(name, image, path, port)
             node.log_in(path)
-            echo, rollway = _load(node)
-            versions = f"kind {kind.version()}, Kubernetes {node.run('cat', '/kind/version')}; {image}"
+            echo, rollway = _load(node, made_here=image.archive is not None)
             yield Cluster(
                 self.name,
                 path,
@@ -121,7 +120,7 @@ class Kind:
                 echo_image=echo,
                 rollway_image=rollway,
                 made_here=image.archive is not None,
-                versions=versions,
+                versions=kind.versions(node, image),
             )
             if self.keep:
                 stack.pop_all()
@@ -160,7 +159,7 @@ class K3s:
             path.write_text(container.config_yaml())
             node = kind.Node(container.get_wrapped_container().name)
             node.log_in(path)
-            echo, rollway = _load(node)
+            echo, rollway = _load(node, made_here=False)
             yield Cluster(
                 self.name,
                 path,
@@ -173,12 +172,18 @@ class K3s:
             )
 
 
-def _load(node: Node) -> list[str]:
+def _load(node: Node, *, made_here: bool) -> list[str]:
     """Load the images of what the tests run in pods, and return their references."""
-    made = [images.echo(), images.rollway()]
+    made = [images.echo(), *([images.rollway()] if made_here else [])]
     for image in made:
         node.load(image.archive())
-    return [image.reference for image in made]
+    references = [image.reference for image in made]
+    if not made_here:
+        with tempfile.TemporaryDirectory() as folder:
+            archive = Path(folder) / "rollway.tar"
+            references.append(images.rollway_of_dockerfile(archive))
+            node.load(archive)
+    return references
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ TOOLS = Path(__file__).resolve().parent.parent / "tools"
 KUBERNETES = ("1.35", "1.34")
 """The minors of Kubernetes that can be asked for, newest first; each has a folder in `../tools`."""
 
+INGRESS_NGINX = "1.11.0"
+"""The newest controller that the module proxy serves."""
+
 _BASE = "k8s.io/component-base/version"
 
 
@@ -102,7 +105,7 @@ def pod(name: str) -> Tool:
 
 
 def ingress_nginx() -> Tool:
-    """Return the controller of ingress-nginx 1.11.0, the newest that the module proxy serves."""
+    """Return the controller of ingress-nginx."""
     return Tool("ingress-nginx", "k8s.io/ingress-nginx/cmd/nginx", "nginx-ingress-controller")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 import sandbox
 from data_planes import echo
@@ -21,10 +22,12 @@ from data_planes.istio import Istio
 from data_planes.kubelet import Kubelet
 from data_planes.prometheus import Prometheus
 from data_planes.smi_mesh import SmiMesh
+from harness.namespace import Namespace, complete
 from harness.traffic import Shop
+from harness.workloads import Deployed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from data_planes import DataPlane
@@ -33,7 +36,9 @@ if TYPE_CHECKING:
 
     RunPlane = Callable[[DataPlane], AbstractContextManager[DataPlane]]
 
-FAILURES = Path(__file__).resolve().parent.parent.parent / "build" / "traffic-failures"
+_ROOT = Path(__file__).resolve().parent.parent.parent
+FAILURES = _ROOT / "build" / "traffic-failures"
+EXAMPLES = _ROOT / "examples" / "shop"
 
 
 @pytest.fixture(scope="session")
@@ -139,6 +144,27 @@ def plane(request: pytest.FixtureRequest) -> DataPlane:
     """Each data plane in turn."""
     found: DataPlane = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture(scope="session")
+def examples(cluster: Cluster, api: Api, ingress_nginx: DataPlane) -> Iterator[Mapping[str, Namespace]]:
+    """The examples, each in the namespace that its manifests name, with a Deployment of `echo` for each version."""
+    if cluster.node is None:
+        pytest.skip("the examples name their namespaces, so they need a cluster of ours that runs pods")
+    made = {}
+    for folder in sorted(EXAMPLES.iterdir()):
+        found = made[folder.name] = Namespace(cluster, api, folder.name)
+        pods = Deployed(found, cluster.echo_image)
+        for version in ("stable", "canary"):
+            pods.deploy(version)
+        for file in sorted(folder.glob("*.yaml")):
+            for manifest in yaml.safe_load_all(file.read_text()):
+                if manifest and manifest["kind"] != "Kustomization":
+                    api.put(complete(manifest))
+    yield made
+    # They end with the cluster; with `--keep` they are what there is to look at.
+    for namespace in made.values():
+        namespace.leave()
 
 
 _NUMBERS = itertools.count(1)

@@ -17,7 +17,7 @@ from harness.waiting import until
 from harness.workloads import Deployed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from data_planes import DataPlane
     from harness.namespace import Namespace
@@ -37,6 +37,29 @@ def deployed(shop: Shop) -> Deployed:
     """Return the Deployments of a shop."""
     assert isinstance(shop.workloads, Deployed)
     return shop.workloads
+
+
+def test_the_examples_run(
+    ingress_nginx: DataPlane, examples: Mapping[str, Namespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """README's example moves its share of real requests, in the namespace and at the host that its manifests name."""
+    monkeypatch.setenv("KUBECONFIG", str(examples["nginx"].kubeconfig))
+    assert "verified: loaded" in rollway("set-weight", "shop", "20").stdout
+    # Its Ingress has TLS, so plain requests are sent on to there unless TLS has ended before.
+    headers = ("-H", "Host: shop.example.com", "-H", "X-Forwarded-Proto: https")
+    words = (
+        "--url",
+        ingress_nginx.url,
+        "--identify",
+        "header:X-Version",
+        "--requests",
+        "2000",
+        "--rate",
+        "0",
+    )
+    done = rollway("verify", "shop", "20", *words, *headers)
+    print(done.stdout)
+    assert "matches (evidence: measured)" in done.stdout
 
 
 def test_a_version_whose_pods_are_not_ready_gets_no_weight(shop: Shop) -> None:
