@@ -107,7 +107,8 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     # What rollway and kubectl keep between runs must come from this run.
     os.environ["KUBECACHEDIR"] = str(tmp_path_factory.mktemp("kube-cache"))
     with _provider(request.config).cluster() as found:
-        request.config.stash[_VERSIONS] = found.versions or request.config.stash.get(_VERSIONS, "")
+        if found.versions:
+            request.config.stash[_VERSIONS] = found.versions
         Api(found).install(crds.definitions())
         yield found
 

@@ -61,6 +61,7 @@ class Shop:
             else Written(self.namespace, number)
         )
         self.host = plane.host(self.namespace.name)
+        self.workloads.prepare("stable", "canary")
         self.put(m.service("shop"), *shop.objects(routing or ROUTINGS[plane.name], self.host))
         until(lambda: not self.sample(1).failed, f"{self.host} is served")
 

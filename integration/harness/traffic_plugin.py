@@ -94,6 +94,10 @@ def ingress_nginx(cluster: Cluster, run_plane: RunPlane) -> Iterator[DataPlane]:
         yield plane
 
 
+_FIRST = itertools.count(5, step=2)
+"""No pod has the name of one before: where no kubelet lets go of a pod, its deletion never ends."""
+
+
 @pytest.fixture
 def two_replicas(
     request: pytest.FixtureRequest, cluster: Cluster, run_plane: RunPlane
@@ -101,7 +105,8 @@ def two_replicas(
     """An ingress-nginx with two replicas: beside the one of the other tests, or that one with a second."""
     if not cluster.control_plane:
         request.getfixturevalue("ingress_nginx")
-    with run_plane(IngressNginx(2, first=5) if cluster.control_plane else IngressNginxInCluster(2)) as plane:
+    two = IngressNginx(2, first=next(_FIRST)) if cluster.control_plane else IngressNginxInCluster(2)
+    with run_plane(two) as plane:
         yield plane
 
 
@@ -154,9 +159,7 @@ def examples(cluster: Cluster, api: Api, ingress_nginx: DataPlane) -> Iterator[M
     made = {}
     for folder in sorted(EXAMPLES.iterdir()):
         found = made[folder.name] = Namespace(cluster, api, folder.name)
-        pods = Deployed(found, cluster.echo_image)
-        for version in ("stable", "canary"):
-            pods.deploy(version)
+        Deployed(found, cluster.echo_image).prepare("stable", "canary")
         for file in sorted(folder.glob("*.yaml")):
             for manifest in yaml.safe_load_all(file.read_text()):
                 if manifest and manifest["kind"] != "Kustomization":

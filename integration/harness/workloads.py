@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 class Workloads(Protocol):
     """Pods for Services, of which each has the version that its name ends in."""
 
+    def prepare(self, *versions: str) -> None:
+        """Start at once what would take its time one after the other."""
+        ...
+
     def serve(self, service: str, *versions: str, ready: bool = True) -> None:
         """Let a Service lead to the pods of these versions, and all of them be ready or none."""
         ...
@@ -27,6 +31,9 @@ class Written:
     def __init__(self, namespace: Namespace, number: int) -> None:
         self.namespace = namespace
         self.number = number
+
+    def prepare(self, *versions: str) -> None:
+        """Do nothing: there is nothing to start."""
 
     def serve(self, service: str, *versions: str, ready: bool = True) -> None:
         """Write them in an EndpointSlice, and in Endpoints for programs that know no other."""
@@ -69,6 +76,13 @@ class Deployed:
         self.image = image
         self._versions: set[str] = set()
 
+    def prepare(self, *versions: str) -> None:
+        """Create the Deployments of some versions, and wait for all of them."""
+        for version in versions:
+            self._apply(version)
+        for version in versions:
+            self.available(version)
+
     def serve(self, service: str, *versions: str, ready: bool = True) -> None:
         """Point the Service's selector at the version, and wait until its endpoints are as they should be."""
         (version,) = versions
@@ -82,12 +96,14 @@ class Deployed:
 
     def deploy(self, version: str, replicas: int = 1, **environment: str) -> None:
         """Create or change the Deployment of a version, and wait until its pods are available."""
-        self._versions.add(version)
-        name = self._like("apps/v1", "Deployment", version)
-        self.namespace.api.apply(
-            {**name, "spec": self._spec(version, replicas, environment)}, manager="test-user", force=True
-        )
+        self._apply(version, replicas, **environment)
         self.available(version)
+
+    def _apply(self, version: str, replicas: int = 1, **environment: str) -> None:
+        self._versions.add(version)
+        like = self._like("apps/v1", "Deployment", version)
+        spec = self._spec(version, replicas, environment)
+        self.namespace.api.apply({**like, "spec": spec}, manager="test-user", force=True)
 
     def available(self, version: str) -> None:
         """Wait until all pods of a version run as its Deployment wants them now."""
