@@ -57,8 +57,8 @@ def unavailable() -> str:
 
 
 def _unshare() -> list[str]:
-    flags = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    return [shutil.which("unshare", path=sandbox.PATH) or "unshare", *flags]
+    own = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    return [shutil.which("unshare", path=sandbox.PATH) or "unshare", *own]
 
 
 @contextlib.contextmanager
@@ -156,7 +156,7 @@ def main() -> int:
     except tools.MissingToolError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    os.environ[INSIDE] = "1"
+    os.environ |= {INSIDE: "1", "PATH": sandbox.PATH}
     inside = [*_unshare(), sys.executable, __file__, *sys.argv[1:]]
     return os.execvp(inside[0], inside)
 

@@ -9,8 +9,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from harness.waiting import until
+
+if TYPE_CHECKING:
+    from harness.providers import Cluster
 
 ROOT = Path(__file__).resolve().parent.parent
 PLAY = [sys.executable, str(ROOT / "integration" / "play.py")]
@@ -98,3 +104,37 @@ def test_an_existing_cluster_that_is_named_is_used(tmp_path: Path, request: pyte
     done = subprocess.run([*command, *words], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the tests ran on: existing" in done.stdout
+
+
+def test_a_kind_cluster_goes_after_ctrl_c_as_well(cluster: Cluster) -> None:
+    """A run that is interrupted while its cluster is created leaves no container and no volume."""
+    if cluster.provider != "kind":
+        pytest.skip("Docker is not used by this run: make integration-kind")
+
+    def left() -> set[str]:
+        listings = (["ps", "--all", "--quiet"], ["volume", "ls", "--quiet"])
+        return {
+            word
+            for words in listings
+            for word in subprocess.run(
+                ["docker", *words], capture_output=True, text=True, check=True
+            ).stdout.split()
+        }
+
+    before = left()
+    command = [sys.executable, "-m", "pytest", "integration/test_port_forward.py", "-q", "-p", "no:xdist"]
+    process = subprocess.Popen(
+        [*command, "--cluster=kind", "--force-enable-socket"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # A test run in the background has this signal ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads are forked here
+    )
+    try:
+        until(lambda: left() - before, "a node is created", 120)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(120) == 2
+    finally:
+        process.kill()
+    assert left() == before

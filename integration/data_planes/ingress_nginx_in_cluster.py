@@ -89,14 +89,16 @@ class IngressNginxInCluster:
         self.replicas: list[Replica] = []
 
     def start(self, cluster: Cluster, api: Api, folder: Path) -> None:
-        """Install it, or change the number of its replicas, and wait until all of them serve."""
+        """Install it, or change the number of its replicas, and wait until all of them serve; take somebody's as it is."""
         del folder  # the pods' logs are the kubelet's
         self.cluster, self.api, self.url = cluster, api, cluster.url
-        if cluster.node is not None:
-            if cluster.made_here:
-                cluster.node.load(ingress_nginx_image.image().archive())
-            for manifest in self._manifests():
-                api.apply(manifest, manager="test-user", force=True)
+        if cluster.node is None:
+            self.replicas = [Replica(cluster, api, pod) for pod in self._pods()]
+            return
+        if cluster.made_here:
+            cluster.node.load(ingress_nginx_image.image().archive())
+        for manifest in self._manifests():
+            api.apply(manifest, manager="test-user", force=True)
         self.restart()
 
     def host(self, namespace: str) -> str:
@@ -128,7 +130,7 @@ class IngressNginxInCluster:
         """Leave one replica, which other tests use."""
         if self.wanted > 1:
             self.wanted = 1
-            for manifest in self._manifests() if self.cluster.node else ():
+            for manifest in self._manifests():
                 if manifest["kind"] == "Deployment":
                     self.api.apply(manifest, manager="test-user", force=True)
             self.restart()

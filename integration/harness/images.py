@@ -34,7 +34,16 @@ _PROJECT = Path(__file__).resolve().parent.parent.parent
 _NOBODY = 65532
 _FOR_DEBIAN = ("--python-version", "3.11", "--implementation", "cp", "--only-binary", ":all:")
 """Wheels for Debian's Python, the oldest that rollway takes, whichever runs this."""
-_UNREAD = ("doc", "info", "lintian", "locale", "man")
+_USELESS_FOLDERS = (
+    "usr/share/doc",
+    "usr/share/info",
+    "usr/share/lintian",
+    "usr/share/locale",
+    "usr/share/man",
+    "var/cache/apt",
+    "var/lib/apt/lists",
+)
+"""What nobody reads in a container."""
 _NODE_PACKAGES = (
     "bash",
     "ca-certificates",
@@ -56,9 +65,9 @@ _NODE_PACKAGES = (
 _USELESS_UNITS = (
     "apt-daily-upgrade.timer",
     "apt-daily.timer",
-    "e2scrub_reap.service",
     "dpkg-db-backup.timer",
     "e2scrub_all.timer",
+    "e2scrub_reap.service",
     "fstrim.timer",
     "getty.target",
     "systemd-binfmt.service",
@@ -98,44 +107,43 @@ class Image:
         return self.name if ":" in self.name else f"{self.name}:{self.digest}"
 
     def archive(self) -> Path:
-        """Return the docker archive, made now unless the cache has it."""
-        target = (
-            tools.cache() / "images" / f"{self.name.rpartition('/')[2].replace(':', '-')}-{self.digest}.tar"
-        )
+        """Return the docker archive, made now unless the cache has it.
+
+        Raises:
+            MissingToolError: something that it is made of, or made with, cannot be had here.
+        """
+        family = self.name.rpartition("/")[2].replace(":", "-")
+        target = tools.cache() / "images" / f"{family}-{self.digest}.tar"
         if target.exists():
             return target
+        if engine.INSIDE in os.environ:
+            raise tools.MissingToolError(
+                f"image {self.reference} is not made yet, and here nothing can be downloaded: make kind-images"
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
-        with (target.parent / f"{target.name}.lock").open("w") as lock:
+        with (target.parent / f"{family}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not target.exists():
-                if engine.INSIDE in os.environ:
-                    raise tools.MissingToolError(
-                        f"image {self.reference} is not made yet, and here nothing can be downloaded: make kind-images"
-                    )
-                began = time.monotonic()
-                with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-                    root = Path(folder) / "root"
-                    root.mkdir()
-                    self.fill(root)
-                    for useless in (
-                        "var/cache/apt",
-                        "var/lib/apt/lists",
-                        *(f"usr/share/{name}" for name in _UNREAD),
-                    ):
-                        shutil.rmtree(root / useless, ignore_errors=True)
-                    unfinished = Path(folder) / target.name
-                    _pack(root, unfinished, self.reference, self.start)
-                    unfinished.rename(target)
+                self._make(target)
                 # A node is a gigabyte.
-                for older in target.parent.glob(f"{target.name[: -len(self.digest) - 4]}*.tar"):
+                for older in target.parent.glob(f"{family}-{'?' * len(self.digest)}.tar"):
                     if older != target:
                         older.unlink()
-                size = target.stat().st_size / 1e6
-                print(
-                    f"made image {self.reference}: {size:.0f} MB in {time.monotonic() - began:.0f} s",
-                    file=sys.stderr,
-                )
         return target
+
+    def _make(self, target: Path) -> None:
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            root = Path(folder) / "root"
+            root.mkdir()
+            self.fill(root)
+            for useless in _USELESS_FOLDERS:
+                shutil.rmtree(root / useless, ignore_errors=True)
+            unfinished = Path(folder) / target.name
+            _pack(root, unfinished, self.reference, self.start)
+            unfinished.rename(target)
+        size, took = target.stat().st_size / 1e6, time.monotonic() - began
+        print(f"made image {self.reference}: {size:.0f} MB in {took:.0f} s", file=sys.stderr)
 
 
 def _pack(root: Path, target: Path, reference: str, start: Mapping[str, Any]) -> None:
@@ -195,29 +203,9 @@ def rollway() -> Image:
         debian.root_file_system(packages, root, whole=False)
         site = "usr/local/lib/python3.11/dist-packages"
         with tempfile.TemporaryDirectory() as folder:
-            build = [
-                sys.executable,
-                "-m",
-                "build",
-                "--wheel",
-                "--no-isolation",
-                "--outdir",
-                folder,
-                str(_PROJECT),
-            ]
-            subprocess.run(build, check=True, capture_output=True)
+            _python("build", "--wheel", "--no-isolation", "--outdir", folder, str(_PROJECT))
             (wheel,) = Path(folder).glob("*.whl")
-            install = [
-                sys.executable,
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--target",
-                str(root / site),
-                *_FOR_DEBIAN,
-            ]
-            subprocess.run([*install, str(wheel)], check=True)
+            _python("pip", "install", "--target", str(root / site), *_FOR_DEBIAN, str(wheel))
         # Scripts for another Python, and the asynchronous half of the client, which rollway does not import.
         for useless in ("bin", "kubernetes/aio"):
             shutil.rmtree(root / site / useless, ignore_errors=True)
@@ -238,6 +226,16 @@ def rollway() -> Image:
         *(f"{path.relative_to(_PROJECT)}\n{path.read_text()}" for path in files),
     )
     return Image("rollway.dev/rollway", sources, fill, start)
+
+
+def _python(module: str, *words: str) -> None:
+    """Run a module of the Python that runs this."""
+    command = [sys.executable, "-m", module, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise tools.MissingToolError(
+            f"{' '.join(command)} failed:\n{done.stdout[-500:]}{done.stderr[-2000:]}"
+        )
 
 
 def rollway_of_dockerfile(target: Path, base: str = "") -> str:
@@ -266,17 +264,7 @@ def python() -> Image:
 
     def fill(root: Path) -> None:
         debian.root_file_system(packages, root, whole=True)
-        download = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--dest",
-            str(root / "wheels"),
-            *_FOR_DEBIAN,
-        ]
-        subprocess.run([*download, *wheels], check=True)
+        _python("pip", "download", "--dest", str(root / "wheels"), *_FOR_DEBIAN, *wheels)
 
     start = {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin", "PIP_NO_INDEX=1", "PIP_FIND_LINKS=/wheels"]}
     return Image("rollway.dev/python", (debian.RELEASE, *packages, *wheels), fill, start)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ SOURCES = ("auto", "registry", "packages")
 HTTP_PORT = 30080
 """The port of the node on which ingress-nginx answers; it is published on loopback."""
 _CREATE_S = 300
+_DELETE_S = 60
 
 
 @dataclass(frozen=True)
@@ -124,18 +127,38 @@ def create(name: str, image: NodeImage, kubeconfig: Path, port: int) -> Node:
 
 
 def delete(name: str) -> None:
-    """Delete a cluster, if it is there."""
-    _kind("delete", "cluster", "--name", name, "--kubeconfig", "/dev/null")
+    """Delete a cluster, if it is there, and make sure that it is gone."""
+    listing = ["docker", "ps", "--all", "--quiet", "--filter", f"label=io.x-k8s.kind.cluster={name}"]
+    deadline = time.monotonic() + _DELETE_S
+    while True:
+        _kind("delete", "cluster", "--name", name, "--kubeconfig", os.devnull)
+        # kind says deleted of a node that Docker is just starting, and Docker starts it all the same.
+        left = subprocess.run(listing, capture_output=True, text=True, check=True).stdout
+        if not left.strip():
+            return
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"cluster {name} is still there after {_DELETE_S} s: containers {left}")
+        time.sleep(0.5)
 
 
 def _kind(*words: str, stdin: str = "") -> str:
+    """Run kind, and let it end also where this run is interrupted: what it has begun can then be deleted."""
     command = [str(tools.kind().path()), *words]
-    done = subprocess.run(
-        command, input=stdin, capture_output=True, text=True, check=False, timeout=_CREATE_S
-    )
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}:\n{done.stderr[-6000:]}")
-    return done.stdout
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as process:
+        try:
+            printed, errors = process.communicate(stdin, _CREATE_S)
+        except KeyboardInterrupt:
+            process.wait(_CREATE_S)
+            raise
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)}:\n{errors[-6000:]}")
+    return printed
 
 
 def _load(reference: str, archive: Path) -> None:

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
 import manifests as m
@@ -70,6 +71,8 @@ class Namespace:
             path = self.cluster.kubeconfig.parent / cluster.pop("certificate-authority")
             cluster["certificate-authority-data"] = base64.b64encode(path.read_bytes()).decode()
         known = next(item["user"] for item in config["users"] if item["name"] == context["user"])
+        if server.startswith("http:") and not user and "token" not in known:
+            pytest.skip("whoever has a certificate and no token cannot be passed on by a proxy")
         content = {
             "apiVersion": "v1",
             "kind": "Config",

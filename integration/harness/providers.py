@@ -26,7 +26,7 @@ class Cluster:
     """A running cluster, and what of it is ours to reach into.
 
     `control_plane` is there where that may be killed, and `node` where pods run in a container of ours. `url` is where
-    its ingress-nginx answers (or will), and `host` where it finds this machine; `made_here` says that its images are not
+    its ingress-nginx answers (or will), and `host` where it finds this machine, if it does; `made_here` says that its images are not
     from a registry.
     """
 
@@ -124,7 +124,8 @@ class Kind:
             )
             if self.keep:
                 stack.pop_all()
-                print(f"\nkept: export KUBECONFIG={path} (delete it with: kind delete cluster --name {name})")
+                print(f"\nkept: export KUBECONFIG={path}")
+                print(f"delete it with: {tools.kind().path()} delete cluster --name {name}")
 
 
 class K3s:
@@ -215,6 +216,7 @@ class Existing:
             self.name,
             Path(self.kubeconfig),
             self.context,
+            host="",
             url=self.url,
             echo_image=self.echo_image,
             rollway_image=self.rollway_image,

@@ -104,6 +104,8 @@ def two_replicas(
 ) -> Iterator[DataPlane]:
     """An ingress-nginx with two replicas: beside the one of the other tests, or that one with a second."""
     if not cluster.control_plane:
+        if cluster.node is None:
+            pytest.skip(f"--cluster={cluster.provider} has no node whose processes can be reached")
         request.getfixturevalue("ingress_nginx")
     two = IngressNginx(2, first=next(_FIRST)) if cluster.control_plane else IngressNginxInCluster(2)
     with run_plane(two) as plane:

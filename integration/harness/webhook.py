@@ -11,6 +11,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import trustme
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def refusing_webhook(namespace: Namespace, *resources: str, answering: bool = Tr
 
     authority = trustme.CA()
     host = namespace.cluster.host
+    if not host:
+        pytest.skip("the API server of an existing cluster does not find this machine")
     server = ThreadingHTTPServer((host, 0), Handler)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert(host).configure_cert(context)
