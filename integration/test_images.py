@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import engine
-from harness import container_runtime, images, tools
+from data_planes import ingress_nginx_files
+from harness import container_runtime, images, kind, tools
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +43,23 @@ def _file(archive: tarfile.TarFile, name: str) -> Any:
     found = archive.extractfile(name)
     assert found is not None
     return found
+
+
+def test_images_of_registries_are_pinned_by_digest() -> None:
+    """What a registry would give is named by digest: kind's node, and the images of ingress-nginx' release."""
+    pinned = re.compile(r"\S+:v[\d.]+@sha256:[0-9a-f]{64}")
+    assert pinned.fullmatch(kind.own_image())
+    used = re.findall(r"image: (\S+)", ingress_nginx_files.release().read_text())
+    assert used
+    assert all(pinned.fullmatch(image) for image in used)
+    assert f":v{tools.INGRESS_NGINX}@" in used[0]
+
+
+def test_a_registry_needs_an_engine_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of our own reaches no registry, and whoever asks for one is told so."""
+    monkeypatch.setenv(engine.INSIDE, "1")
+    with pytest.raises(tools.MissingToolError, match="need a Docker engine that runs already"):
+        kind.node_image("registry")
 
 
 def test_beside_an_engine_of_ours_an_image_that_is_missing_says_how_it_is_made(

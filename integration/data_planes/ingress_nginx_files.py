@@ -26,6 +26,11 @@ def source() -> Path:
     return tools.module_folder("k8s.io/ingress-nginx", pinned_by="ingress-nginx")
 
 
+def release() -> Path:
+    """Return the file of the manifests that the release has for kind."""
+    return source() / "deploy/static/provider/kind/deploy.yaml"
+
+
 def settings(root: Path) -> dict[str, str]:
     """Return the controller's ConfigMap where Debian's packages are below `root`."""
     modules = [f"load_module {root / 'usr/lib/nginx/modules' / name}.so;" for name in _MODULES]

@@ -159,9 +159,8 @@ class IngressNginxInCluster:
 
     def _manifests(self) -> list[Manifest]:
         """Return the release's manifests without its admission webhook, on a port of the node, with the tests' flags."""
-        file = ingress_nginx_files.source() / "deploy/static/provider/kind/deploy.yaml"
         found: list[Manifest] = []
-        for manifest in yaml.safe_load_all(file.read_text()):
+        for manifest in yaml.safe_load_all(ingress_nginx_files.release().read_text()):
             labels = manifest["metadata"].get("labels", {})
             kind = manifest["kind"]
             if labels.get("app.kubernetes.io/component") == "admission-webhook" or (

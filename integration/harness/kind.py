@@ -85,7 +85,7 @@ def node_image(source: str) -> NodeImage:
     if source == "registry" and alone:
         raise tools.MissingToolError("images of a registry need a Docker engine that runs already")
     if source != "packages" and not alone:
-        own = _own_image()
+        own = own_image()
         pulled = subprocess.run(
             ["docker", "pull", "--quiet", own], capture_output=True, text=True, check=False
         )
@@ -97,7 +97,7 @@ def node_image(source: str) -> NodeImage:
     return NodeImage(made.reference, made.archive())
 
 
-def _own_image() -> str:
+def own_image() -> str:
     """Return the image, by digest, that this version of kind is released with."""
     file = tools.module_folder("sigs.k8s.io/kind", pinned_by="kind") / "pkg/apis/config/defaults/image.go"
     found = re.search(r'Image = "(\S+@sha256:\w+)"', file.read_text())
