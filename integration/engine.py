@@ -77,10 +77,13 @@ def started() -> Iterator[Mapping[str, str]]:
         # Lock files, sockets and pids of this engine are no other's.
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
         folder = Path(name)
+        (folder / "tmp").mkdir()
         environment = {
             **os.environ,
             "DOCKER_HOST": f"unix://{folder}/docker.sock",
             "PATH": f"{root}/usr/bin:{sandbox.PATH}",
+            # What the command leaves for a look is of no use without the engine.
+            "TMPDIR": str(folder / "tmp"),
         }
         words = {
             "data-root": str(place / "data"),

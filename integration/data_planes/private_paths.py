@@ -6,14 +6,14 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 
 def main() -> None:
     """Mount private /etc, /var and /tmp/nginx, put the given files in /etc/nginx, and become the program."""
     etc_nginx, sink_port, *program = sys.argv[1:]
-    layers = Path(tempfile.mkdtemp(prefix="rollway-layers-"))
+    layers = Path(etc_nginx).with_name("layers")
+    layers.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(layers)], check=True)
     for top in ("etc", "var"):
         for layer in ("upper", "work"):
