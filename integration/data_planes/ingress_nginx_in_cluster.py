@@ -106,8 +106,10 @@ class IngressNginxInCluster:
         return f"shop.{namespace}.example.com"
 
     def kill(self) -> None:
-        """Kill the controller of the first replica, and with it the container."""
+        """Kill the controller of the first replica, and with it the container; the kubelet starts it again at once."""
+        before = self._restarts()
         self.replicas[0].send("KILL")
+        until(lambda: self._restarts() > before, "the controller was killed and is started again", 60)
 
     def restart(self) -> None:
         """Wait until every replica serves again; kubelets start them."""
@@ -144,6 +146,13 @@ class IngressNginxInCluster:
             and "deletionTimestamp" not in pod["metadata"]
         ]
         return sorted(found, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+
+    def _restarts(self) -> int:
+        return sum(
+            container["restartCount"]
+            for pod in self._pods()
+            for container in pod["status"].get("containerStatuses", ())
+        )
 
     def _complete(self) -> bool:
         everything = self.api.items("v1", "Pod", NAMESPACE)
