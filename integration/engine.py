@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import fcntl
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,10 +21,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import sandbox
-from harness import debian, tools
+from harness import debian, tools, unshare
 from harness.control_plane import StartError, flags
 from harness.daemon import Daemon
+from harness.docker import DockerError, docker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,10 +35,11 @@ _HARNESS = Path(__file__).resolve().parent / "harness"
 
 def running() -> str:
     """Say why there is no Docker engine that already runs; empty when there is one."""
-    if not shutil.which("docker"):
-        return "docker is not on the PATH"
-    done = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False, timeout=30)
-    return "" if done.returncode == 0 else f"docker does not run here: {done.stderr.strip()[:200]}"
+    try:
+        docker("info")
+    except DockerError as error:
+        return f"Docker does not run here: {str(error)[:200]}"
+    return ""
 
 
 def unavailable() -> str:
@@ -49,16 +49,8 @@ def unavailable() -> str:
         return ""
     if os.geteuid() != 0:
         return f"{why}; an engine of our own needs root"
-    for program, package in (("unshare", "util-linux"), ("ip", "iproute2"), ("apt-get", "apt")):
-        if not shutil.which(program, path=sandbox.PATH):
-            return f"{why}; an engine of our own needs {program} (Debian: {package})"
-    done = subprocess.run([*_unshare(), "true"], capture_output=True, text=True, check=False)
-    return f"{why}; namespaces are not allowed here: {done.stderr.strip()}" if done.returncode else ""
-
-
-def _unshare() -> list[str]:
-    own = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    return [shutil.which("unshare", path=sandbox.PATH) or "unshare", *own]
+    own = unshare.unavailable({"ip": "iproute2", "apt-get": "apt"}, user=False)
+    return f"{why}; for an engine of our own, {own}" if own else ""
 
 
 @contextlib.contextmanager
@@ -81,7 +73,7 @@ def started() -> Iterator[Mapping[str, str]]:
         environment = {
             **os.environ,
             "DOCKER_HOST": f"unix://{folder}/docker.sock",
-            "PATH": f"{root}/usr/bin:{sandbox.PATH}",
+            "PATH": f"{root}/usr/bin:{unshare.PATH}",
             # What the command leaves for a look is of no use without the engine.
             "TMPDIR": str(folder / "tmp"),
         }
@@ -97,11 +89,11 @@ def started() -> Iterator[Mapping[str, str]]:
         daemon.environment = {**environment, **_programs(root, folder)}
         daemon.start()
         try:
-            daemon.wait(lambda: _docker(environment, "info").returncode == 0)
+            daemon.wait(lambda: _answers(environment))
             # What a killed run left.
-            left = _docker(environment, "ps", "--all", "--quiet").stdout.split()
+            left = docker("ps", "--all", "--quiet", environment=environment).split()
             if left:
-                _docker(environment, "rm", "--force", "--volumes", *left)
+                docker("rm", "--force", "--volumes", *left, environment=environment)
             yield environment
         finally:
             daemon.stop(seconds=30)
@@ -119,16 +111,18 @@ def _programs(root: Path, folder: Path) -> dict[str, str]:
     runtime.chmod(0o755)
     libraries = f"{root}/usr/lib/x86_64-linux-gnu"
     return {
-        "PATH": f"{folder}/bin:{root}/usr/bin:{root}/usr/sbin:{sandbox.PATH}",
+        "PATH": f"{folder}/bin:{root}/usr/bin:{root}/usr/sbin:{unshare.PATH}",
         "LD_LIBRARY_PATH": f"{libraries}:{root}/lib/x86_64-linux-gnu",
         "XTABLES_LIBDIR": f"{libraries}/xtables",
     }
 
 
-def _docker(environment: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["docker", *words], env=dict(environment), capture_output=True, text=True, check=False
-    )
+def _answers(environment: Mapping[str, str]) -> bool:
+    try:
+        docker("info", environment=environment)
+    except DockerError:
+        return False
+    return True
 
 
 def main() -> int:
@@ -159,8 +153,8 @@ def main() -> int:
     except tools.MissingToolError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    os.environ |= {INSIDE: "1", "PATH": sandbox.PATH}
-    inside = [*_unshare(), sys.executable, __file__, *sys.argv[1:]]
+    os.environ |= {INSIDE: "1", "PATH": unshare.PATH}
+    inside = unshare.command(sys.executable, __file__, *sys.argv[1:], user=False)
     return os.execvp(inside[0], inside)
 
 

@@ -9,36 +9,18 @@ processes that the command leaves behind end with it. It needs `unshare` (util-l
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 
+from harness import unshare
+
 INSIDE = "ROLLWAY_SANDBOX"
 PODS = "10.244.0.0/16"
-PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
 def unavailable() -> str:
     """Say why there can be no sandbox on this machine; empty when there can."""
-    for program, package in (("unshare", "util-linux"), ("ip", "iproute2"), ("mount", "mount")):
-        if not shutil.which(program, path=PATH):
-            return f"{program} is not on the PATH (Debian: apt-get install {package})"
-    done = subprocess.run([*_unshare(), "true"], capture_output=True, text=True, check=False)
-    return "" if done.returncode == 0 else f"namespaces are not allowed here: {done.stderr.strip()}"
-
-
-def _unshare() -> list[str]:
-    flags = [
-        "--user",
-        "--map-root-user",
-        "--net",
-        "--mount",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "--mount-proc",
-    ]
-    return [shutil.which("unshare", path=PATH) or "unshare", *flags]
+    return unshare.unavailable({"ip": "iproute2", "mount": "mount"}, user=True)
 
 
 def inside() -> bool:
@@ -55,11 +37,11 @@ def main() -> None:
     why = unavailable()
     if why:
         sys.exit(f"error: {why}")
-    environment = {**os.environ, INSIDE: "1", "PATH": PATH}
+    environment = {**os.environ, INSIDE: "1", "PATH": unshare.PATH}
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         environment.pop(name, None)
         environment.pop(name.upper(), None)
-    command = [*_unshare(), sys.executable, __file__, *sys.argv[1:]]
+    command = unshare.command(sys.executable, __file__, *sys.argv[1:], user=True)
     os.execvpe(command[0], command, environment)
 
 

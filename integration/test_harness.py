@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.docker import docker
 from harness.waiting import until
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def test_a_cluster_to_play_with_ends_with_ctrl_c() -> None:
         (["--cluster=existing"], "--cluster-kubeconfig FILE"),
         (["--cluster=existing", "--cluster-kubeconfig=/none"], "/none does not exist"),
         (["--kubernetes=1.2"], "Kubernetes 1.2 is not one of 1.35, 1.34"),
-        (["--cluster=kind"], "--cluster=kind cannot run here: docker "),
+        (["--cluster=kind"], "--cluster=kind cannot run here: Docker "),
     ],
 )
 def test_a_cluster_that_cannot_be_had_fails_loudly(words: list[str], said: str) -> None:
@@ -113,13 +114,7 @@ def test_a_kind_cluster_goes_after_ctrl_c_as_well(cluster: Cluster) -> None:
 
     def left() -> set[str]:
         listings = (["ps", "--all", "--quiet"], ["volume", "ls", "--quiet"])
-        return {
-            word
-            for words in listings
-            for word in subprocess.run(
-                ["docker", *words], capture_output=True, text=True, check=True
-            ).stdout.split()
-        }
+        return {word for words in listings for word in docker(*words).split()}
 
     before = left()
     command = [sys.executable, "-m", "pytest", "integration/test_port_forward.py", "-q", "-p", "no:xdist"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 import tarfile
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import pytest
 import engine
 from data_planes import ingress_nginx_files
 from harness import container_runtime, images, kind, tools
+from harness.docker import docker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,23 +101,17 @@ def test_the_dockerfile_makes_an_image_that_runs_as_nobody(cluster: Cluster, tmp
         pytest.skip("Docker is not used by this run: make integration-kind")
     base = images.python() if cluster.made_here else None
     if base:
-        _docker("load", "--quiet", "--input", str(base.archive()))
+        docker("load", "--quiet", "--input", str(base.archive()))
     archive = tmp_path / "image.tar"
     reference = images.rollway_of_dockerfile(archive, base.reference if base else "")
-    _docker("load", "--quiet", "--input", str(archive))
+    docker("load", "--quiet", "--input", str(archive))
     try:
-        ran = _docker("run", "--rm", "--read-only", "--network", "none", reference, "--version")
+        ran = docker("run", "--rm", "--read-only", "--network", "none", reference, "--version")
         assert ran.startswith("rollway ")
-        user = _docker("image", "inspect", "--format", "{{.Config.User}}", reference)
+        user = docker("image", "inspect", "--format", "{{.Config.User}}", reference)
         assert user.strip() == "65532:65532"
     finally:
-        _docker("rmi", "--force", reference, *([base.reference] if base else []))
-
-
-def _docker(*words: str) -> str:
-    done = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{words}: {done.stderr}"
-    return done.stdout
+        docker("rmi", "--force", reference, *([base.reference] if base else []))
 
 
 def test_an_engine_that_cannot_be_had_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import engine
 from harness import debian, tools
 from harness.daemon import Daemon
+from harness.docker import docker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -241,18 +242,14 @@ def _python(module: str, *words: str) -> None:
 def rollway_of_dockerfile(target: Path, base: str = "") -> str:
     """Let Docker make rollway's image as its users do, on another base if there is one, and save it; return its name.
 
-    Where the base cannot be pulled, Docker's words are raised.
+    Raises:
+        DockerError: it cannot be built, as where the base cannot be pulled.
     """
     reference = f"rollway.dev/built:{target.stem}"
     on = ["--build-arg", f"PYTHON={base}"] if base else []
-    for words in (
-        ["build", "--quiet", *on, "--tag", reference, str(_PROJECT)],
-        ["save", "--output", str(target), reference],
-        ["rmi", reference],
-    ):
-        done = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise tools.MissingToolError(f"docker {words[0]} failed:\n{done.stderr[-2000:]}")
+    docker("build", "--quiet", *on, "--tag", reference, str(_PROJECT))
+    docker("save", "--output", str(target), reference)
+    docker("rmi", reference)
     return reference
 
 

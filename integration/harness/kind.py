@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ import yaml
 
 import engine
 from harness import images, tools
+from harness.docker import DockerError, docker
 
 SOURCES = ("auto", "registry", "packages")
 """Where the images come from; `auto` is the registry where it answers, and packages elsewhere."""
@@ -33,11 +35,7 @@ class Node:
     def run(self, *command: str, stdin: Any = subprocess.DEVNULL) -> str:
         """Run a command in the node, and return what it printed."""
         interactive = [] if stdin is subprocess.DEVNULL else ["--interactive"]
-        words = ["docker", "exec", *interactive, self.container, *command]
-        done = subprocess.run(words, stdin=stdin, capture_output=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(words)}: {done.stderr.decode(errors='replace')[-2000:]}")
-        return done.stdout.decode(errors="replace")
+        return docker("exec", *interactive, self.container, *command, stdin=stdin)
 
     def load(self, archive: Path) -> None:
         """Give the node's containerd an image, as a docker archive."""
@@ -86,13 +84,12 @@ def node_image(source: str) -> NodeImage:
         raise tools.MissingToolError("images of a registry need a Docker engine that runs already")
     if source != "packages" and not alone:
         own = own_image()
-        pulled = subprocess.run(
-            ["docker", "pull", "--quiet", own], capture_output=True, text=True, check=False
-        )
-        if pulled.returncode == 0:
+        try:
+            docker("pull", "--quiet", own)
             return NodeImage(own, None)
-        if source == "registry":
-            raise tools.MissingToolError(f"{own} cannot be pulled: {pulled.stderr.strip()[-500:]}")
+        except DockerError as error:
+            if source == "registry":
+                raise tools.MissingToolError(f"{own} cannot be pulled: {error}") from None
     made = images.node()
     return NodeImage(made.reference, made.archive())
 
@@ -128,12 +125,12 @@ def create(name: str, image: NodeImage, kubeconfig: Path, port: int) -> Node:
 
 def delete(name: str) -> None:
     """Delete a cluster, if it is there, and make sure that it is gone."""
-    listing = ["docker", "ps", "--all", "--quiet", "--filter", f"label=io.x-k8s.kind.cluster={name}"]
+    label = f"label=io.x-k8s.kind.cluster={name}"
     deadline = time.monotonic() + _DELETE_S
     while True:
         _kind("delete", "cluster", "--name", name, "--kubeconfig", os.devnull)
         # kind says deleted of a node that Docker is just starting, and Docker starts it all the same.
-        left = subprocess.run(listing, capture_output=True, text=True, check=True).stdout
+        left = docker("ps", "--all", "--quiet", "--filter", label)
         if not left.strip():
             return
         if time.monotonic() > deadline:
@@ -163,14 +160,13 @@ def _kind(*words: str, stdin: str = "") -> str:
 
 def _load(reference: str, archive: Path) -> None:
     """Give the engine an image, if it lacks it, and take away those that it replaces: a node is a gigabyte."""
-    listing = ["docker", "images", "--format", "{{.Repository}}:{{.Tag}}", reference.rpartition(":")[0]]
-    present = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split()
+    present = docker("images", "--format", "{{.Repository}}:{{.Tag}}", reference.rpartition(":")[0]).split()
     if reference not in present:
-        command = ["docker", "load", "--quiet", "--input", str(archive)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        docker("load", "--quiet", "--input", str(archive))
     for older in set(present) - {reference}:
         # One that another cluster runs on stays.
-        subprocess.run(["docker", "rmi", older], check=False, capture_output=True)
+        with contextlib.suppress(DockerError):
+            docker("rmi", older)
 
 
 def _config(image: NodeImage, port: int) -> dict[str, Any]:

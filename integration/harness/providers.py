@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import secrets
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -27,7 +28,7 @@ class Cluster:
 
     `control_plane` is there where that may be killed, and `node` where pods run in a container of ours. `url` is where
     its ingress-nginx answers (or will), and `host` where it finds this machine, if it does; `made_here` says that its images are not
-    from a registry.
+    from a registry, and `ends` that all of it is deleted after the run.
     """
 
     provider: str
@@ -41,6 +42,7 @@ class Cluster:
     rollway_image: str = ""
     made_here: bool = False
     versions: str = ""
+    ends: bool = True
 
 
 class Provider(Protocol):
@@ -109,19 +111,9 @@ class Kind:
             stack.callback(kind.delete, name)
             path = Path(folder) / "kubeconfig"
             node = kind.create(name, image, path, port)
-            node.log_in(path)
-            echo, rollway = _load(node, made_here=image.archive is not None)
-            yield Cluster(
-                self.name,
-                path,
-                node=node,
-                host=node.host(),
-                url=f"http://127.0.0.1:{port}",
-                echo_image=echo,
-                rollway_image=rollway,
-                made_here=image.archive is not None,
-                versions=kind.versions(node, image),
-            )
+            made_here = image.archive is not None
+            found = _cluster(self.name, node, path, port, kind.versions(node, image), made_here=made_here)
+            yield replace(found, ends=not self.keep)
             if self.keep:
                 stack.pop_all()
                 print(f"\nkept: export KUBECONFIG={path}")
@@ -135,17 +127,9 @@ class K3s:
 
     def unavailable(self) -> str:
         """Say what is missing."""
-        try:
-            import docker
-            import testcontainers.k3s
-        except ImportError:
+        if not importlib.util.find_spec("testcontainers"):
             return "testcontainers is not installed: pip install testcontainers[k3s]"
-        del testcontainers
-        try:
-            docker.from_env().ping()
-        except docker.errors.DockerException as error:
-            return f"docker does not run here: {str(error)[:200]}"
-        return ""
+        return engine.running()
 
     @contextlib.contextmanager
     def cluster(self) -> Iterator[Cluster]:
@@ -159,32 +143,37 @@ class K3s:
             path = Path(folder) / "kubeconfig"
             path.write_text(container.config_yaml())
             node = kind.Node(container.get_wrapped_container().name)
-            node.log_in(path)
-            echo, rollway = _load(node, made_here=False)
-            yield Cluster(
-                self.name,
-                path,
-                node=node,
-                host=node.host(),
-                url=f"http://127.0.0.1:{container.get_exposed_port(kind.HTTP_PORT)}",
-                echo_image=echo,
-                rollway_image=rollway,
-                versions=node.run("k3s", "--version").splitlines()[0],
-            )
+            (version, *_) = node.run("k3s", "--version").splitlines()
+            port = container.get_exposed_port(kind.HTTP_PORT)
+            yield _cluster(self.name, node, path, port, version, made_here=False)
 
 
-def _load(node: Node, *, made_here: bool) -> list[str]:
-    """Load the images of what the tests run in pods, and return their references."""
-    made = [images.echo(), *([images.rollway()] if made_here else [])]
-    for image in made:
-        node.load(image.archive())
-    references = [image.reference for image in made]
-    if not made_here:
+def _cluster(
+    provider: str, node: Node, kubeconfig: Path, port: int, versions: str, *, made_here: bool
+) -> Cluster:
+    """Return the cluster of a node, when what the tests run in pods is loaded there."""
+    node.log_in(kubeconfig)
+    echo = images.echo()
+    node.load(echo.archive())
+    if made_here:
+        node.load(images.rollway().archive())
+        rollway = images.rollway().reference
+    else:
         with tempfile.TemporaryDirectory() as folder:
             archive = Path(folder) / "rollway.tar"
-            references.append(images.rollway_of_dockerfile(archive))
+            rollway = images.rollway_of_dockerfile(archive)
             node.load(archive)
-    return references
+    return Cluster(
+        provider,
+        kubeconfig,
+        node=node,
+        host=node.host(),
+        url=f"http://127.0.0.1:{port}",
+        echo_image=echo.reference,
+        rollway_image=rollway,
+        made_here=made_here,
+        versions=versions,
+    )
 
 
 @dataclass(frozen=True)
@@ -220,6 +209,7 @@ class Existing:
             url=self.url,
             echo_image=self.echo_image,
             rollway_image=self.rollway_image,
+            ends=False,
         )
 
 

@@ -1,0 +1,34 @@
+"""The docker command."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class DockerError(RuntimeError):
+    """Docker refused a command, or is not there; the message has its words."""
+
+
+def docker(*words: str, stdin: Any = subprocess.DEVNULL, environment: Mapping[str, str] | None = None) -> str:
+    """Run docker to its end, and return what it printed.
+
+    Raises:
+        DockerError: it failed.
+    """
+    try:
+        done = subprocess.run(
+            ["docker", *words],
+            stdin=stdin,
+            env=None if environment is None else dict(environment),
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise DockerError("docker is not on the PATH") from None
+    if done.returncode:
+        raise DockerError(f"docker {' '.join(words)}: {done.stderr.decode(errors='replace').strip()[-2000:]}")
+    return done.stdout.decode(errors="replace")
