@@ -26,6 +26,8 @@ class DataPlane(Protocol):
     """Programs that carry the traffic of one kind of routing object."""
 
     name: ClassVar[str]
+    settled_s: ClassVar[float]
+    """After so many seconds every part of it has a write, on a machine that is busy with other tests."""
     url: str
     """Where requests go in; the shop of a namespace is chosen by the `Host` header, which `host` tells."""
 

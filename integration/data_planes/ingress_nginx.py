@@ -27,6 +27,8 @@ NAMESPACE = "ingress-nginx"
 SYNC_RATE = 0.9
 """Posts per second. balancer.lua compares whole seconds, so of two posts in one second workers may miss the later one
 until the next; the controller's own default (0.3) does not let that happen, and neither may this."""
+SETTLED_S = 3.0
+"""When nginx' workers have a write: the controller posts about once a second, and they look as often."""
 
 
 class Replica:
@@ -118,6 +120,7 @@ class IngressNginx:
     """One or more replicas of the controller; requests go to the first."""
 
     name: ClassVar[str] = "nginx"
+    settled_s: ClassVar[float] = SETTLED_S
 
     def __init__(self, replicas: int = 1, sync_rate: float = SYNC_RATE, first: int = 0) -> None:
         self.replicas = [Replica(first + number) for number in range(replicas)]

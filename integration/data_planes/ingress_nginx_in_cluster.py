@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from data_planes import ingress_nginx_files, ingress_nginx_image
-from data_planes.ingress_nginx import NAMESPACE, SYNC_RATE
+from data_planes.ingress_nginx import NAMESPACE, SETTLED_S, SYNC_RATE
 from data_planes.ingress_nginx_image import CONTROLLER
 from harness.kind import HTTP_PORT
 from harness.waiting import until
@@ -78,6 +78,7 @@ class IngressNginxInCluster:
     """One or more replicas of the controller behind one port of the node."""
 
     name: ClassVar[str] = "nginx"
+    settled_s: ClassVar[float] = SETTLED_S
     loaded_options: ClassVar[tuple[str, ...]] = ()
     """None: the pods are found, and asked by port-forward."""
     pod_ports: ClassVar[PodPorts] = {}

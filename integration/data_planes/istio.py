@@ -44,6 +44,7 @@ class Istio:
     """One istiod and one gateway."""
 
     name: ClassVar[str] = "istio"
+    settled_s: ClassVar[float] = 1.5
 
     def __init__(self) -> None:
         self.url = f"http://127.0.0.1:{_PORTS['http']}"

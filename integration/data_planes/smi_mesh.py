@@ -28,6 +28,7 @@ class SmiMesh:
     """One controller and one proxy; the names of all shops lead to the proxy, as the mesh's DNS does it."""
 
     name: ClassVar[str] = "smi"
+    settled_s: ClassVar[float] = 1.5
 
     def __init__(self) -> None:
         self.url = f"http://127.0.0.1:{_PORT}"

@@ -109,6 +109,12 @@ class Api:
         with contextlib.suppress(NotFoundError):
             self._send("DELETE", like, None, like["metadata"]["name"], query={})
 
+    def clear(self, api_version: str, kind: str, namespace: str) -> list[Manifest]:
+        """Delete all objects of a kind in a namespace, and return them; those with a finalizer stay until it is gone."""
+        like = {"apiVersion": api_version, "kind": kind, "metadata": {"namespace": namespace}}
+        found: list[Manifest] = self._send("DELETE", like, None, "", query={})["items"]
+        return [{**item, "apiVersion": api_version, "kind": kind} for item in found]
+
     def items(self, api_version: str, kind: str, namespace: str = "") -> list[Manifest]:
         """Return all objects of a kind."""
         like = {"apiVersion": api_version, "kind": kind, "metadata": {"namespace": namespace}}

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from routers.model import Manifest
 
 IDENTITY = Identity.parse("header:X-Version")
-SETTLED_S = 3.0
-"""When nginx' workers have a write: the controller posts about once a second, and they look as often."""
 
 ROUTINGS: dict[str, dict[str, Any]] = {
     "nginx": shop.NGINX,
@@ -87,6 +85,10 @@ class Shop:
         """Say which pods a Service has, and whether they are ready."""
         self.workloads.serve(service, *versions, ready=ready)
 
+    def settle(self) -> None:
+        """Wait until the whole data plane has what was written."""
+        time.sleep(self.plane.settled_s)
+
     def sample(self, requests: int = 2000, headers: Mapping[str, str] | None = None) -> Sample:
         """Send requests, with these headers beside the shop's host, and count who answers."""
         return measure(
@@ -106,6 +108,11 @@ class Shop:
         print(f"{told}: {sample} in {sample.seconds:.1f} s")
         verdict = judge(sample, IDENTITY, split)
         assert verdict.outcome is Outcome.MATCHES, f"{told}: {verdict.reason}"
+
+    def delete(self) -> None:
+        """Delete what the test made."""
+        self.workloads.stop()
+        self.namespace.delete()
 
     def dump(self, folder: Path) -> None:
         """Write the objects and what the data plane has loaded."""

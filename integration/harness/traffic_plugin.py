@@ -200,7 +200,7 @@ def make_shop(
             target.mkdir(parents=True)
             shop.dump(target)
             print(f"what the test left is in {os.path.relpath(target)}")
-        shop.namespace.delete()
+        shop.delete()
 
 
 @pytest.hookimpl(wrapper=True)

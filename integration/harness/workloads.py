@@ -20,6 +20,10 @@ class Workloads(Protocol):
         """Start at once what would take its time one after the other."""
         ...
 
+    def stop(self) -> None:
+        """End the pods."""
+        ...
+
     def serve(self, service: str, *versions: str, ready: bool = True) -> None:
         """Let a Service lead to the pods of these versions, and all of them be ready or none."""
         ...
@@ -34,6 +38,9 @@ class Written:
 
     def prepare(self, *versions: str) -> None:
         """Do nothing: there is nothing to start."""
+
+    def stop(self) -> None:
+        """Do nothing: they end with the other objects."""
 
     def serve(self, service: str, *versions: str, ready: bool = True) -> None:
         """Write them in an EndpointSlice, and in Endpoints for programs that know no other."""
@@ -82,6 +89,10 @@ class Deployed:
             self._apply(version)
         for version in versions:
             self.available(version)
+
+    def stop(self) -> None:
+        """Delete the Deployments; a controller deletes their pods."""
+        self.namespace.api.clear("apps/v1", "Deployment", self.namespace.name)
 
     def serve(self, service: str, *versions: str, ready: bool = True) -> None:
         """Point the Service's selector at the version, and wait until its endpoints are as they should be."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.process import rollway, started
-from harness.traffic import SETTLED_S
 from routers.probes.requests import within
 from routers.weights import Split
 
@@ -27,7 +26,7 @@ def test_a_ramp_as_requests_see_it(plane: DataPlane, make_shop: Callable[..., Sh
     """Under constant load no request fails, and at the end of each step the share is the step's."""
     shop = make_shop(plane)
     rollway("set-weight", "shop", "0")
-    time.sleep(SETTLED_S)
+    shop.settle()
     steps: list[tuple[float, int]] = []
     words = ("ramp", "shop", "0..100", "--step", "20", "--every", f"{EVERY_S:g}s")
     with shop.load() as samples:

@@ -11,7 +11,6 @@ import pytest
 import manifests as m
 from harness import shop as shops
 from harness.process import rollway
-from harness.traffic import SETTLED_S
 from routers.spec import DEFAULT_PREFIX
 
 if TYPE_CHECKING:
@@ -56,10 +55,9 @@ def path_taken(shop: Shop) -> None:
 
 
 def exact_root_twice(shop: Shop) -> None:
-    """Two Ingresses have the root of the shop's host as Exact beside the Prefix."""
-    shop.put(m.service("shop-other"))
-    shop.put(m.ingress("aaa", shop.host, m.path("shop-other", kind="Exact")))
-    shop.put(m.ingress("aab", shop.host, m.path("shop-other", kind="Exact")))
+    """Somebody has the root of the shop's host twice as Exact beside the Prefix."""
+    root = m.path("shop-other", kind="Exact")
+    shop.put(m.service("shop-other"), m.ingress("aaa", shop.host, root, root))
 
 
 def with_and_without_slash(shop: Shop) -> None:
@@ -209,7 +207,7 @@ def test_what_is_refused_does_damage(
     assert f"--allow {case.code}" in refused.stderr, refused.stderr
     lifted = [word for code in re.findall(r"--allow ([\w-]+)", refused.stderr) for word in ("--allow", code)]
     rollway("set-weight", "shop", str(case.weight), *lifted, "--verify", "written")
-    time.sleep(SETTLED_S)
+    shop.settle()
     sample = shop.sample(headers={"Host": f"{case.at}{shop.host}", **(case.headers or {})})
     print(f"{case.code} on {plane.name}: {refused.stderr.strip()}\n  {sample}")
     assert {name for name, _ in (*sample.versions, *sample.failures)} == case.seen

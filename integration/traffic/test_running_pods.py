@@ -12,7 +12,6 @@ import pytest
 
 from harness import tools
 from harness.process import rollway
-from harness.traffic import SETTLED_S
 from harness.waiting import until
 from harness.workloads import Deployed
 
@@ -81,10 +80,10 @@ def test_a_version_that_becomes_unready_under_traffic(shop: Shop) -> None:
     rollway("set-weight", "shop", "50")
     with shop.load() as samples:
         shop.endpoints("shop-canary", "canary", ready=False)
-        time.sleep(SETTLED_S)
+        shop.settle()
         shop.require_share(0)
         shop.endpoints("shop-canary", "canary", ready=True)
-        time.sleep(SETTLED_S)
+        shop.settle()
         shop.require_share(50)
     _require_no_failure(samples)
 
@@ -100,7 +99,7 @@ def test_a_deployment_that_is_rolled_out_during_a_ramp(shop: Shop) -> None:
         until(lambda: ("canary", 1) in shop.sample(1).versions, "the ramp has begun")
         pods.deploy("canary", replicas=2, REVISION="2")
         steps = ramp.result().stdout
-        time.sleep(SETTLED_S)
+        shop.settle()
     assert steps.count('"evidence": "loaded"') == 5, steps
     assert before.isdisjoint(pod["metadata"]["name"] for pod in pods.pods("canary"))
     _require_no_failure(samples)

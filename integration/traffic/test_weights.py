@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from harness.process import rollway
-from harness.traffic import SETTLED_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,9 +17,9 @@ WEIGHTS = (0, 1, 20, 50, 99, 100, 0)
 
 
 def test_every_weight_is_the_share_of_real_requests(plane: DataPlane, make_shop: Callable[..., Shop]) -> None:
-    """Each weight that the command sets is the share of 2,000 requests, within four standard deviations."""
+    """Each weight that the command writes is the share of 2,000 requests, within four standard deviations."""
     shop = make_shop(plane)
     for weight in WEIGHTS:
-        rollway("set-weight", "shop", str(weight))
-        time.sleep(SETTLED_S)
+        rollway("set-weight", "shop", str(weight), "--verify", "written")
+        shop.settle()
         shop.require_share(weight)
