@@ -47,13 +47,13 @@ cluster-tests-all: .venv/ready  ## the same on every version of Kubernetes that 
 	  $(BIN)/python integration/warm.py --cluster local --kubernetes $$minor; \
 	  $(BIN)/pytest integration --ignore=integration/traffic --kubernetes=$$minor --force-enable-socket --numprocesses 2 $(ARGS); done
 
-# Where a Docker engine runs it is used, and otherwise one of our own is started (engine.py). The contracts of backends
+# Where a Docker engine runs it is used, and otherwise one of our own is started (engine.py). The cluster tests of routers
 # whose data plane is not there ask nothing that the local API server does not answer.
-OTHER_CONTRACTS := $(addprefix --deselect=integration/test_contract_on_cluster.py::,TestIstioHosts TestIstioSubsets TestSmi)
+OTHER_ROUTERS := $(addprefix --deselect=integration/,$(addprefix test_contract_on_cluster.py::,TestIstioHosts TestIstioSubsets TestSmi) test_concurrency.py)
 integration-kind: CLUSTER = kind
 integration-kind: .venv/ready  ## the tests where kubelets run pods (CLUSTER=kind|k3s|existing, KEEP=1 leaves the kind cluster, ARGS=...)
 	$(BIN)/python integration/warm.py --cluster $(CLUSTER)
-	$(if $(filter kind,$(CLUSTER)),$(BIN)/python integration/engine.py $(if $(KEEP),--stay)) $(abspath $(BIN))/pytest integration --cluster=$(CLUSTER) $(if $(KEEP),--keep) --force-enable-socket -s -rs $(OTHER_CONTRACTS) $(ARGS)
+	$(if $(filter kind,$(CLUSTER)),$(BIN)/python integration/engine.py $(if $(KEEP),--stay)) $(abspath $(BIN))/pytest integration --cluster=$(CLUSTER) $(if $(KEEP),--keep) --force-enable-socket -s -rs $(OTHER_ROUTERS) $(ARGS)
 
 kind-images: .venv/ready  ## the images of a kind cluster without any image registry: node, ingress-nginx, echo, rollway
 	$(BIN)/python integration/warm.py --cluster kind --kind-images packages
