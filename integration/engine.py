@@ -33,12 +33,12 @@ INSIDE = "ROLLWAY_ENGINE"
 _HARNESS = Path(__file__).resolve().parent / "harness"
 
 
-def running() -> str:
-    """Say why there is no Docker engine that already runs; empty when there is one."""
+def running(environment: Mapping[str, str] | None = None) -> str:
+    """Say in one line why no Docker engine runs that this environment finds; empty when there is one."""
     try:
-        docker("info")
+        docker("version", environment=environment)
     except DockerError as error:
-        return f"Docker does not run here: {str(error)[:200]}"
+        return f"Docker does not run here: {' '.join(str(error).split())[:200]}"
     return ""
 
 
@@ -89,7 +89,7 @@ def started() -> Iterator[Mapping[str, str]]:
         daemon.environment = {**environment, **_programs(root, folder)}
         daemon.start()
         try:
-            daemon.wait(lambda: _answers(environment))
+            daemon.wait(lambda: not running(environment))
             # What a killed run left.
             left = docker("ps", "--all", "--quiet", environment=environment).split()
             if left:
@@ -115,14 +115,6 @@ def _programs(root: Path, folder: Path) -> dict[str, str]:
         "LD_LIBRARY_PATH": f"{libraries}:{root}/lib/x86_64-linux-gnu",
         "XTABLES_LIBDIR": f"{libraries}/xtables",
     }
-
-
-def _answers(environment: Mapping[str, str]) -> bool:
-    try:
-        docker("info", environment=environment)
-    except DockerError:
-        return False
-    return True
 
 
 def main() -> int:
