@@ -36,7 +36,7 @@ _HARNESS = Path(__file__).resolve().parent / "harness"
 def running(environment: Mapping[str, str] | None = None) -> str:
     """Say in one line why no Docker engine runs that this environment finds; empty when there is one."""
     try:
-        docker("version", environment=environment)
+        docker("version", environment=environment, seconds=30)
     except DockerError as error:
         return f"Docker does not run here: {' '.join(str(error).split())[:200]}"
     return ""
