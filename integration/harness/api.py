@@ -111,15 +111,11 @@ class Api:
 
     def clear(self, api_version: str, kind: str, namespace: str) -> list[Manifest]:
         """Delete all objects of a kind in a namespace, and return them; those with a finalizer stay until it is gone."""
-        like = {"apiVersion": api_version, "kind": kind, "metadata": {"namespace": namespace}}
-        found: list[Manifest] = self._send("DELETE", like, None, "", query={})["items"]
-        return [{**item, "apiVersion": api_version, "kind": kind} for item in found]
+        return self._all("DELETE", api_version, kind, namespace)
 
     def items(self, api_version: str, kind: str, namespace: str = "") -> list[Manifest]:
         """Return all objects of a kind."""
-        like = {"apiVersion": api_version, "kind": kind, "metadata": {"namespace": namespace}}
-        found: list[Manifest] = self._send("GET", like, None, "", query={})["items"]
-        return found
+        return self._all("GET", api_version, kind, namespace)
 
     def token(self, namespace: str, service_account: str, seconds: int = 3600) -> str:
         """Return a token of a ServiceAccount."""
@@ -161,6 +157,12 @@ class Api:
         """Return how to address an object's kind."""
         group, _, _ = manifest["apiVersion"].rpartition("/")
         return _BUILT_IN.get((group, manifest["kind"])) or self._discovery.resource(group, manifest["kind"])
+
+    def _all(self, method: str, api_version: str, kind: str, namespace: str) -> list[Manifest]:
+        like = {"apiVersion": api_version, "kind": kind, "metadata": {"namespace": namespace}}
+        # The items of a list do not say what they are.
+        found = self._send(method, like, None, "", query={})["items"]
+        return [{**item, "apiVersion": api_version, "kind": kind} for item in found]
 
     def _send(
         self,

@@ -123,7 +123,6 @@ class Namespace:
             group = version.rpartition("/")[0]
             with contextlib.suppress(NotFoundError):
                 for item in self.api.items(version, kind, self.name):
-                    item |= {"apiVersion": version, "kind": kind}
                     ref = ObjectRef(group, kind, self.name, item["metadata"]["name"])
                     found[ref] = without_server_fields(item)
         return found
