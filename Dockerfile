@@ -4,6 +4,7 @@ ARG PYTHON=python:3.13-slim
 
 FROM ${PYTHON} AS build
 COPY pyproject.toml README.md CHANGELOG.md LICENSE /source/
+COPY rollway /source/rollway
 COPY routers /source/routers
 COPY templates /source/templates
 RUN python3 -m venv /opt/rollway && /opt/rollway/bin/pip install --no-cache-dir /source

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from routers.model import Traffic
-from routers.router import TrafficRouter
-from routers.spec import parse_rollout
-from routers.testing import MemoryStore
-from routers.weights import Split
+from rollway.routers.model import Traffic
+from rollway.routers.router import TrafficRouter
+from rollway.routers.spec import parse_rollout
+from rollway.routers.testing import MemoryStore
+from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

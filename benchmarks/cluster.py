@@ -28,23 +28,23 @@ import manifests as m  # noqa: E402 - after the path
 from harness import crds, providers, shop, tools  # noqa: E402
 from harness.api import Api  # noqa: E402
 from harness.namespace import Namespace  # noqa: E402
-from routers.engine import needs_of  # noqa: E402
-from routers.router import TrafficRouter, read_route  # noqa: E402
-from routers.stores.connection import Connection  # noqa: E402
-from routers.stores.failures import Asked  # noqa: E402
-from routers.stores.watching import WatchingStore  # noqa: E402
+from rollway.routers.engine import needs_of  # noqa: E402
+from rollway.routers.router import TrafficRouter, read_rollout  # noqa: E402
+from rollway.routers.stores.connection import Connection  # noqa: E402
+from rollway.routers.stores.failures import Asked  # noqa: E402
+from rollway.routers.stores.watching import WatchingStore  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from routers.stores.cluster import ClusterStore
+    from rollway.routers.stores.cluster import ClusterStore
 
 READS = ("GET",)
 MEMORY = """
 import os, sys
-from routers.model import Need
-from routers.stores.cluster import ClusterStore
-from routers.stores.watching import WatchingStore
+from rollway.routers.model import Need
+from rollway.routers.stores.cluster import ClusterStore
+from rollway.routers.stores.watching import WatchingStore
 def resident():
     with open("/proc/self/statm") as stream:
         return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
@@ -92,7 +92,7 @@ def requests_per_verb(spaces: dict[str, Namespace]) -> None:
     print(f"\n{'requests per verb':34}{'reads':>7}{'writes':>8}{'objects read':>14}{'changed':>9}")
     for name, space in spaces.items():
         router = space.router()
-        objects = len(router.store.read(needs_of(router.route)))
+        objects = len(router.store.read(needs_of(router.rollout)))
         verbs: dict[str, tuple[Callable[[], object], int]] = {
             "observe": (router.observe, 0),
             "plan": (partial(router.plan, 30), 0),
@@ -142,8 +142,8 @@ def many_rollouts(space: Namespace, count: int) -> None:
         list(threads.map(lambda number: app(space, number), range(count)))
     cluster = space.store()
     store = WatchingStore(cluster, space.name)
-    routes = [read_route(store, f"app-{number}", space.name) for number in range(count)]
-    routers = [TrafficRouter(route, store) for route in routes]
+    rollouts = [read_rollout(store, f"app-{number}", space.name) for number in range(count)]
+    routers = [TrafficRouter(rollout, store) for rollout in rollouts]
     for router in routers:
         router.observe()
 

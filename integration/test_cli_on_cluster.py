@@ -19,8 +19,8 @@ import yaml
 import manifests as m
 from harness import shop
 from harness.process import started
-from routers.model import Traffic
-from routers.weights import Split
+from rollway.routers.model import Traffic
+from rollway.routers.weights import Split
 from running import rollway
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def test_completion_offers_the_names_in_the_cluster(
         "COMP_WORDS": "rollway status s",
         "COMP_CWORD": "2",
     }
-    code = "import sys; sys.argv[0] = 'rollway'; from routers.cli import main; main()"
+    code = "import sys; sys.argv[0] = 'rollway'; from rollway.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
@@ -178,7 +178,7 @@ def test_an_interrupted_ramp_without_a_terminal(
 def test_an_interrupted_ramp_asks_on_a_terminal(answer: str, weight: int, namespace: Namespace) -> None:
     """On a terminal there is a bar with weight, evidence and time to the next step, and Ctrl-C asks what to do."""
     shop.put(namespace, shop.ALL)
-    words = ["-m", "routers.cli", "ramp", "shop", "20..100", "--step", "20", "--every", "60s"]
+    words = ["-m", "rollway.cli", "ramp", "shop", "20..100", "--step", "20", "--every", "60s"]
     terminal = pexpect.spawn(sys.executable, words, encoding="utf-8", timeout=30, dimensions=(40, 120))
     terminal.expect(r"canary 20 of 100.*\(written\).*next: 40 in \d+ s")
     terminal.sendintr()

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import manifests as m
-from routers.model import Traffic
-from routers.weights import Split
+from rollway.routers.model import Traffic
+from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from harness.namespace import Namespace
-    from routers.model import Manifest
+    from rollway.routers.model import Manifest
 
 EDITS = 125
 OURS = 4

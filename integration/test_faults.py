@@ -15,11 +15,11 @@ import pytest
 from harness import shop as example
 from harness.fault_proxy import WRITES, Fault, fault_proxy
 from harness.process import started
-from routers.errors import RollwayError
-from routers.model import Outcome, Traffic
-from routers.ramp import Ramp
-from routers.router import TrafficRouter, read_route
-from routers.weights import Split
+from rollway.routers.errors import RollwayError
+from rollway.routers.model import Outcome, Traffic
+from rollway.routers.ramp import Ramp
+from rollway.routers.router import TrafficRouter, read_rollout
+from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ def through(proxy: FaultProxy, shop: Namespace) -> TrafficRouter:
     """Return a router whose requests go through the proxy, and take a second at most."""
     kubeconfig = shop.kubeconfig_with("proxied", server=proxy.address)
     store = shop.store(kubeconfig=kubeconfig, timeout=1.0)
-    return TrafficRouter(read_route(store, "shop", shop.name), store)
+    return TrafficRouter(read_rollout(store, "shop", shop.name), store)
 
 
 FAULTS = {
@@ -133,8 +133,8 @@ def test_a_lost_answer_is_told_with_what_to_do(proxy: FaultProxy, shop: Namespac
 
 KILLED = """
 import os, signal, sys
-from routers.cli import main
-from routers.stores.cluster import ClusterStore
+from rollway.cli import main
+from rollway.routers.stores.cluster import ClusterStore
 real, left = ClusterStore.write, [int(sys.argv[1])]
 def write(self, change, *, dry_run=False):
     stored = real(self, change, dry_run=dry_run)
@@ -160,7 +160,7 @@ def test_killed_after_each_write_converges(position: int, command: list[str], sh
     )
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     again = subprocess.run(
-        [sys.executable, "-m", "routers.cli", *command], env=os.environ, capture_output=True, check=False
+        [sys.executable, "-m", "rollway.cli", *command], env=os.environ, capture_output=True, check=False
     )
     assert again.returncode == 0, again.stderr.decode()
     if command[0] == "reset":

@@ -125,7 +125,7 @@ def test_wait_shows_a_spinner_on_a_terminal(namespace: Namespace) -> None:
     """On a terminal --wait shows for how long it has waited and for what, until the canary is ready."""
     shop.put(namespace, shop.ISTIO)
     namespace.ready("shop-canary", 0, 1)
-    words = ["-m", "routers.cli", "set-weight", "shop", "20", "--wait", "60s"]
+    words = ["-m", "rollway.cli", "set-weight", "shop", "20", "--wait", "60s"]
     terminal = pexpect.spawn(sys.executable, words, encoding="utf-8", timeout=30, dimensions=(40, 200))
     terminal.expect(r"waiting for \d+ s: Service .*/shop-canary: has no ready endpoint")
     namespace.ready("shop-canary", 1)

@@ -53,7 +53,7 @@ def test_a_cluster_to_play_with_ends_with_ctrl_c() -> None:
         port = lines[0].split("127.0.0.1:")[1].partition(",")[0]
         assert listening(port)
         path = next(line for line in lines if "KUBECONFIG=" in line).strip().partition("=")[2]
-        words = [sys.executable, "-m", "routers.cli", "status", "-A"]
+        words = [sys.executable, "-m", "rollway.cli", "status", "-A"]
         done = subprocess.run(words, env={**os.environ, "KUBECONFIG": path}, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
         process.send_signal(signal.SIGINT)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import manifests as m
-from routers.errors import ForbiddenError, NotFoundError, RollwayError, UnreachableError
+from rollway.routers.errors import ForbiddenError, NotFoundError, RollwayError, UnreachableError
 
 if TYPE_CHECKING:
     from harness.namespace import Namespace

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from harness import shop
-from routers import rbac
+from rollway.routers import rbac
 from running import rollway
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.namespace import Namespace
-    from routers.model import Manifest
+    from rollway.routers.model import Manifest
 
 VERBS = (
     (["status", "shop"], 0),

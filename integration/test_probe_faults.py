@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from harness import shop
-from routers.probes.documents import TIMEOUT_S, Address, NoAnswerError, fetch
-from routers.probes.requests import Identity, measure
+from rollway.routers.probes.documents import TIMEOUT_S, Address, NoAnswerError, fetch
+from rollway.routers.probes.requests import Identity, measure
 from running import rollway
 
 if TYPE_CHECKING:

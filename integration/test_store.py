@@ -19,7 +19,7 @@ from harness.control_plane import ISSUER
 from harness.fault_proxy import Fault, fault_proxy
 from harness.tunnel import tunnel
 from harness.webhook import WORDS, refusing_webhook
-from routers.errors import (
+from rollway.routers.errors import (
     AdmissionError,
     ApplyError,
     ConflictError,
@@ -30,10 +30,10 @@ from routers.errors import (
     NotServedError,
     UnreachableError,
 )
-from routers.model import Need, ObjectRef, Traffic
-from routers.router import TrafficRouter, read_route
-from routers.stores.cluster import ClusterStore
-from routers.weights import Split
+from rollway.routers.model import Need, ObjectRef, Traffic
+from rollway.routers.router import TrafficRouter, read_rollout
+from rollway.routers.stores.cluster import ClusterStore
+from rollway.routers.weights import Split
 from running import rollway
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from harness.control_plane import ControlPlane
     from harness.namespace import Namespace
-    from routers.model import Manifest
+    from rollway.routers.model import Manifest
 
 INGRESS = "networking.k8s.io/v1", "Ingress", "shop-web-canary"
 
@@ -327,7 +327,7 @@ def _fresh(crd: Manifest) -> Manifest:
 
 
 def _groups(namespace: Namespace) -> object:
-    from routers.stores.failures import Asked
+    from rollway.routers.stores.failures import Asked
 
     return namespace.api.connection.request("GET", "/apis", Asked("get", "groups")).body
 
@@ -426,7 +426,7 @@ def test_in_cluster_credentials(nginx: Namespace, scratch: Path, monkeypatch: py
     """Without a kubeconfig a pod's ServiceAccount is used, with its own namespace."""
     from kubernetes.config import incluster_config
 
-    from routers.stores import connection
+    from rollway.routers.stores import connection
 
     config = yaml.safe_load(nginx.kubeconfig.read_text())
     (scratch / "token").write_text(config["users"][0]["user"]["token"])
@@ -472,12 +472,12 @@ def test_discovery_is_kept_on_disk_and_refreshed(
 
 def test_a_server_without_aggregated_discovery(nginx: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """An older server, which lists its groups and resources one by one, is understood as well."""
-    from routers.stores import discovery
+    from rollway.routers.stores import discovery
 
     monkeypatch.setattr(discovery, "_AGGREGATED", "application/json")
     store = nginx.store(cache=False)
-    route = read_route(store, "shop", nginx.name)
-    assert TrafficRouter(route, store).set_weight(20).changed
+    rollout = read_rollout(store, "shop", nginx.name)
+    assert TrafficRouter(rollout, store).set_weight(20).changed
     assert store.discovery.served()["networking.istio.io"][0] == "v1"
 
 
@@ -498,7 +498,7 @@ def test_request_timeout_is_kept(nginx: Namespace) -> None:
 
 def test_lists_come_page_by_page(nginx: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list longer than a page is read to its end."""
-    from routers.stores import cluster
+    from rollway.routers.stores import cluster
 
     for index in range(7):
         nginx.put(m.ingress(f"other-{index}", f"{index}.example.com"))
@@ -560,7 +560,7 @@ def test_a_kept_version_that_is_no_longer_served_is_looked_up(
 
 def test_the_whole_identity_of_a_kubeconfig_is_impersonated(nginx: Namespace) -> None:
     """`as`, `as-groups`, `as-uid` and `as-user-extra` all arrive, as kubectl sends them."""
-    from routers.stores.failures import Asked
+    from rollway.routers.stores.failures import Asked
 
     config = yaml.safe_load(nginx.kubeconfig.read_text())
     config["users"][0]["user"] |= {
@@ -583,8 +583,8 @@ def test_the_whole_identity_of_a_kubeconfig_is_impersonated(nginx: Namespace) ->
 
 def test_a_list_that_takes_too_long_is_begun_again(nginx: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page that the server no longer has starts the list anew; a list that never ends is given up with an error."""
-    from routers.stores import cluster
-    from routers.stores.failures import ExpiredError
+    from rollway.routers.stores import cluster
+    from rollway.routers.stores.failures import ExpiredError
 
     for index in range(4):
         nginx.put(m.ingress(f"other-{index}", f"{index}.example.com"))

@@ -10,11 +10,11 @@ import pytest
 import manifests as m
 from harness import shop
 from harness.fault_proxy import Fault, fault_proxy
-from routers.errors import ForbiddenError, NotFoundError
-from routers.model import Need, ObjectRef, Traffic
-from routers.router import TrafficRouter, read_route
-from routers.stores.watching import WatchingStore
-from routers.weights import Split
+from rollway.routers.errors import ForbiddenError, NotFoundError
+from rollway.routers.model import Need, ObjectRef, Traffic
+from rollway.routers.router import TrafficRouter, read_rollout
+from rollway.routers.stores.watching import WatchingStore
+from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ def watched(namespace: Namespace) -> Iterator[WatchingStore]:
 
 def router(store: WatchingStore, namespace: Namespace) -> TrafficRouter:
     """Return a router on the watching store."""
-    return TrafficRouter(read_route(store, "shop", namespace.name), store)
+    return TrafficRouter(read_rollout(store, "shop", namespace.name), store)
 
 
 def until(condition: Callable[[], bool], seconds: float = 20) -> None:

@@ -1,42 +1,44 @@
-"""rollway: plan, refuse, apply and verify traffic weights for canary and blue-green releases on Kubernetes.
+"""The library: plan, refuse, apply and verify traffic weights for canary and blue-green releases on Kubernetes.
 
-A controller needs three names: a store, `read_route` and `TrafficRouter`. See README for ten lines that use them.
+A controller needs three names: a store, `read_rollout` and `TrafficRouter`. See README for ten lines that use them.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+if __name__ != "rollway.routers":
+    # A second copy of the modules under another name would raise errors that nobody catches.
+    raise ImportError(f"this package is rollway.routers, and not {__name__}")
 
 if TYPE_CHECKING:
-    from routers.engine import Result
-    from routers.errors import RollwayError
-    from routers.guards import Limits
-    from routers.model import Evidence, Route, Traffic, Verdict
-    from routers.plan import Plan
-    from routers.router import TrafficRouter, read_route, read_routes
-    from routers.stores.cluster import ClusterStore
-    from routers.stores.directory import DirectoryStore
-    from routers.stores.watching import WatchingStore
-    from routers.weights import Split
+    from rollway.routers.engine import Result
+    from rollway.routers.errors import RollwayError
+    from rollway.routers.guards import Limits
+    from rollway.routers.model import Evidence, Rollout, Traffic, Verdict
+    from rollway.routers.plan import Plan
+    from rollway.routers.router import TrafficRouter, read_rollout, read_rollouts
+    from rollway.routers.stores.cluster import ClusterStore
+    from rollway.routers.stores.directory import DirectoryStore
+    from rollway.routers.stores.watching import WatchingStore
+    from rollway.routers.weights import Split
 
 _HOME = {
-    "ClusterStore": "routers.stores.cluster",
-    "DirectoryStore": "routers.stores.directory",
-    "Evidence": "routers.model",
-    "Limits": "routers.guards",
-    "Plan": "routers.plan",
-    "Result": "routers.engine",
-    "RollwayError": "routers.errors",
-    "Route": "routers.model",
-    "Split": "routers.weights",
-    "Traffic": "routers.model",
-    "TrafficRouter": "routers.router",
-    "Verdict": "routers.model",
-    "WatchingStore": "routers.stores.watching",
-    "read_route": "routers.router",
-    "read_routes": "routers.router",
+    "ClusterStore": "rollway.routers.stores.cluster",
+    "DirectoryStore": "rollway.routers.stores.directory",
+    "Evidence": "rollway.routers.model",
+    "Limits": "rollway.routers.guards",
+    "Plan": "rollway.routers.plan",
+    "Result": "rollway.routers.engine",
+    "RollwayError": "rollway.routers.errors",
+    "Rollout": "rollway.routers.model",
+    "Split": "rollway.routers.weights",
+    "Traffic": "rollway.routers.model",
+    "TrafficRouter": "rollway.routers.router",
+    "Verdict": "rollway.routers.model",
+    "WatchingStore": "rollway.routers.stores.watching",
+    "read_rollout": "rollway.routers.router",
+    "read_rollouts": "rollway.routers.router",
 }
 
 __all__ = [
@@ -46,15 +48,15 @@ __all__ = [
     "Limits",
     "Plan",
     "Result",
+    "Rollout",
     "RollwayError",
-    "Route",
     "Split",
     "Traffic",
     "TrafficRouter",
     "Verdict",
     "WatchingStore",
-    "read_route",
-    "read_routes",
+    "read_rollout",
+    "read_rollouts",
 ]
 
 
@@ -64,4 +66,4 @@ def __getattr__(name: str) -> Any:
         from importlib import import_module  # noqa: PLC0415 - see above
 
         return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'routers' has no attribute {name!r}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

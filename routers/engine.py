@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from routers import guards, ownership
-from routers.backends import BUILTIN, backend, backends_of
-from routers.errors import (
+from rollway.routers import guards, ownership
+from rollway.routers.backends import BUILTIN, backend, backends_of
+from rollway.routers.errors import (
     ApplyError,
     ConflictError,
     ManifestError,
@@ -19,8 +19,8 @@ from routers.errors import (
     UnsupportedError,
     WeightError,
 )
-from routers.guards import Limits
-from routers.model import (
+from rollway.routers.guards import Limits
+from rollway.routers.model import (
     Access,
     Evidence,
     Live,
@@ -31,18 +31,18 @@ from routers.model import (
     Verdict,
     without_server_fields,
 )
-from routers.plan import Action, Change, Plan, change_for, fingerprint
-from routers.probes import covering, prove
-from routers.weights import Split
+from rollway.routers.plan import Action, Change, Plan, change_for, fingerprint
+from rollway.routers.probes import covering, prove
+from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from routers.backends import Backend
-    from routers.model import Finding, Manifest, ObjectRef, ObjectVerdict, Reading, Route
-    from routers.plan import DryRun
-    from routers.probes import Probe
-    from routers.stores import Store
+    from rollway.routers.backends import Backend
+    from rollway.routers.model import Finding, Manifest, ObjectRef, ObjectVerdict, Reading, Rollout
+    from rollway.routers.plan import DryRun
+    from rollway.routers.probes import Probe
+    from rollway.routers.stores import Store
 
 ATTEMPTS = 6
 """How often a plan is made and tried before a conflict is given up."""
@@ -52,7 +52,7 @@ ATTEMPTS = 6
 class Observation:
     """What the live objects say: one reading for each object or route, and the traffic if they agree."""
 
-    route: Route
+    rollout: Rollout
     readings: tuple[Reading, ...]
     findings: tuple[Finding, ...] = ()
     evidence: Evidence = Evidence.WRITTEN
@@ -62,7 +62,7 @@ class Observation:
     @property
     def traffic(self) -> Traffic | None:
         """The traffic that all objects agree on; an absent object gives the canary nothing. None when they differ."""
-        nothing = Traffic(Split(0, self.route.total))
+        nothing = Traffic(Split(0, self.rollout.total))
         said = {reading.traffic or nothing for reading in self.readings}
         return said.pop() if len(said) == 1 else None
 
@@ -74,7 +74,7 @@ class Result:
     `live` holds the objects as the plan saw them, with those that were written as the store answered.
     """
 
-    route: Route
+    rollout: Rollout
     plan: Plan | None
     written: tuple[ObjectRef, ...] = ()
     verdict: Verdict | None = None
@@ -96,32 +96,36 @@ class Engine:
     limits: Limits = field(default_factory=Limits)
     probes: tuple[Probe, ...] = ()
 
-    def observe(self, route: Route, live: Live | None = None) -> Observation:
+    def observe(self, rollout: Rollout, live: Live | None = None) -> Observation:
         """Read what the live objects say; `live` saves the reading when the caller has them already."""
         if live is None:
-            live = self.store.read(needs_of(route))
-        readings = tuple(reading for part in backends_of(route) for reading in part.observe(route, live))
-        return Observation(route, readings, live.notes)
+            live = self.store.read(needs_of(rollout))
+        readings = tuple(reading for part in backends_of(rollout) for reading in part.observe(rollout, live))
+        return Observation(rollout, readings, live.notes)
 
-    def check(self, route: Route, want: Traffic, live: Live) -> tuple[Finding, ...]:
+    def check(self, rollout: Rollout, want: Traffic, live: Live) -> tuple[Finding, ...]:
         """Return what the data planes would say if the wish were written, and change nothing."""
-        return self._compute(route, want, live, adopt=True)[2]
+        return self._compute(rollout, want, live, adopt=True)[2]
 
-    def loaded(self, route: Route, want: Traffic, live: Live) -> tuple[ObjectVerdict, ...]:
+    def loaded(self, rollout: Rollout, want: Traffic, live: Live) -> tuple[ObjectVerdict, ...]:
         """Ask the data planes once whether they have what the objects say, which is `want`."""
         probes = [probe for probe in self.probes if probe.evidence is Evidence.LOADED]
-        return tuple(found for probe in probes for found in probe.judge(route, want, live).objects)
+        return tuple(found for probe in probes for found in probe.judge(rollout, want, live).objects)
 
-    def wanted(self, route: Route, want: Traffic) -> list[Manifest]:
+    def wanted(self, rollout: Rollout, want: Traffic) -> list[Manifest]:
         """Return the objects as the wish wants them, stamped, without comparing or changing any."""
-        live = self.store.read(needs_of(route))
+        live = self.store.read(needs_of(rollout))
         return [
-            ownership.stamp(wanted, route) if need.access is Access.MANAGED else without_server_fields(wanted)
-            for part in backends_of(route)
-            for need, wanted in _rendered(part, route, want, live)
+            ownership.stamp(wanted, rollout)
+            if need.access is Access.MANAGED
+            else without_server_fields(wanted)
+            for part in backends_of(rollout)
+            for need, wanted in _rendered(part, rollout, want, live)
         ]
 
-    def plan(self, route: Route, want: Traffic, *, adopt: bool = False, create: bool = True) -> Plan | None:
+    def plan(
+        self, rollout: Rollout, want: Traffic, *, adopt: bool = False, create: bool = True
+    ) -> Plan | None:
         """Return what has to change for the wish, or None. With `create` off, absent objects stay absent.
 
         Raises:
@@ -130,41 +134,41 @@ class Engine:
             ForeignOwnerError: an object of ours by name belongs to somebody else.
             RefusedError: nothing has to change, and yet a data plane would not do what the objects say.
         """
-        proposal = self.propose(route, want, adopt=adopt, create=create)
+        proposal = self.propose(rollout, want, adopt=adopt, create=create)
         if create:
             self.refuse_idle(proposal)
         return proposal.plan
 
-    def propose(self, route: Route, want: Traffic, *, adopt: bool = False, create: bool = True) -> Result:
+    def propose(self, rollout: Rollout, want: Traffic, *, adopt: bool = False, create: bool = True) -> Result:
         """Return the plan, or that there is none, with the findings and the objects that tell it; writes nothing.
 
         Raises what `plan` raises, except that it leaves an idle proposal that does not work to `refuse_idle`.
         """
-        refuse_unsupported(route, want)
-        live = self.store.read(needs_of(route))
-        changes, simulated, findings = self._compute(route, want, live, adopt=adopt)
+        refuse_unsupported(rollout, want)
+        live = self.store.read(needs_of(rollout))
+        changes, simulated, findings = self._compute(rollout, want, live, adopt=adopt)
         if not create:
             changes = [change for change in changes if change.action is not Action.CREATE]
         if not changes:
-            return Result(route, None, findings=findings, live=live)
-        plan = replace(self._value(route, want, live, changes, simulated, findings), adopt=adopt)
-        return Result(route, plan, findings=findings, live=live)
+            return Result(rollout, None, findings=findings, live=live)
+        plan = replace(self._value(rollout, want, live, changes, simulated, findings), adopt=adopt)
+        return Result(rollout, plan, findings=findings, live=live)
 
     def refuse_idle(self, proposal: Result) -> None:
         """Raise RefusedError when nothing has to change, and yet a data plane would not do what the objects say."""
         reasons = [] if proposal.plan else guards.refusals(proposal.findings, self.limits)
         if reasons:
             raise RefusedError(
-                f"nothing to change for {proposal.route.ref}, and yet it does not work:", reasons=reasons
+                f"nothing to change for {proposal.rollout.ref}, and yet it does not work:", reasons=reasons
             )
 
-    def plan_removal(self, route: Route, *, adopt: bool = False, live: Live | None = None) -> Plan | None:
+    def plan_removal(self, rollout: Rollout, *, adopt: bool = False, live: Live | None = None) -> Plan | None:
         """Return the deletion of every managed object of the route that exists, or None; `live` saves the reading.
 
         Raises:
             ForeignOwnerError: one of them belongs to somebody else.
         """
-        needs = needs_of(route)
+        needs = needs_of(rollout)
         if live is None:
             live = self.store.read(needs)
         changes: list[Change] = []
@@ -173,15 +177,15 @@ class Engine:
             if found is None:
                 continue
             if not adopt:
-                ownership.refuse_foreign(found.ref, found.manifest, route)
+                ownership.refuse_foreign(found.ref, found.manifest, rollout)
             changes.append(
                 Change(Action.DELETE, found.ref, found.manifest, None, (), found.version, need.derived_from)
             )
         if not changes:
             return None
         simulated = live.after((), [change.ref for change in changes])
-        want = Traffic(Split(0, route.total))
-        plan = self._value(route, want, live, changes, simulated, live.notes)
+        want = Traffic(Split(0, rollout.total))
+        plan = self._value(rollout, want, live, changes, simulated, live.notes)
         return replace(plan, adopt=adopt, removal=True)
 
     def apply(self, plan: Plan, *, expect: str = "", dry_run: DryRun = False) -> Result:
@@ -200,7 +204,7 @@ class Engine:
         """
         if expect and plan.fingerprint != expect:
             raise StalePlanError(
-                f"the plan for {plan.route.ref} has fingerprint {plan.fingerprint} now, not {expect}: an object or the wish has changed",
+                f"the plan for {plan.rollout.ref} has fingerprint {plan.fingerprint} now, not {expect}: an object or the wish has changed",
                 hint="look at `rollway plan` again",
             )
         guards.enforce(plan, self.limits)
@@ -209,7 +213,7 @@ class Engine:
             if dry_run == "server":
                 for change in plan.changes:
                     self.store.write(change, dry_run=True)
-            return Result(plan.route, plan, dry_run=dry_run, findings=findings, live=plan.observed)
+            return Result(plan.rollout, plan, dry_run=dry_run, findings=findings, live=plan.observed)
         journal: list[Change] = []
         try:
             live = self._write_all(plan, journal)
@@ -222,11 +226,11 @@ class Engine:
         except BaseException as error:
             raise self._put_back(journal, error) from error
         written = tuple(dict.fromkeys(change.ref for change in journal))
-        return Result(plan.route, plan, written, findings=findings, live=live)
+        return Result(plan.rollout, plan, written, findings=findings, live=live)
 
     def verify(
         self,
-        route: Route,
+        rollout: Rollout,
         want: Traffic,
         level: Evidence | None = None,
         live: Live | None = None,
@@ -240,16 +244,16 @@ class Engine:
         Raises:
             UnsupportedError: neither the store nor the probes can show that level.
         """
-        probes = self.probes_for(route, level)
+        probes = self.probes_for(rollout, level)
         if live is None:
-            live = self.store.read(needs_of(route))
-        written = self._written(route, want, live)
-        return self._proved(written, probes, route, want, live, timeout)
+            live = self.store.read(needs_of(rollout))
+        written = self._written(rollout, want, live)
+        return self._proved(written, probes, rollout, want, live, timeout)
 
-    def _written(self, route: Route, want: Traffic, live: Live) -> Verdict:
-        observation = self.observe(route, live)
+    def _written(self, rollout: Rollout, want: Traffic, live: Live) -> Verdict:
+        observation = self.observe(rollout, live)
         try:
-            changes, _, findings = self._compute(route, want, live, adopt=True)
+            changes, _, findings = self._compute(rollout, want, live, adopt=True)
         except RefusedError as error:
             return Verdict(Outcome.UNKNOWN, Evidence.WRITTEN, observation.readings, error.message)
         refused = guards.refusals(findings, self.limits)
@@ -269,7 +273,7 @@ class Engine:
         self,
         written: Verdict,
         probes: Sequence[Probe],
-        route: Route,
+        rollout: Rollout,
         want: Traffic,
         live: Live,
         timeout: float,
@@ -277,22 +281,22 @@ class Engine:
         """Add what the data planes say to a verdict on the objects."""
         if not probes or written.outcome is not Outcome.MATCHES:
             return written
-        return prove(probes, route, want, live, timeout)._replace(readings=written.readings)
+        return prove(probes, rollout, want, live, timeout)._replace(readings=written.readings)
 
-    def probes_for(self, route: Route, level: Evidence | None) -> tuple[Probe, ...]:
+    def probes_for(self, rollout: Rollout, level: Evidence | None) -> tuple[Probe, ...]:
         """Return the probes that show a level of evidence, the lowest level first (None: every one that there is).
 
         Raises:
             UnsupportedError: neither the store nor the probes can show that level for every router of the route.
         """
         found = {
-            step: covering(self.probes, route, step)
+            step: covering(self.probes, rollout, step)
             for step in (Evidence.ACCEPTED, Evidence.LOADED, Evidence.MEASURED)
         }
         if level is not None and level > self.store.evidence and not found.get(level):
             highest = max([self.store.evidence, *(step for step, probes in found.items() if probes)])
             raise UnsupportedError(
-                f"evidence {level.name.lower()!r} cannot be shown for {route.ref}; the highest here is {highest.name.lower()!r}",
+                f"evidence {level.name.lower()!r} cannot be shown for {rollout.ref}; the highest here is {highest.name.lower()!r}",
                 hint="loaded needs the address of the data plane of every router (--nginx-status, --envoy-admin), "
                 "measured a --url or a --prometheus",
             )
@@ -309,7 +313,7 @@ class Engine:
         """
         if result.dry_run:
             return result
-        probes = self.probes_for(result.route, level)
+        probes = self.probes_for(result.rollout, level)
         if result.plan and _stored_as_planned(result.plan, result.live):
             # What was planned was judged then; judging the same objects again would tell no more.
             verdict = Verdict(Outcome.MATCHES, Evidence.WRITTEN, result.plan.after)
@@ -317,33 +321,35 @@ class Engine:
             # The reading that showed no difference is the evidence that all is written.
             verdict = Verdict(Outcome.MATCHES, Evidence.WRITTEN)
         else:
-            verdict = self._written(result.route, want, result.live)
-        verdict = self._proved(verdict, probes, result.route, want, result.live, timeout)
+            verdict = self._written(result.rollout, want, result.live)
+        verdict = self._proved(verdict, probes, result.rollout, want, result.live, timeout)
         if verdict.outcome is not Outcome.MATCHES:
-            raise NotVerifiedError(f"{result.route.ref} {verdict.outcome.value}: {verdict.reason}")
+            raise NotVerifiedError(f"{result.rollout.ref} {verdict.outcome.value}: {verdict.reason}")
         return replace(result, verdict=verdict)
 
     def _compute(
-        self, route: Route, want: Traffic, live: Live, *, adopt: bool
+        self, rollout: Rollout, want: Traffic, live: Live, *, adopt: bool
     ) -> tuple[list[Change], Live, tuple[Finding, ...]]:
         """Return the changes, the objects as they would be after them, and what the data planes say to those."""
         changes: list[Change] = []
         after: dict[ObjectRef, LiveObject] = {}
-        for part in backends_of(route):
-            for need, wanted in _rendered(part, route, want, live):
+        for part in backends_of(rollout):
+            for need, wanted in _rendered(part, rollout, want, live):
                 found = live.get(need.ref)
-                change = change_for(need, found, wanted, route, adopt=adopt)
+                change = change_for(need, found, wanted, rollout, adopt=adopt)
                 if change:
                     changes.append(change)
                     assert change.after is not None, "rendering never deletes"
                     after[need.ref] = LiveObject(need.ref, change.after, found.version if found else "")
         simulated = live.after(after.values())
-        findings = [finding for part in backends_of(route) for finding in part.check(route, want, simulated)]
+        findings = [
+            finding for part in backends_of(rollout) for finding in part.check(rollout, want, simulated)
+        ]
         return changes, simulated, (*dict.fromkeys(findings), *live.notes)
 
     def _value(
         self,
-        route: Route,
+        rollout: Rollout,
         want: Traffic,
         live: Live,
         changes: Sequence[Change],
@@ -351,16 +357,16 @@ class Engine:
         findings: tuple[Finding, ...],
     ) -> Plan:
         try:
-            before = self.observe(route, live).readings
+            before = self.observe(rollout, live).readings
         except ManifestError:
             before = ()  # our own object is garbage, which is what this plan mends
-        after = self.observe(route, simulated).readings
+        after = self.observe(rollout, simulated).readings
         # An object that only a whole-kind need asked for counts by what was found out from it, not by its version.
         versions = {
-            need.ref: live[need.ref].version for need in needs_of(route) if need.name and need.ref in live
+            need.ref: live[need.ref].version for need in needs_of(rollout) if need.name and need.ref in live
         }
-        mark = fingerprint(route, want, versions, changes, findings)
-        return Plan(route, want, tuple(changes), before, after, findings, mark, observed=live)
+        mark = fingerprint(rollout, want, versions, changes, findings)
+        return Plan(rollout, want, tuple(changes), before, after, findings, mark, observed=live)
 
     def _write_all(self, plan: Plan, journal: list[Change]) -> Live:
         """Write every change, and return the objects as they are now."""
@@ -390,11 +396,11 @@ class Engine:
         )
         def again() -> Live:
             if plan.removal:
-                live = self.store.read(needs_of(plan.route))
-                fresh = self.plan_removal(plan.route, adopt=plan.adopt, live=live)
+                live = self.store.read(needs_of(plan.rollout))
+                fresh = self.plan_removal(plan.rollout, adopt=plan.adopt, live=live)
             else:
                 create = any(change.action is Action.CREATE for change in plan.changes)
-                proposal = self.propose(plan.route, plan.want, adopt=plan.adopt, create=create)
+                proposal = self.propose(plan.rollout, plan.want, adopt=plan.adopt, create=create)
                 self.refuse_idle(proposal)
                 live, fresh = proposal.live, proposal.plan
             if fresh is None:
@@ -445,48 +451,52 @@ def _stored_as_planned(plan: Plan, live: Live) -> bool:
     )
 
 
-def needs_of(route: Route) -> list[Need]:
+def needs_of(rollout: Rollout) -> list[Need]:
     """Return what the backends of a route need, each object once, with the strongest access that was asked for."""
     strength = [Access.READ, Access.SHARED, Access.MANAGED]
     needs: dict[tuple[str, str, str, str, str], Need] = {}
-    for part in backends_of(route):
-        for need in part.needs(route):
+    for part in backends_of(rollout):
+        for need in part.needs(rollout):
             key = (need.group, need.kind, need.namespace, need.name, need.selector)
             if key not in needs or strength.index(need.access) > strength.index(needs[key].access):
                 needs[key] = need
     return list(needs.values())
 
 
-def wanted_changes(route: Route, want: Traffic, live: Live, access: Access) -> list[Change]:
+def wanted_changes(rollout: Rollout, want: Traffic, live: Live, access: Access) -> list[Change]:
     """Return what the wish would change in the objects of one access, whatever the data planes say to it."""
     return [
         change
-        for part in backends_of(route)
-        for need, wanted in _rendered(part, route, want, live)
+        for part in backends_of(rollout)
+        for need, wanted in _rendered(part, rollout, want, live)
         if need.access is access
-        and (change := change_for(need, live.get(need.ref), wanted, route, adopt=True))
+        and (change := change_for(need, live.get(need.ref), wanted, rollout, adopt=True))
     ]
 
 
-def refuse_unsupported(route: Route, want: Traffic) -> None:
+def refuse_unsupported(rollout: Rollout, want: Traffic) -> None:
     """Raise UnsupportedError when a backend of the route lacks a feature of the wish, WeightError for another total."""
-    if want.split.total != route.total:
-        raise WeightError(f"the wish counts out of {want.split.total}, and {route.ref} out of {route.total}")
-    for part in backends_of(route):
+    if want.split.total != rollout.total:
+        raise WeightError(
+            f"the wish counts out of {want.split.total}, and {rollout.ref} out of {rollout.total}"
+        )
+    for part in backends_of(rollout):
         missing = part.capabilities.missing(want)
         if missing:
             able = [name for name in BUILTIN if not backend(name).capabilities.missing(want)]
             raise UnsupportedError(
-                f"backend {part.name} cannot do {missing}, which {route.ref} asks for",
+                f"backend {part.name} cannot do {missing}, which {rollout.ref} asks for",
                 hint=f"backends that can: {', '.join(able) or 'none yet'}",
             )
 
 
-def _rendered(part: Backend, route: Route, want: Traffic, live: Live) -> list[tuple[Need, Manifest]]:
+def _rendered(part: Backend, rollout: Rollout, want: Traffic, live: Live) -> list[tuple[Need, Manifest]]:
     """Render with one backend, and pair each object with the need that allows it to be written."""
-    writable = {need.ref: need for need in part.needs(route) if need.name and need.access is not Access.READ}
+    writable = {
+        need.ref: need for need in part.needs(rollout) if need.name and need.access is not Access.READ
+    }
     pairs = []
-    for wanted in part.render(route, want, live):
+    for wanted in part.render(rollout, want, live):
         metadata = wanted["metadata"]
         ref = next(
             (

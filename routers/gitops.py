@@ -8,30 +8,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from routers.engine import wanted_changes
-from routers.model import Access, Traffic
-from routers.plan import Action, differences, pointer
-from routers.weights import Split
+from rollway.routers.engine import wanted_changes
+from rollway.routers.model import Access, Traffic
+from rollway.routers.plan import Action, differences, pointer
+from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from routers.model import Live, Manifest, ObjectRef, Route
+    from rollway.routers.model import Live, Manifest, ObjectRef, Rollout
 
 Tool: TypeAlias = Literal["argocd", "flux"]
 
 
-def weight_pointers(route: Route, live: Live) -> dict[ObjectRef, list[str]]:
+def weight_pointers(rollout: Rollout, live: Live) -> dict[ObjectRef, list[str]]:
     """Return the JSON pointers that any weight of this Rollout changes, for each object of the user.
 
     They are read off what is rendered for weights that all differ, so they are what is patched, and no more.
 
     Raises what planning raises.
     """
-    total = route.total
+    total = rollout.total
     found: dict[ObjectRef, dict[str, None]] = {}
     for weight in dict.fromkeys((0, 1, total // 2, total - 1, total)):
-        for change in wanted_changes(route, Traffic(Split(weight, total)), live, Access.SHARED):
+        for change in wanted_changes(rollout, Traffic(Split(weight, total)), live, Access.SHARED):
             assert change.action is Action.PATCH, "a shared object is patched"
             for path, _, _ in differences(change.before, change.after):
                 found.setdefault(change.ref, {})[pointer(path)] = None

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from routers.errors import RefusedError
-from routers.model import Severity
-from routers.plan import Action
-from routers.weights import parse_weight
+from rollway.routers.errors import RefusedError
+from rollway.routers.model import Severity
+from rollway.routers.plan import Action
+from rollway.routers.weights import parse_weight
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from routers.model import Finding, Reading
-    from routers.plan import Plan
+    from rollway.routers.model import Finding, Reading
+    from rollway.routers.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def enforce(plan: Plan, limits: Limits) -> None:
     reasons = [*_broken_limits(plan, limits), *refusals(plan.findings, limits)]
     if reasons:
         raise RefusedError(
-            f"the plan for Rollout {plan.route.namespace}/{plan.route.name} is refused:", reasons=reasons
+            f"the plan for Rollout {plan.rollout.namespace}/{plan.rollout.name} is refused:", reasons=reasons
         )
 
 
@@ -58,7 +58,7 @@ def refusals(findings: Sequence[Finding], limits: Limits) -> list[str]:
 
 
 def _broken_limits(plan: Plan, limits: Limits) -> Iterator[str]:
-    total = plan.route.total
+    total = plan.rollout.total
     if limits.max_step is not None:
         largest = parse_weight(limits.max_step, total)
         step = max((abs(canary_weight(new) - old) for old, new in _steps(plan)), default=0)

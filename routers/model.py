@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-from routers.errors import WeightError
-from routers.weights import Split, parse_weight
+from rollway.routers.errors import WeightError
+from rollway.routers.weights import Split, parse_weight
 
 Manifest: TypeAlias = dict[str, Any]
 """One Kubernetes object as plain data: dicts, lists, strings, integers, booleans and None."""
@@ -348,7 +348,7 @@ class SmiRoute(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Route:
+class Rollout:
     """A Rollout as the backends see it: who is stable, who is canary, and which routers carry the weights.
 
     `total` is the sum that weights refer to (`maxTrafficWeight`, else 100). `uid` is empty for a Rollout that is
@@ -373,11 +373,11 @@ class Route:
             raise WeightError(
                 f"Service {self.stable_service!r} is both stable and canary of Rollout {self.name!r}"
             )
-        if not self.routers:
+        if not self.backends:
             raise WeightError(f"Rollout {self.name!r} names no router")
 
     @property
-    def routers(self) -> tuple[str, ...]:
+    def backends(self) -> tuple[str, ...]:
         """The names of the backends that this Rollout uses, in the order in which they are applied."""
         return tuple(name for name in ("nginx", "istio", "smi") if getattr(self, name) is not None)
 

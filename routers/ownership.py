@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from routers.errors import ForeignOwnerError
-from routers.model import dig, duplicate
+from rollway.routers.errors import ForeignOwnerError
+from rollway.routers.model import dig, duplicate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from routers.model import Manifest, ObjectRef, Route
+    from rollway.routers.model import Manifest, ObjectRef, Rollout
 
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "rollway"
@@ -25,23 +25,23 @@ RECORD_ANNOTATION = "rollway.dev/applied-keys"
 _RECORDED = (("metadata", "annotations"), ("metadata", "labels"), ("spec",))
 
 
-def stamp(manifest: Manifest, route: Route) -> Manifest:
+def stamp(manifest: Manifest, rollout: Rollout) -> Manifest:
     """Return the wanted object with our label, our annotations and, when the Rollout has a uid, an ownerReference."""
     stamped: Manifest = duplicate(manifest)
     metadata = stamped["metadata"]
     labels = {**metadata.get("labels", {}), MANAGED_BY_LABEL: MANAGED_BY}
-    annotations = {**metadata.get("annotations", {}), ROLLOUT_ANNOTATION: route.name}
+    annotations = {**metadata.get("annotations", {}), ROLLOUT_ANNOTATION: rollout.name}
     metadata["labels"] = labels
     metadata["annotations"] = annotations
     record = {path[-1]: sorted(_dig(stamped, path)) for path in _RECORDED}
     annotations[RECORD_ANNOTATION] = json.dumps(record, separators=(",", ":"))
-    if route.uid:
+    if rollout.uid:
         metadata["ownerReferences"] = [
             {
-                "apiVersion": route.api_version,
+                "apiVersion": rollout.api_version,
                 "kind": "Rollout",
-                "name": route.name,
-                "uid": route.uid,
+                "name": rollout.name,
+                "uid": rollout.uid,
                 "controller": True,
                 "blockOwnerDeletion": True,
             }
@@ -73,22 +73,24 @@ def applied(manifest: Manifest) -> Manifest:
     return ours
 
 
-def owned_by(manifest: Manifest, route: Route) -> bool:
+def owned_by(manifest: Manifest, rollout: Rollout) -> bool:
     """Tell whether the live object is this Rollout's: by our stamp, or by Argo Rollouts' controller reference."""
     annotations = _dig(manifest, ("metadata", "annotations"))
-    if annotations.get(ROLLOUT_ANNOTATION) == route.name:
+    if annotations.get(ROLLOUT_ANNOTATION) == rollout.name:
         return True
     controller = _controller(manifest)
     if controller.get("kind") != "Rollout" or not str(controller.get("apiVersion")).startswith(
         "argoproj.io/"
     ):
         return False
-    return controller.get("name") == route.name and (not route.uid or controller.get("uid") == route.uid)
+    return controller.get("name") == rollout.name and (
+        not rollout.uid or controller.get("uid") == rollout.uid
+    )
 
 
-def refuse_foreign(ref: ObjectRef, manifest: Manifest, route: Route) -> None:
+def refuse_foreign(ref: ObjectRef, manifest: Manifest, rollout: Rollout) -> None:
     """Raise ForeignOwnerError, naming the owner, when the live object is not this Rollout's."""
-    if owned_by(manifest, route):
+    if owned_by(manifest, rollout):
         return
     annotations = _dig(manifest, ("metadata", "annotations"))
     controller = _controller(manifest)
@@ -99,7 +101,7 @@ def refuse_foreign(ref: ObjectRef, manifest: Manifest, route: Route) -> None:
     else:
         owner = "has no owner that rollway knows"
     raise ForeignOwnerError(
-        f"{ref} exists already and {owner}, so Rollout {route.namespace}/{route.name} will not change it",
+        f"{ref} exists already and {owner}, so Rollout {rollout.namespace}/{rollout.name} will not change it",
         hint="take it over with --adopt, or rename one of the two",
     )
 

@@ -11,14 +11,24 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from routers import ownership
-from routers.errors import RollwayError
-from routers.model import Access, Live, Severity
+from rollway.routers import ownership
+from rollway.routers.errors import RollwayError
+from rollway.routers.model import Access, Live, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from routers.model import Finding, LiveObject, Manifest, Need, ObjectRef, Pointer, Reading, Route, Traffic
+    from rollway.routers.model import (
+        Finding,
+        LiveObject,
+        Manifest,
+        Need,
+        ObjectRef,
+        Pointer,
+        Reading,
+        Rollout,
+        Traffic,
+    )
 
 DryRun: TypeAlias = Literal[False, True, "server"]
 """Whether to write (False), to plan only (True), or to let the store check every write and keep none ("server")."""
@@ -72,7 +82,7 @@ class Change:
 class Plan:
     """All writes of one wish, checked together before the first of them happens."""
 
-    route: Route
+    rollout: Rollout
     want: Traffic
     changes: tuple[Change, ...]
     before: tuple[Reading, ...]
@@ -97,7 +107,7 @@ class Plan:
 
 
 def change_for(
-    need: Need, found: LiveObject | None, wanted: Manifest, route: Route, *, adopt: bool
+    need: Need, found: LiveObject | None, wanted: Manifest, rollout: Rollout, *, adopt: bool
 ) -> Change | None:
     """Compare one wanted object with the live one; None when they agree.
 
@@ -106,7 +116,7 @@ def change_for(
         RollwayError: a backend changed a field that its need does not declare (a bug in the backend).
     """
     if need.access is Access.MANAGED:
-        return _managed_change(need, found, wanted, route, adopt=adopt)
+        return _managed_change(need, found, wanted, rollout, adopt=adopt)
     assert found is not None, f"{need.ref} is shared, so the engine has read it"
     if found.manifest == wanted:
         return None
@@ -121,13 +131,13 @@ def change_for(
 
 
 def _managed_change(
-    need: Need, found: LiveObject | None, wanted: Manifest, route: Route, *, adopt: bool
+    need: Need, found: LiveObject | None, wanted: Manifest, rollout: Rollout, *, adopt: bool
 ) -> Change | None:
-    stamped = ownership.stamp(wanted, route)
+    stamped = ownership.stamp(wanted, rollout)
     if found is None:
         return Change(Action.CREATE, need.ref, None, stamped, derived_from=need.derived_from, adopt=adopt)
     if not adopt:
-        ownership.refuse_foreign(need.ref, found.manifest, route)
+        ownership.refuse_foreign(need.ref, found.manifest, rollout)
     merged = ownership.merge(found.manifest, stamped, need.own_keys)
     if merged == found.manifest:
         return None
@@ -225,7 +235,7 @@ def _lookup(value: Any, path: Pointer) -> Any:
 
 
 def fingerprint(
-    route: Route,
+    rollout: Rollout,
     want: Traffic,
     versions: Mapping[ObjectRef, str],
     changes: Sequence[Change],
@@ -233,7 +243,7 @@ def fingerprint(
 ) -> str:
     """Return 16 hexadecimal digits that stand for the wish, the observed versions, the changes and the findings."""
     content = [
-        repr(route),
+        repr(rollout),
         repr(want),
         sorted((str(ref), version) for ref, version in versions.items()),
         [(change.action.value, str(change.ref), change.after) for change in changes],

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Unpack
 
-from routers.errors import (
+from rollway.routers.errors import (
     ApplyError,
     ConflictError,
     RefusedError,
@@ -15,13 +15,13 @@ from routers.errors import (
     UnreachableError,
     WeightError,
 )
-from routers.weights import parse_weight
+from rollway.routers.weights import parse_weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from routers.engine import Result
-    from routers.router import TrafficRouter, WriteOptions
+    from rollway.routers.engine import Result
+    from rollway.routers.router import TrafficRouter, WriteOptions
 
 PATIENCE_S = 120.0
 """How long a step waits for an API server that does not answer, unless told otherwise."""
@@ -104,7 +104,7 @@ class Ramp:
         traffic = self.router.observe().traffic
         if traffic is not None and traffic.split.canary not in self._reached:
             raise StalePlanError(
-                f"{self.router.route.ref}: the canary has {traffic.split.canary} of {traffic.split.total} now, and this ramp "
+                f"{self.router.rollout.ref}: the canary has {traffic.split.canary} of {traffic.split.total} now, and this ramp "
                 f"left it at {self.live}: somebody else set it",
                 hint="run the ramp again from there if that is what is wanted",
             )

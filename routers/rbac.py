@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from routers.engine import needs_of
-from routers.model import Access
+from rollway.routers.engine import needs_of
+from rollway.routers.model import Access
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from routers.model import Manifest, Need, Route
+    from rollway.routers.model import Manifest, Need, Rollout
 
 API_VERSION = "rbac.authorization.k8s.io/v1"
 _GROUP = API_VERSION.partition("/")[0]
@@ -50,17 +50,19 @@ def plural(kind: str) -> str:
     return f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
 
 
-def rules(route: Route) -> dict[str, list[Rule]]:
+def rules(rollout: Rollout) -> dict[str, list[Rule]]:
     """Return the rules of each namespace that the Rollout's objects are in, its own first."""
-    needs = [need for need in needs_of(route) if need.kind not in _CLUSTER_KINDS]
+    needs = [need for need in needs_of(rollout) if need.kind not in _CLUSTER_KINDS]
     found: dict[str, list[Rule]] = {
-        route.namespace: [Rule(route.ref.group, plural(route.ref.kind), ("get",), (route.name,))]
+        rollout.namespace: [Rule(rollout.ref.group, plural(rollout.ref.kind), ("get",), (rollout.name,))]
     }
-    for namespace in dict.fromkeys([route.namespace, *(need.namespace for need in needs if need.namespace)]):
+    for namespace in dict.fromkeys(
+        [rollout.namespace, *(need.namespace for need in needs if need.namespace)]
+    ):
         here = [need for need in needs if need.namespace in ("", namespace)]
         found.setdefault(namespace, []).extend(_merged(_rules(here)))
     # The Event about a change stands beside the Rollout; `status` tells by it what was asked last.
-    found[route.namespace].append(Rule("", "events", ("create", "list")))
+    found[rollout.namespace].append(Rule("", "events", ("create", "list")))
     return found
 
 
@@ -91,29 +93,29 @@ def _merged(found: Iterable[Rule]) -> list[Rule]:
     return list(merged.values())
 
 
-def data_plane_rules(route: Route) -> list[Rule]:
+def data_plane_rules(rollout: Rollout) -> list[Rule]:
     """Return the rules in a data plane's namespace that the evidence `loaded` needs; `create` since Kubernetes 1.35."""
-    gateways = [Rule("networking.istio.io", "gateways", ("get",))] if route.istio else []
+    gateways = [Rule("networking.istio.io", "gateways", ("get",))] if rollout.istio else []
     return [Rule("", "pods", ("list",)), Rule("", "pods/portforward", ("get", "create")), *gateways]
 
 
-def manifests(route: Route, service_account: str = "", data_planes: Sequence[str] = ()) -> list[Manifest]:
+def manifests(rollout: Rollout, service_account: str = "", data_planes: Sequence[str] = ()) -> list[Manifest]:
     """Return a Role for each namespace, and a RoleBinding when there is a ServiceAccount (`NAME` or `NAMESPACE:NAME`).
 
     `data_planes` are the namespaces whose pods are asked what they have loaded.
     """
-    name = f"rollway-{route.name}"
+    name = f"rollway-{rollout.name}"
     found: list[Manifest] = []
-    everything = rules(route)
+    everything = rules(rollout)
     for namespace in data_planes:
-        everything[namespace] = [*everything.get(namespace, ()), *data_plane_rules(route)]
+        everything[namespace] = [*everything.get(namespace, ()), *data_plane_rules(rollout)]
     for namespace, wanted in everything.items():
         metadata = {"name": name, "namespace": namespace}
         role: Manifest = {"apiVersion": API_VERSION, "kind": "Role", "metadata": metadata}
         found.append({**role, "rules": [rule.manifest for rule in wanted]})
         if service_account:
             space, _, account = service_account.rpartition(":")
-            subject = {"kind": "ServiceAccount", "name": account, "namespace": space or route.namespace}
+            subject = {"kind": "ServiceAccount", "name": account, "namespace": space or rollout.namespace}
             found.append(
                 {
                     "apiVersion": API_VERSION,

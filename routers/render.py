@@ -17,7 +17,7 @@ import yaml
 if TYPE_CHECKING:
     import jinja2
 
-    from routers.model import Manifest
+    from rollway.routers.model import Manifest
 
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -34,8 +34,8 @@ def to_json(value: Any) -> str:
 
 
 def template_folder() -> str:
-    """Return the folder of the templates: in the wheel `routers/_templates`, in a source tree `templates` beside it."""
-    package = os.path.dirname(os.path.abspath(__file__))
+    """Return the folder of the templates: in the wheel `rollway/routers/_templates`, in a source tree `templates` beside `routers`."""
+    package = os.path.dirname(os.path.realpath(__file__))
     shipped = os.path.join(package, "_templates")
     return shipped if os.path.isdir(shipped) else os.path.join(os.path.dirname(package), "templates")
 

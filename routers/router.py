@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
-from routers.engine import Engine, Observation, Result, needs_of
-from routers.errors import (
+from rollway.routers.engine import Engine, Observation, Result, needs_of
+from rollway.routers.errors import (
     AmbiguousError,
     ForbiddenError,
     NotFoundError,
@@ -16,24 +16,35 @@ from routers.errors import (
     RollwayError,
     StalePlanError,
 )
-from routers.guards import Limits, lift
-from routers.model import CANARY, STABLE, Evidence, Finding, Need, Outcome, Severity, Traffic, Verdict, dig
-from routers.spec import parse_rollout
-from routers.weights import Split
+from rollway.routers.guards import Limits, lift
+from rollway.routers.model import (
+    CANARY,
+    STABLE,
+    Evidence,
+    Finding,
+    Need,
+    Outcome,
+    Severity,
+    Traffic,
+    Verdict,
+    dig,
+)
+from rollway.routers.spec import parse_rollout
+from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from routers.model import (
+    from rollway.routers.model import (
         HeaderRoute,
         LiveObject,
         Manifest,
         MirrorRoute,
-        Route,
+        Rollout,
     )
-    from routers.plan import DryRun, Plan
-    from routers.probes import Probe
-    from routers.stores import Store
+    from rollway.routers.plan import DryRun, Plan
+    from rollway.routers.probes import Probe
+    from rollway.routers.stores import Store
 
 ROLLOUT_GROUP, ROLLOUT_KIND = "argoproj.io", "Rollout"
 TIMEOUT_S = 30.0
@@ -42,7 +53,7 @@ WAIT_INTERVAL_S = 1.0
 """How often readiness is looked at while waiting for it."""
 
 
-def read_route(store: Store, name: str, namespace: str = "") -> Route:
+def read_rollout(store: Store, name: str, namespace: str = "") -> Rollout:
     """Read the Rollout of that name; without a namespace, the only one of that name in the store.
 
     Raises:
@@ -63,41 +74,41 @@ def read_route(store: Store, name: str, namespace: str = "") -> Route:
             f"Rollout {name} is in the namespaces {', '.join(item.ref.namespace for item in found)}",
             hint="say which one with -n",
         )
-    return route_of(found[0])
+    return rollout_of(found[0])
 
 
-def read_routes(
+def read_rollouts(
     store: Store, namespace: str = "", name: str = ""
-) -> list[tuple[LiveObject, Route | RollwayError]]:
-    """Read every Rollout (of that name), in order of namespace and name; one with faults comes with its error instead of a Route."""
+) -> list[tuple[LiveObject, Rollout | RollwayError]]:
+    """Read every Rollout (of that name), in order of namespace and name; one with faults comes with its error instead of a Rollout."""
     need = Need(ROLLOUT_GROUP, ROLLOUT_KIND, name, namespace, required=False, unique=True)
     found = [item for ref, item in store.read([need]).items() if need.matches(ref)]
-    routes: list[tuple[LiveObject, Route | RollwayError]] = []
+    rollouts: list[tuple[LiveObject, Rollout | RollwayError]] = []
     for item in sorted(found, key=lambda item: (item.ref.namespace, item.ref.name)):
         try:
-            routes.append((item, route_of(item)))
+            rollouts.append((item, rollout_of(item)))
         except RollwayError as error:
-            routes.append((item, error))
-    return routes
+            rollouts.append((item, error))
+    return rollouts
 
 
-def route_of(rollout: LiveObject) -> Route:
+def rollout_of(rollout: LiveObject) -> Rollout:
     """Read a Rollout that a store returned; faults are told with file and line where the store knows them."""
     return parse_rollout(rollout.manifest, namespace=rollout.ref.namespace, locate=rollout.locate)
 
 
-def known_as(route: Route, store: Store) -> Route:
+def known_as(rollout: Rollout, store: Store) -> Rollout:
     """Return a route from a file with the uid that its Rollout has in the store, if it is there and may be read.
 
     What rollway makes for it then belongs to that Rollout, and goes with it.
     """
-    need = Need(ROLLOUT_GROUP, ROLLOUT_KIND, route.name, route.namespace, required=False)
+    need = Need(ROLLOUT_GROUP, ROLLOUT_KIND, rollout.name, rollout.namespace, required=False)
     try:
-        found = store.read([need]).manifest(route.ref)
+        found = store.read([need]).manifest(rollout.ref)
     except ForbiddenError:
-        return route
+        return rollout
     uid = dig(found, "metadata", "uid") if found else None
-    return replace(route, uid=uid) if isinstance(uid, str) else route
+    return replace(rollout, uid=uid) if isinstance(uid, str) else rollout
 
 
 class WriteOptions(TypedDict, total=False):
@@ -129,7 +140,7 @@ class TrafficRouter:
     different Rollouts.
     """
 
-    route: Route
+    rollout: Rollout
     store: Store
     limits: Limits = field(default_factory=Limits)
     probes: tuple[Probe, ...] = ()
@@ -144,29 +155,29 @@ class TrafficRouter:
 
         With `check`, what the data planes say to them as well, and with probes whether they have loaded each.
         """
-        live = self.store.read(needs_of(self.route))
-        observation = self._engine.observe(self.route, live)
+        live = self.store.read(needs_of(self.rollout))
+        observation = self._engine.observe(self.rollout, live)
         if not check:
             return observation
         try:
-            findings = self._engine.check(self.route, self._said(observation), live)
+            findings = self._engine.check(self.rollout, self._said(observation), live)
         except RefusedError as error:
             problem = Finding("cannot-carry-weights", Severity.REFUSAL, None, error.message, error.hint)
             findings = (*observation.findings, problem)
-        loaded = self._engine.loaded(self.route, observation.traffic, live) if observation.traffic else ()
+        loaded = self._engine.loaded(self.rollout, observation.traffic, live) if observation.traffic else ()
         return replace(observation, findings=findings, loaded=loaded)
 
     def plan(self, traffic: Traffic | int | str, *, adopt: bool = False) -> Plan | None:
         """Return the changes that the wish needs, or None when there are none. Writes nothing.
 
-        Raises what `routers.engine.Engine.plan` raises.
+        Raises what `rollway.routers.engine.Engine.plan` raises.
         """
-        return self._engine.plan(self.route, self._traffic(traffic), adopt=adopt)
+        return self._engine.plan(self.rollout, self._traffic(traffic), adopt=adopt)
 
     def apply(self, plan: Plan, *, expect: str = "", dry_run: DryRun = False) -> Result:
         """Write a plan; plans again after a conflict, puts back after a failure.
 
-        Raises what `routers.engine.Engine.apply` raises.
+        Raises what `rollway.routers.engine.Engine.apply` raises.
         """
         return self._engine.apply(plan, expect=expect, dry_run=dry_run)
 
@@ -179,13 +190,13 @@ class TrafficRouter:
         """
         engine, level = self._engine, options.get("verify")
         expect, dry_run = options.get("expect", ""), options.get("dry_run", False)
-        engine.probes_for(self.route, level)
+        engine.probes_for(self.rollout, level)
         proposal = self._ready(traffic, options)
         if proposal.plan:
             result = engine.apply(proposal.plan, expect=expect, dry_run=dry_run)
         elif expect:
             raise StalePlanError(
-                f"nothing has to change for {self.route.ref} now, so plan {expect} is out of date"
+                f"nothing has to change for {self.rollout.ref} now, so plan {expect} is out of date"
             )
         else:
             engine.refuse_idle(proposal)
@@ -219,7 +230,7 @@ class TrafficRouter:
         Raises:
             ValueError: `to` is neither of the two.
         """
-        weights = {STABLE: 0, CANARY: self.route.total}
+        weights = {STABLE: 0, CANARY: self.rollout.total}
         if to not in weights:
             raise ValueError(f"switch to {to!r}: give {STABLE!r} or {CANARY!r}")
         return self.set_weight(weights[to], **options)
@@ -261,24 +272,24 @@ class TrafficRouter:
         Raises:
             UnsupportedError: neither the store nor the probes can show that level of evidence.
         """
-        self._engine.probes_for(self.route, level)
-        live = self.store.read(needs_of(self.route))
+        self._engine.probes_for(self.rollout, level)
+        live = self.store.read(needs_of(self.rollout))
         want = (
             self._traffic(traffic)
             if traffic is not None
-            else self._said(self._engine.observe(self.route, live))
+            else self._said(self._engine.observe(self.rollout, live))
         )
-        return self._engine.verify(self.route, want, level, live, timeout)
+        return self._engine.verify(self.rollout, want, level, live, timeout)
 
     def check(self) -> Sequence[Finding]:
         """Return what the data planes say to the objects as they are now."""
-        live = self.store.read(needs_of(self.route))
-        want = self._said(self._engine.observe(self.route, live))
-        return self._engine.check(self.route, want, live)
+        live = self.store.read(needs_of(self.rollout))
+        want = self._said(self._engine.observe(self.rollout, live))
+        return self._engine.check(self.rollout, want, live)
 
     def render(self, weight: int | str) -> list[Manifest]:
         """Return the objects as the weight wants them. Writes nothing."""
-        return self._engine.wanted(self.route, self._traffic(weight))
+        return self._engine.wanted(self.rollout, self._traffic(weight))
 
     def reset(self, *, adopt: bool = False, dry_run: DryRun = False) -> list[Result]:
         """Send all traffic to stable, verify it, then delete the objects that are ours.
@@ -290,19 +301,19 @@ class TrafficRouter:
             NotVerifiedError: the traffic did not go to stable; nothing was deleted.
         """
         engine = self._engine
-        all_stable = Traffic(Split(0, self.route.total))
+        all_stable = Traffic(Split(0, self.rollout.total))
         results: list[Result] = []
-        last = engine.propose(self.route, all_stable, adopt=adopt, create=False)
+        last = engine.propose(self.rollout, all_stable, adopt=adopt, create=False)
         if last.plan:
             last = engine.apply(last.plan, dry_run=dry_run)
             results.append(last)
         if not dry_run:
-            verdict = engine.verify(self.route, all_stable, live=last.live, timeout=TIMEOUT_S)
+            verdict = engine.verify(self.rollout, all_stable, live=last.live, timeout=TIMEOUT_S)
             if verdict.outcome is Outcome.DIFFERS:
                 raise NotVerifiedError(
-                    f"{self.route.ref} {verdict.outcome.value}: {verdict.reason}; nothing was deleted"
+                    f"{self.rollout.ref} {verdict.outcome.value}: {verdict.reason}; nothing was deleted"
                 )
-        removal = engine.plan_removal(self.route, adopt=adopt, live=last.live)
+        removal = engine.plan_removal(self.rollout, adopt=adopt, live=last.live)
         if removal:
             results.append(engine.apply(removal, dry_run=dry_run))
         return results
@@ -311,7 +322,7 @@ class TrafficRouter:
         """Return a proposal, waiting as long as the options allow for what can still become ready."""
         deadline = time.monotonic() + options.get("wait", 0)
         while True:
-            proposal = self._engine.propose(self.route, traffic, adopt=options.get("adopt", False))
+            proposal = self._engine.propose(self.rollout, traffic, adopt=options.get("adopt", False))
             pending = [
                 found
                 for found in lift(proposal.findings, self.limits.allow)
@@ -325,7 +336,7 @@ class TrafficRouter:
             time.sleep(min(WAIT_INTERVAL_S, left))
 
     def _traffic(self, wish: Traffic | int | str) -> Traffic:
-        return wish if isinstance(wish, Traffic) else Traffic(self.route.split(wish))
+        return wish if isinstance(wish, Traffic) else Traffic(self.rollout.split(wish))
 
     def _now(self) -> Traffic:
         return self._said(self.observe())
@@ -335,4 +346,4 @@ class TrafficRouter:
         if observation.traffic:
             return observation.traffic
         said = (reading.traffic for reading in observation.readings if reading.traffic)
-        return next(said, Traffic(Split(0, self.route.total)))
+        return next(said, Traffic(Split(0, self.rollout.total)))

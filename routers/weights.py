@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from routers.errors import UnsupportedError, WeightError
+from rollway.routers.errors import UnsupportedError, WeightError
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import contextlib
 import io
 from dataclasses import dataclass
 
-from routers.cli import main
+from rollway.cli import main
 
 
 @dataclass(frozen=True)

@@ -10,19 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import manifests as m
-from routers.backends import BUILTIN, backend, ingress_nginx
-from routers.backends.ingress_nginx import Policy, load, read_canary, read_paths
-from routers.backends.nginx import canary_name
-from routers.backends.smi import quantity
-from routers.backends.virtual_service import host_name
-from routers.engine import Engine
-from routers.errors import ManifestError, RollwayError
-from routers.model import ObjectRef, Severity, Traffic
-from routers.router import TrafficRouter
-from routers.spec import DEFAULT_PREFIX, parse_rollout
-from routers.stores.manifests import ref_of
-from routers.testing import MemoryStore
-from routers.weights import Split
+from rollway.routers.backends import BUILTIN, backend, ingress_nginx
+from rollway.routers.backends.ingress_nginx import Policy, load, read_canary, read_paths
+from rollway.routers.backends.nginx import canary_name
+from rollway.routers.backends.smi import quantity
+from rollway.routers.backends.virtual_service import host_name
+from rollway.routers.engine import Engine
+from rollway.routers.errors import ManifestError, RollwayError
+from rollway.routers.model import ObjectRef, Severity, Traffic
+from rollway.routers.router import TrafficRouter
+from rollway.routers.spec import DEFAULT_PREFIX, parse_rollout
+from rollway.routers.stores.manifests import ref_of
+from rollway.routers.testing import MemoryStore
+from rollway.routers.weights import Split
 
 PREFIX = "nginx.ingress.kubernetes.io"
 REF = ObjectRef("networking.k8s.io", "Ingress", "default", "web")
@@ -337,10 +337,10 @@ def test_weight_over_total_reads_as_everything() -> None:
         m.path("shop-canary"),
         metadata=canary_metadata(canary="true", canary_weight="300", canary_weight_total="200"),
     )
-    engine, route = Engine(MemoryStore([m.ingress(), canary])), parse_rollout(m.rollout(NGINX))
-    assert engine.observe(route).traffic == Traffic(Split(100))
+    engine, rollout = Engine(MemoryStore([m.ingress(), canary])), parse_rollout(m.rollout(NGINX))
+    assert engine.observe(rollout).traffic == Traffic(Split(100))
     off = m.ingress("shop-web-canary", metadata=canary_metadata(canary="false"))
-    assert Engine(MemoryStore([m.ingress(), off])).observe(route).readings[0].traffic is None
+    assert Engine(MemoryStore([m.ingress(), off])).observe(rollout).readings[0].traffic is None
 
 
 INGRESSES = st.lists(

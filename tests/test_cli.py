@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import manifests as m
-from routers.cli import main, report
+from rollway.cli import main, report
 from running import rollway
 
 if TYPE_CHECKING:
@@ -272,7 +272,7 @@ def test_completion_scripts_are_printed_and_work(shop: Path) -> None:
         "COMP_CWORD": "4",
         "PATH": "/usr/bin:/bin",
     }
-    command = [sys.executable, "-c", "from routers.cli import main; main()"]
+    command = [sys.executable, "-c", "from rollway.cli import main; main()"]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert "shop" in ran.stdout
     environment["COMP_WORDS"] = "rollway status s"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import manifests as m
-from routers.backends import BUILTIN
-from routers.spec import parse_rollout
-from routers.testing.contract import BackendContract
+from rollway.routers.backends import BUILTIN
+from rollway.routers.spec import parse_rollout
+from rollway.routers.testing.contract import BackendContract
 
 if TYPE_CHECKING:
-    from routers.model import Manifest, Route
+    from rollway.routers.model import Manifest, Rollout
 
 SERVICES = [m.service("shop-stable"), m.service("shop-canary")]
 
@@ -19,7 +19,7 @@ class _Contract(BackendContract):
     routing: dict[str, Any]
     namespace = "default"
 
-    def route(self) -> Route:
+    def rollout(self) -> Rollout:
         return parse_rollout(m.placed(m.rollout(self.routing), self.namespace))
 
 

@@ -15,19 +15,19 @@ import pytest
 import yaml
 
 import manifests as m
-from routers.errors import (
+from rollway.routers.errors import (
     ConflictError,
     DuplicateObjectError,
     NotFoundError,
     StoreError,
     UnwritableError,
 )
-from routers.model import Evidence, Need, ObjectRef, Traffic
-from routers.plan import Action, Change
-from routers.router import TrafficRouter, read_route, read_routes
-from routers.stores import files, yaml_text
-from routers.stores.directory import DirectoryStore
-from routers.weights import Split
+from rollway.routers.model import Evidence, Need, ObjectRef, Traffic
+from rollway.routers.plan import Action, Change
+from rollway.routers.router import TrafficRouter, read_rollout, read_rollouts
+from rollway.routers.stores import files, yaml_text
+from rollway.routers.stores.directory import DirectoryStore
+from rollway.routers.weights import Split
 
 ISTIO = {"istio": {"virtualService": {"name": "web"}}}
 NGINX = {"nginx": {"stableIngress": "web"}}
@@ -50,7 +50,7 @@ def write(folder: Path, **manifests: Any) -> None:
 def router(folder: Path, namespace: str = "default") -> TrafficRouter:
     """Return the router of the Rollout shop in a folder."""
     store = DirectoryStore(folder, namespace)
-    return TrafficRouter(read_route(store, "shop"), store)
+    return TrafficRouter(read_rollout(store, "shop"), store)
 
 
 def test_a_path_that_is_not_there_is_an_error(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_the_same_object_twice_names_both_places(tmp_path: Path) -> None:
         router(tmp_path).set_weight(10)
     write(tmp_path, c_yaml=m.rollout(SMI))
     with pytest.raises(DuplicateObjectError):
-        read_routes(DirectoryStore(tmp_path))
+        read_rollouts(DirectoryStore(tmp_path))
 
 
 def test_duplicates_that_nobody_needs_are_left_alone(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_many_skipped_files_are_counted(tmp_path: Path) -> None:
     """A long list of skipped files is cut and counted."""
     write(tmp_path, **{f"v{number}_yaml": "a: 1\n" for number in range(20)})
     with pytest.raises(NotFoundError, match="and 12 more"):
-        read_route(DirectoryStore(tmp_path), "shop")
+        read_rollout(DirectoryStore(tmp_path), "shop")
 
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "gone.yaml").symlink_to(tmp_path / "nowhere.yaml")
     (tmp_path / "folder.yaml").mkdir()
     with pytest.raises(NotFoundError, match=r"gone\.yaml \(cannot be read\)"):
-        read_route(DirectoryStore(tmp_path), "shop")
+        read_rollout(DirectoryStore(tmp_path), "shop")
 
 
 def test_escaped_names_are_found(tmp_path: Path) -> None:
@@ -236,12 +236,12 @@ def test_the_namespace_option_is_that_of_objects_without_one(tmp_path: Path) -> 
     service = m.virtual_service()
     del manifest["metadata"]["namespace"], service["metadata"]["namespace"]
     write(tmp_path, app_yaml=[manifest, service])
-    assert router(tmp_path, "prod").route.namespace == "prod"
+    assert router(tmp_path, "prod").rollout.namespace == "prod"
     assert router(tmp_path, "prod").set_weight(10).written == (
         ObjectRef("networking.istio.io", "VirtualService", "prod", "web"),
     )
     with pytest.raises(NotFoundError):
-        read_route(DirectoryStore(tmp_path, "prod"), "shop", "test")
+        read_rollout(DirectoryStore(tmp_path, "prod"), "shop", "test")
 
 
 # -- new and deleted objects
@@ -431,7 +431,7 @@ def test_utf16_is_refused(tmp_path: Path) -> None:
     """A file in UTF-16 is not read as objects, and said so."""
     (tmp_path / "a.yaml").write_bytes(yaml.safe_dump(m.rollout(SMI)).encode("utf-16"))
     with pytest.raises(NotFoundError, match="utf-8"):
-        read_route(DirectoryStore(tmp_path), "shop")
+        read_rollout(DirectoryStore(tmp_path), "shop")
 
 
 def test_links_and_modes_survive_a_write(tmp_path: Path) -> None:
@@ -488,9 +488,9 @@ def test_leftovers_of_a_killed_process_go_away(tmp_path: Path) -> None:
 
 KILLED = """
 import os, signal, sys
-from routers.stores import files, yaml_text
-from routers.router import TrafficRouter, read_route
-from routers.stores.directory import DirectoryStore
+from rollway.routers.stores import files, yaml_text
+from rollway.routers.router import TrafficRouter, read_rollout
+from rollway.routers.stores.directory import DirectoryStore
 left = int(sys.argv[2])
 def dying(name):
     real = getattr(os, name)
@@ -504,7 +504,7 @@ def dying(name):
 for name in ("replace", "fsync", "unlink", "fchmod"):
     setattr(os, name, dying(name))
 store = DirectoryStore(sys.argv[1])
-router = TrafficRouter(read_route(store, "shop"), store)
+router = TrafficRouter(read_rollout(store, "shop"), store)
 router.set_weight(60) if sys.argv[3] == "set" else router.reset()
 """
 
@@ -554,7 +554,7 @@ def edit_many(folder: str, name: str, count: int) -> None:
     """Set weights many times, as one of several processes."""
     for weight in range(1, count + 1):
         store = DirectoryStore(folder)
-        TrafficRouter(read_route(store, name), store).set_weight(weight)
+        TrafficRouter(read_rollout(store, name), store).set_weight(weight)
 
 
 @pytest.mark.slow
@@ -585,7 +585,7 @@ def test_two_processes_never_lose_a_change(tmp_path: Path) -> None:
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     store = DirectoryStore(tmp_path)
     for name in names:
-        assert TrafficRouter(read_route(store, name), store).observe().traffic == Traffic(Split(12))
+        assert TrafficRouter(read_rollout(store, name), store).observe().traffic == Traffic(Split(12))
 
 
 def test_a_lock_can_be_taken_again_by_its_holder(tmp_path: Path) -> None:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import manifests as m
-from routers.errors import RefusedError
-from routers.guards import Limits
-from routers.model import Severity
-from routers.router import TrafficRouter
-from routers.spec import parse_rollout
-from routers.testing import MemoryStore
+from rollway.routers.errors import RefusedError
+from rollway.routers.guards import Limits
+from rollway.routers.model import Severity
+from rollway.routers.router import TrafficRouter
+from rollway.routers.spec import parse_rollout
+from rollway.routers.testing import MemoryStore
 
 if TYPE_CHECKING:
-    from routers.model import Finding, Manifest
+    from rollway.routers.model import Finding, Manifest
 
 ISTIO: dict[str, Any] = {"istio": {"virtualService": {"name": "web"}}}
 NGINX: dict[str, Any] = {"nginx": {"stableIngress": "web"}}
@@ -239,7 +239,7 @@ def test_allow_lifts_readiness() -> None:
 
 def test_waiting_ends_when_it_becomes_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     """With `wait` the call looks again until the endpoint is ready, telling each time what it waits for."""
-    monkeypatch.setattr("routers.router.WAIT_INTERVAL_S", 0.01)
+    monkeypatch.setattr("rollway.routers.router.WAIT_INTERVAL_S", 0.01)
     found = router(ISTIO, m.virtual_service(), *SERVICES, READY[0])
     store = found.store
     assert isinstance(store, MemoryStore)
@@ -272,10 +272,10 @@ def test_a_route_without_services_asks_for_none() -> None:
     """A Rollout that is split by subsets alone needs no Service of stable and canary."""
     from dataclasses import replace
 
-    from routers.backends.endpoints import check_services, endpoint_needs
-    from routers.model import Live
-    from routers.weights import Split
+    from rollway.routers.backends.endpoints import check_services, endpoint_needs
+    from rollway.routers.model import Live
+    from rollway.routers.weights import Split
 
-    route = replace(parse_rollout(m.rollout(SUBSETS)), stable_service="", canary_service="")
-    assert endpoint_needs(route) == []
-    assert list(check_services(route, Split(20), Live((), running=True), {})) == []
+    rollout = replace(parse_rollout(m.rollout(SUBSETS)), stable_service="", canary_service="")
+    assert endpoint_needs(rollout) == []
+    assert list(check_services(rollout, Split(20), Live((), running=True), {})) == []

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 import manifests as m
-import routers
-from routers import backends
-from routers.engine import Engine, Result, needs_of
-from routers.errors import (
+from rollway import routers
+from rollway.routers import backends
+from rollway.routers.engine import Engine, Result, needs_of
+from rollway.routers.errors import (
     AmbiguousError,
     ApplyError,
     ConflictError,
@@ -25,8 +25,8 @@ from routers.errors import (
     UnsupportedError,
     WeightError,
 )
-from routers.guards import Limits
-from routers.model import (
+from rollway.routers.guards import Limits
+from rollway.routers.model import (
     Evidence,
     HeaderRoute,
     LiveObject,
@@ -37,11 +37,11 @@ from routers.model import (
     Traffic,
     duplicate,
 )
-from routers.plan import Action, Change
-from routers.router import TrafficRouter, read_route, read_routes
-from routers.spec import parse_rollout
-from routers.testing import MemoryStore
-from routers.weights import Split
+from rollway.routers.plan import Action, Change
+from rollway.routers.router import TrafficRouter, read_rollout, read_rollouts
+from rollway.routers.spec import parse_rollout
+from rollway.routers.testing import MemoryStore
+from rollway.routers.weights import Split
 
 ISTIO = {"istio": {"virtualService": {"name": "web"}}}
 NGINX = {"nginx": {"stableIngress": "web"}}
@@ -129,8 +129,8 @@ def test_removal_is_planned_for_own_objects_only() -> None:
     found = router(NGINX, m.ingress("shop-web-canary"))
     engine = Engine(found.store)
     with pytest.raises(ForeignOwnerError):
-        engine.plan_removal(found.route)
-    assert engine.plan_removal(found.route, adopt=True) is not None
+        engine.plan_removal(found.rollout)
+    assert engine.plan_removal(found.rollout, adopt=True) is not None
 
 
 def test_an_allowed_refusal_becomes_a_note() -> None:
@@ -305,7 +305,7 @@ def test_a_conflict_that_leaves_nothing_to_do_is_done() -> None:
     found = router(ISTIO)
     memory = found.store
     assert isinstance(memory, MemoryStore)
-    other = TrafficRouter(found.route, memory)
+    other = TrafficRouter(found.rollout, memory)
 
     def interfere(_change: Change) -> None:
         memory.interfere = lambda _change: None
@@ -341,7 +341,7 @@ def test_set_weight_that_is_stored_otherwise_is_not_verified() -> None:
     with pytest.raises(NotVerifiedError, match="not as asked: VirtualService default/web"):
         found.set_weight(20)
     with pytest.raises(NotVerifiedError):
-        TrafficRouter(found.route, memory).set_weight(20)
+        TrafficRouter(found.rollout, memory).set_weight(20)
 
 
 def test_reset_deletes_nothing_unless_all_goes_to_stable() -> None:
@@ -428,14 +428,14 @@ def test_rollouts_are_read_by_name() -> None:
     other = m.rollout(NGINX)
     other["metadata"]["namespace"] = "prod"
     memory = store(m.rollout(NGINX), other)
-    assert read_route(memory, "shop", "prod").namespace == "prod"
+    assert read_rollout(memory, "shop", "prod").namespace == "prod"
     with pytest.raises(AmbiguousError, match="namespaces default, prod"):
-        read_route(memory, "shop")
+        read_rollout(memory, "shop")
     with pytest.raises(NotFoundError):
-        read_route(memory, "cart")
+        read_rollout(memory, "cart")
     broken = m.rollout({"alb": {}}, name="a")
-    found = read_routes(store(m.rollout(NGINX), broken))
-    assert [type(route).__name__ for _, route in found] == ["UnsupportedError", "Route"]
+    found = read_rollouts(store(m.rollout(NGINX), broken))
+    assert [type(rollout).__name__ for _, rollout in found] == ["UnsupportedError", "Rollout"]
 
 
 def test_a_backend_that_renders_what_it_did_not_ask_for_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -451,8 +451,8 @@ def test_the_strongest_access_to_an_object_counts(monkeypatch: pytest.MonkeyPatc
     part = backends.backend("istio")
     real = part.needs
 
-    def needs(self: Any, route: Any) -> Any:
-        return [*real(route), *(replace(need, fields=()) for need in real(route))]
+    def needs(self: Any, rollout: Any) -> Any:
+        return [*real(rollout), *(replace(need, fields=()) for need in real(rollout))]
 
     monkeypatch.setattr(type(part), "needs", needs)
     found = parse_rollout(m.rollout(ISTIO))

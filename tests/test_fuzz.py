@@ -15,13 +15,13 @@ import pytest
 import yaml
 
 import manifests as m
-from routers.errors import RollwayError
-from routers.model import Outcome
-from routers.router import TrafficRouter, read_route
-from routers.spec import parse_rollout
-from routers.stores.directory import DirectoryStore
-from routers.stores.manifests import is_object
-from routers.testing import MemoryStore
+from rollway.routers.errors import RollwayError
+from rollway.routers.model import Outcome
+from rollway.routers.router import TrafficRouter, read_rollout
+from rollway.routers.spec import parse_rollout
+from rollway.routers.stores.directory import DirectoryStore
+from rollway.routers.stores.manifests import is_object
+from rollway.routers.testing import MemoryStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -224,7 +224,7 @@ def test_broken_text(block: int, tmp_path: Path) -> None:
             (folder / file).write_bytes(raw)
         try:
             store = DirectoryStore(folder)
-            attempt(TrafficRouter(read_route(store, "shop"), store), draw)
+            attempt(TrafficRouter(read_rollout(store, "shop"), store), draw)
             outcomes["done"] += 1
         except RollwayError as error:
             outcomes["error"] += 1

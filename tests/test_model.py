@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routers.errors import UnsupportedError, WeightError
-from routers.model import (
+from rollway.routers.errors import UnsupportedError, WeightError
+from rollway.routers.model import (
     Access,
     Capabilities,
     Finding,
@@ -18,14 +18,14 @@ from routers.model import (
     LiveObject,
     Need,
     ObjectRef,
-    Route,
+    Rollout,
     Severity,
     SmiRoute,
     Strategy,
     Traffic,
     dig,
 )
-from routers.weights import Split, divide, nearest_split, parse_weight, percent
+from rollway.routers.weights import Split, divide, nearest_split, parse_weight, percent
 
 REF = ObjectRef("apps", "Deployment", "prod", "shop")
 
@@ -162,21 +162,21 @@ def test_a_split_tells_all_readings() -> None:
 
 
 def test_a_route_cannot_be_wrong() -> None:
-    """A Route needs two different Services and a router."""
+    """A Rollout needs two different Services and a router."""
     with pytest.raises(WeightError, match="both stable and canary"):
-        Route("shop", "default", "a", "a", smi=SmiRoute("a", "shop"))
+        Rollout("shop", "default", "a", "a", smi=SmiRoute("a", "shop"))
     with pytest.raises(WeightError, match="no router"):
-        Route("shop", "default", "a", "b")
+        Rollout("shop", "default", "a", "b")
 
 
 def test_blue_green_takes_all_or_nothing() -> None:
     """A blue-green route refuses what is neither 0 nor total."""
-    route = Route("shop", "default", "a", "b", Strategy.BLUE_GREEN, smi=SmiRoute("a", "shop"))
-    assert route.split(0) == Split(0)
-    assert route.split("100%") == Split(100)
+    rollout = Rollout("shop", "default", "a", "b", Strategy.BLUE_GREEN, smi=SmiRoute("a", "shop"))
+    assert rollout.split(0) == Split(0)
+    assert rollout.split("100%") == Split(100)
     with pytest.raises(WeightError, match="only 0 and 100"):
-        route.split(1)
-    assert route.ref == ObjectRef("argoproj.io", "Rollout", "default", "shop")
+        rollout.split(1)
+    assert rollout.ref == ObjectRef("argoproj.io", "Rollout", "default", "shop")
 
 
 def test_dig_finds_nothing_where_nothing_is() -> None:

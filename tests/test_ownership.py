@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import manifests as m
-from routers.errors import ForeignOwnerError
-from routers.model import ObjectRef, duplicate
-from routers.ownership import (
+from rollway.routers.errors import ForeignOwnerError
+from rollway.routers.model import ObjectRef, duplicate
+from rollway.routers.ownership import (
     MANAGED_BY_LABEL,
     RECORD_ANNOTATION,
     ROLLOUT_ANNOTATION,
@@ -21,7 +21,7 @@ from routers.ownership import (
     refuse_foreign,
     stamp,
 )
-from routers.spec import parse_rollout
+from rollway.routers.spec import parse_rollout
 
 ROUTE = parse_rollout(m.rollout({"smi": {}}))
 REF = ObjectRef("", "Thing", "default", "a")
@@ -163,8 +163,8 @@ def test_adopting_replaces_the_controller() -> None:
 
 def test_what_is_applied_is_what_the_record_names() -> None:
     """Server-side apply is given our keys and our controller, and nothing that somebody else added or the server wrote."""
-    route = replace(parse_rollout(m.rollout({"nginx": {"stableIngress": "web"}})), uid="1-2")
-    ours = stamp(m.ingress("canary", metadata={"annotations": {"a": "1"}}), route)
+    rollout = replace(parse_rollout(m.rollout({"nginx": {"stableIngress": "web"}})), uid="1-2")
+    ours = stamp(m.ingress("canary", metadata={"annotations": {"a": "1"}}), rollout)
     live = duplicate(ours)
     live["metadata"] |= {"resourceVersion": "7", "uid": "x", "creationTimestamp": "now", "finalizers": ["f"]}
     live["metadata"]["annotations"]["example.com/note"] = "theirs"
@@ -172,7 +172,7 @@ def test_what_is_applied_is_what_the_record_names() -> None:
     live["spec"]["foreign"] = True
     live["status"] = {}
     assert applied(live) == ours
-    assert applied(stamp(m.ingress("canary"), replace(route, uid="")))["spec"] == ours["spec"]
+    assert applied(stamp(m.ingress("canary"), replace(rollout, uid="")))["spec"] == ours["spec"]
 
 
 def test_nothing_is_ours_without_a_record() -> None:
@@ -186,8 +186,8 @@ def test_nothing_is_ours_without_a_record() -> None:
 
 def test_an_equal_controller_keeps_its_place() -> None:
     """Owner references that say the same are left as they are, in whatever order the server wrote their keys."""
-    route = replace(parse_rollout(m.rollout({"nginx": {"stableIngress": "web"}})), uid="1-2")
-    ours = stamp(m.ingress("canary"), route)
+    rollout = replace(parse_rollout(m.rollout({"nginx": {"stableIngress": "web"}})), uid="1-2")
+    ours = stamp(m.ingress("canary"), rollout)
     live = duplicate(ours)
     live["metadata"]["ownerReferences"] = [dict(sorted(live["metadata"]["ownerReferences"][0].items()))]
     merged = merge(live, ours)

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import manifests as m
-from routers.errors import RollwayError
-from routers.model import Access, Finding, LiveObject, Need, ObjectRef, Severity, Traffic
-from routers.plan import Action, Change, Plan, change_for, differences, fingerprint, pointer
-from routers.spec import parse_rollout
-from routers.weights import Split
+from rollway.routers.errors import RollwayError
+from rollway.routers.model import Access, Finding, LiveObject, Need, ObjectRef, Severity, Traffic
+from rollway.routers.plan import Action, Change, Plan, change_for, differences, fingerprint, pointer
+from rollway.routers.spec import parse_rollout
+from rollway.routers.weights import Split
 
 ROUTE = parse_rollout(m.rollout({"smi": {}}))
 REF = ObjectRef("example.com", "Thing", "default", "a")

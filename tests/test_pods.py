@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import manifests as m
-from routers.engine import needs_of
-from routers.errors import ForbiddenError
-from routers.model import Outcome, Traffic
-from routers.probes.pods import SIDECARS, Pods
-from routers.spec import parse_rollout
-from routers.testing import MemoryStore
-from routers.weights import Split
+from rollway.routers.engine import needs_of
+from rollway.routers.errors import ForbiddenError
+from rollway.routers.model import Outcome, Traffic
+from rollway.routers.probes.pods import SIDECARS, Pods
+from rollway.routers.spec import parse_rollout
+from rollway.routers.testing import MemoryStore
+from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
 
-    from routers.model import Live, Manifest, Route
+    from rollway.routers.model import Live, Manifest, Rollout
 
 CONTROLLER = {"app.kubernetes.io/name": "ingress-nginx", "app.kubernetes.io/component": "controller"}
 GATEWAY = {"istio": "ingressgateway"}
@@ -90,28 +90,28 @@ def virtual_service(*gateways: str) -> Manifest:
 
 def asked(routing: Any, access: Access, *namespaces: str) -> list[str]:
     """Return the ports that the probe dials, in order of their names."""
-    route, live = situation(routing, access)
-    probe = Pods(access, namespaces).probe(next(iter(route.routers)))
+    rollout, live = situation(routing, access)
+    probe = Pods(access, namespaces).probe(next(iter(rollout.backends)))
     assert probe is not None
-    verdict = probe.judge(route, Traffic(Split(20)), live)
+    verdict = probe.judge(rollout, Traffic(Split(20)), live)
     assert verdict.outcome is Outcome.UNKNOWN
     return sorted(access.dialled)
 
 
 def obstacle(routing: Any, access: Access, *namespaces: str) -> str:
     """Return what stands in the way."""
-    route, live = situation(routing, access)
-    return Pods(access, namespaces).obstacle(next(iter(route.routers)), route, live)
+    rollout, live = situation(routing, access)
+    return Pods(access, namespaces).obstacle(next(iter(rollout.backends)), rollout, live)
 
 
-def situation(routing: Any, access: Access) -> tuple[Route, Live]:
+def situation(routing: Any, access: Access) -> tuple[Rollout, Live]:
     """Return the route of a Rollout and what it needs."""
     for name in ("shop-stable", "shop-canary"):
         access.put(m.service(name))
     if "nginx" in routing:
         access.put(m.ingress())
-    route = parse_rollout(m.rollout(routing))
-    return route, access.read(needs_of(route))
+    rollout = parse_rollout(m.rollout(routing))
+    return rollout, access.read(needs_of(rollout))
 
 
 NGINX: Any = {"nginx": {"stableIngress": "web"}}
@@ -183,10 +183,10 @@ def test_no_pod_is_an_obstacle_that_says_where_it_looked(namespaces: tuple[str, 
     """Nobody to ask is said with the place, both beforehand and as the probe's verdict."""
     words = f"no running pod of the nginx data plane was found {where}"
     assert obstacle(NGINX, Access(), *namespaces) == words
-    route, live = situation(NGINX, access := Access())
+    rollout, live = situation(NGINX, access := Access())
     probe = Pods(access, namespaces).probe("nginx")
     assert probe is not None
-    verdict = probe.judge(route, Traffic(Split(20)), live)
+    verdict = probe.judge(rollout, Traffic(Split(20)), live)
     assert (verdict.outcome, words in verdict.reason) == (Outcome.UNKNOWN, True)
 
 
@@ -207,10 +207,10 @@ def test_a_role_that_may_not_list_pods_is_an_obstacle() -> None:
             return super().read(needs)
 
     assert obstacle(NGINX, Closed()) == "pods is forbidden"
-    route, live = situation(NGINX, access := Closed())
+    rollout, live = situation(NGINX, access := Closed())
     probe = Pods(access).probe("nginx")
     assert probe is not None
-    assert "pods is forbidden" in probe.judge(route, Traffic(Split(20)), live).reason
+    assert "pods is forbidden" in probe.judge(rollout, Traffic(Split(20)), live).reason
 
 
 def test_a_mesh_of_smi_cannot_be_asked() -> None:

@@ -11,19 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import manifests as m
-from routers.engine import needs_of
-from routers.errors import InvalidInputError, NotVerifiedError, UnsupportedError
-from routers.model import Evidence, Outcome, Traffic, Verdict
-from routers.probes import covering, envoy, ingress_nginx, prove, worst
-from routers.probes.documents import base_url
-from routers.probes.requests import Identity, Sample, check_sample, interval, judge, within
-from routers.router import TrafficRouter
-from routers.spec import parse_rollout
-from routers.testing import MemoryStore
-from routers.weights import Split
+from rollway.routers.engine import needs_of
+from rollway.routers.errors import InvalidInputError, NotVerifiedError, UnsupportedError
+from rollway.routers.model import Evidence, Outcome, Traffic, Verdict
+from rollway.routers.probes import covering, envoy, ingress_nginx, prove, worst
+from rollway.routers.probes.documents import base_url
+from rollway.routers.probes.requests import Identity, Sample, check_sample, interval, judge, within
+from rollway.routers.router import TrafficRouter
+from rollway.routers.spec import parse_rollout
+from rollway.routers.testing import MemoryStore
+from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
-    from routers.model import Live, Route
+    from rollway.routers.model import Live, Rollout
 
 NGINX = {"nginx": {"stableIngress": "web"}}
 ISTIO = {"istio": {"virtualService": {"name": "web"}}}
@@ -38,10 +38,10 @@ class Answers:
     ) -> None:
         self.outcomes = list(outcomes)
         self.evidence = evidence
-        self.routers = frozenset(routers)
+        self.backends = frozenset(routers)
         self.asked = 0
 
-    def judge(self, route: Route, want: Traffic, live: Live) -> Verdict:  # noqa: ARG002 - the protocol's
+    def judge(self, rollout: Rollout, want: Traffic, live: Live) -> Verdict:  # noqa: ARG002 - the protocol's
         """Give the next answer."""
         self.asked += 1
         outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
@@ -58,7 +58,7 @@ def router(routing: Any = NGINX, *probes: Any) -> TrafficRouter:
 def live_of(found: TrafficRouter, weight: int) -> Live:
     """Set a weight and return the objects as they are then."""
     found.set_weight(weight)
-    return found.store.read(needs_of(found.route))
+    return found.store.read(needs_of(found.rollout))
 
 
 # Counted requests
@@ -131,8 +131,8 @@ def test_an_answer_names_its_version(text: str, version: str) -> None:
 
 def test_versions_are_roles_by_value_by_name_or_by_service() -> None:
     """A given value is the canary's; without one the answer names the role or the Service."""
-    route = router().route
-    assert [HEADER.role(word, route) for word in ("canary", "shop-stable", "shop-canary", "else", "")] == [
+    rollout = router().rollout
+    assert [HEADER.role(word, rollout) for word in ("canary", "shop-stable", "shop-canary", "else", "")] == [
         "canary",
         "stable",
         "canary",
@@ -240,7 +240,7 @@ def test_loaded_backends_never_match_wrongly(weight: int, data: st.DataObject) -
             document.remove(item)
         else:
             item["name"] = "default-other-80"
-    verdict = ingress_nginx.compare(copy.deepcopy(document), found.route, Traffic(Split(weight, 100)), live)
+    verdict = ingress_nginx.compare(copy.deepcopy(document), found.rollout, Traffic(Split(weight, 100)), live)
     if verdict.outcome is Outcome.MATCHES:
         assert balanced(document) == Fraction(weight, 100)
 
@@ -250,21 +250,21 @@ def test_loaded_backends_match(weight: int) -> None:
     """What a controller has after the weight arrived is MATCHES with evidence loaded."""
     found = router()
     live = live_of(found, weight)
-    verdict = ingress_nginx.compare(backends(weight), found.route, Traffic(Split(weight, 100)), live)
+    verdict = ingress_nginx.compare(backends(weight), found.rollout, Traffic(Split(weight, 100)), live)
     assert (verdict.outcome, verdict.evidence) == (Outcome.MATCHES, Evidence.LOADED)
 
 
 def test_a_canary_that_is_gone_must_be_gone_in_the_controller() -> None:
     """Without a canary Ingress, a controller that still has the canary differs, and one without it matches."""
     found = router()
-    live = found.store.read(needs_of(found.route))
+    live = found.store.read(needs_of(found.rollout))
     want = Traffic(Split(0, 100))
-    kept = ingress_nginx.compare(backends(20), found.route, want, live)
+    kept = ingress_nginx.compare(backends(20), found.rollout, want, live)
     assert kept.outcome is Outcome.DIFFERS
     assert "still has the canary" in kept.reason
     assert (
         ingress_nginx.compare(
-            [{**backends(0)[0], "alternativeBackends": None}], found.route, want, live
+            [{**backends(0)[0], "alternativeBackends": None}], found.rollout, want, live
         ).outcome
         is Outcome.MATCHES
     )
@@ -278,7 +278,7 @@ def test_another_document_is_unknown(document: Any) -> None:
     """What is not a list of backends says nothing about any weight."""
     found = router()
     live = live_of(found, 20)
-    verdict = ingress_nginx.compare(document, found.route, Traffic(Split(20, 100)), live)
+    verdict = ingress_nginx.compare(document, found.rollout, Traffic(Split(20, 100)), live)
     assert verdict.outcome is Outcome.UNKNOWN
 
 
@@ -299,7 +299,7 @@ def test_a_difference_is_named(change: Any, words: str) -> None:
     live = live_of(found, 20)
     document = backends(20)
     change(document)
-    verdict = ingress_nginx.compare(document, found.route, Traffic(Split(20, 100)), live)
+    verdict = ingress_nginx.compare(document, found.rollout, Traffic(Split(20, 100)), live)
     assert verdict.outcome is Outcome.DIFFERS
     assert words in verdict.reason
 
@@ -334,7 +334,7 @@ def test_loaded_routes_never_match_wrongly(weight: int, clusters: list[tuple[str
     """Whatever Envoy says, MATCHES means that its clusters have exactly the shares that were asked."""
     found = router(ISTIO)
     live = live_of(found, weight)
-    verdict = envoy.compare(dump(*clusters), found.route, Traffic(Split(weight, 100)), live)
+    verdict = envoy.compare(dump(*clusters), found.rollout, Traffic(Split(weight, 100)), live)
     if verdict.outcome is Outcome.MATCHES:
         shares = clusters if len(clusters) > 1 else [(clusters[0][0], 1)]
         total = sum(value for _, value in shares)
@@ -356,7 +356,9 @@ def test_loaded_routes_never_match_wrongly(weight: int, clusters: list[tuple[str
 def test_loaded_routes_match(weight: int, clusters: list[tuple[str, int]]) -> None:
     """A single cluster is everything, and weights count by their shares."""
     found = router(ISTIO)
-    verdict = envoy.compare(dump(*clusters), found.route, Traffic(Split(weight, 100)), live_of(found, weight))
+    verdict = envoy.compare(
+        dump(*clusters), found.rollout, Traffic(Split(weight, 100)), live_of(found, weight)
+    )
     assert (verdict.outcome, verdict.evidence) == (Outcome.MATCHES, Evidence.LOADED)
 
 
@@ -374,7 +376,7 @@ def test_loaded_routes_match(weight: int, clusters: list[tuple[str, int]]) -> No
 def test_other_routes_are_named(document: Any, outcome: Outcome, words: str) -> None:
     """A route that is missing or carries other shares differs; another document is unknown."""
     found = router(ISTIO)
-    verdict = envoy.compare(document, found.route, Traffic(Split(20, 100)), live_of(found, 20))
+    verdict = envoy.compare(document, found.rollout, Traffic(Split(20, 100)), live_of(found, 20))
     assert verdict.outcome is outcome
     assert words in verdict.reason
 
@@ -395,12 +397,12 @@ def test_the_worst_place_decides() -> None:
 
 def test_probes_must_cover_every_router() -> None:
     """A Rollout with two routers is loaded only where both data planes are asked; requests see whatever carries them."""
-    route = router({**NGINX, **ISTIO}).route
+    rollout = router({**NGINX, **ISTIO}).rollout
     nginx, istio = Answers(Outcome.MATCHES), Answers(Outcome.MATCHES, routers=("istio",))
-    assert covering([nginx], route, Evidence.LOADED) == ()
-    assert covering([nginx, istio], route, Evidence.LOADED) == (nginx, istio)
+    assert covering([nginx], rollout, Evidence.LOADED) == ()
+    assert covering([nginx, istio], rollout, Evidence.LOADED) == (nginx, istio)
     requests = Answers(Outcome.MATCHES, evidence=Evidence.MEASURED, routers=())
-    assert covering([nginx, requests], route, Evidence.MEASURED) == (requests,)
+    assert covering([nginx, requests], rollout, Evidence.MEASURED) == (requests,)
 
 
 def test_a_data_plane_that_follows_late_is_asked_again() -> None:
@@ -448,5 +450,5 @@ def test_verify_without_changes_asks_the_data_plane() -> None:
 def test_proof_needs_somebody_to_ask() -> None:
     """Without probes the answer is UNKNOWN, never MATCHES."""
     found = router()
-    live = found.store.read(needs_of(found.route))
-    assert prove((), found.route, Traffic(Split(0, 100)), live, 0).outcome is Outcome.UNKNOWN
+    live = found.store.read(needs_of(found.rollout))
+    assert prove((), found.rollout, Traffic(Split(0, 100)), live, 0).outcome is Outcome.UNKNOWN

@@ -10,20 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import manifests as m
-from routers.engine import needs_of
-from routers.model import Outcome, Traffic
-from routers.probes.documents import NoAnswerError
-from routers.probes.prometheus import Metric, count, ingress_nginx_metric, istio_metric, judge
-from routers.router import TrafficRouter
-from routers.spec import parse_rollout
-from routers.testing import MemoryStore
-from routers.weights import Split
+from rollway.routers.engine import needs_of
+from rollway.routers.model import Outcome, Traffic
+from rollway.routers.probes.documents import NoAnswerError
+from rollway.routers.probes.prometheus import Metric, count, ingress_nginx_metric, istio_metric, judge
+from rollway.routers.router import TrafficRouter
+from rollway.routers.spec import parse_rollout
+from rollway.routers.testing import MemoryStore
+from rollway.routers.weights import Split
 from running import rollway
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from routers.model import Manifest
+    from rollway.routers.model import Manifest
 
 SHOP = Metric("requests", lambda labels: labels.get("role"), "status")
 SUBSETS = {
@@ -57,7 +57,7 @@ def metric_of(routing: Any, *objects: Manifest, weight: int = 20) -> Metric:
     router = TrafficRouter(parse_rollout(m.rollout(routing)), store)
     router.set_weight(weight)
     make = ingress_nginx_metric if "nginx" in routing else istio_metric
-    return make(router.route, store.read(needs_of(router.route)))
+    return make(router.rollout, store.read(needs_of(router.rollout)))
 
 
 @pytest.mark.parametrize(
@@ -258,8 +258,8 @@ def test_another_route_to_the_same_service_is_unknown() -> None:
 def test_routes_without_requests_cannot_be_counted() -> None:
     """TCP routes have connections and no requests."""
     found = m.virtual_service()
-    route = found["spec"].pop("http")[0]["route"]
-    found["spec"]["tcp"] = [{"route": route}]
+    destinations = found["spec"].pop("http")[0]["route"]
+    found["spec"]["tcp"] = [{"route": destinations}]
     with pytest.raises(NoAnswerError, match="no requests to count"):
         metric_of(ISTIO, found)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import manifests as m
-from routers.errors import (
+from rollway.routers.errors import (
     ApplyError,
     RefusedError,
     StalePlanError,
@@ -18,12 +18,12 @@ from routers.errors import (
     UnreachableError,
     WeightError,
 )
-from routers.model import Traffic
-from routers.ramp import Ramp, weights
-from routers.router import TrafficRouter
-from routers.spec import parse_rollout
-from routers.testing import MemoryStore
-from routers.weights import Split
+from rollway.routers.model import Traffic
+from rollway.routers.ramp import Ramp, weights
+from rollway.routers.router import TrafficRouter
+from rollway.routers.spec import parse_rollout
+from rollway.routers.testing import MemoryStore
+from rollway.routers.weights import Split
 from running import rollway
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def test_a_step_waits_for_a_server_that_does_not_answer(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that fails for a while costs time, is told, and then the step is done."""
-    monkeypatch.setattr("routers.ramp.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("rollway.routers.ramp.time.sleep", lambda _seconds: None)
     found = store()
     told: list[str] = []
     found.fail(at=1, error=error, times=9)
@@ -96,7 +96,7 @@ def test_a_step_waits_for_a_server_that_does_not_answer(
 
 def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that never answers ends the step with its own error once the patience is used up."""
-    monkeypatch.setattr("routers.ramp.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("rollway.routers.ramp.time.sleep", lambda _seconds: None)
     found = store()
     found.fail(at=0, error=UnreachableError("gone"), times=999)
     with pytest.raises((UnreachableError, ApplyError), match="gone"):
@@ -118,7 +118,7 @@ def test_somebody_else_ends_the_ramp_but_not_the_way_back() -> None:
     """A weight that somebody else set is not overruled by the next step; going back to stable is always done."""
     step = ramp(store())
     step.advance(20)
-    TrafficRouter(step.router.route, step.router.store).set_weight(70)
+    TrafficRouter(step.router.rollout, step.router.store).set_weight(70)
     with pytest.raises(StalePlanError, match="has 70 of 100 now, and this ramp left it at 20"):
         step.advance(40)
     step.back()

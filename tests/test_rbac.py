@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 import manifests as m
-from routers import gitops, rbac
-from routers.model import Live, LiveObject
-from routers.spec import parse_rollout
-from routers.stores.manifests import ref_of
+from rollway.routers import gitops, rbac
+from rollway.routers.model import Live, LiveObject
+from rollway.routers.spec import parse_rollout
+from rollway.routers.stores.manifests import ref_of
 from running import rollway
 
 if TYPE_CHECKING:
@@ -111,9 +111,9 @@ def test_the_pointers_cover_every_section_and_version() -> None:
         "tcp": [{"match": [{"port": 3306}], "route": pair}],
     }
     service = m.virtual_service(**sections)
-    route = parse_rollout(m.rollout({"istio": {"virtualService": {"name": "web"}}}))
+    rollout = parse_rollout(m.rollout({"istio": {"virtualService": {"name": "web"}}}))
     live = Live([LiveObject(ref_of(service, "default"), service, "1")])
-    ((ref, pointers),) = gitops.weight_pointers(route, live).items()
+    ((ref, pointers),) = gitops.weight_pointers(rollout, live).items()
     assert ref.name == "web"
     assert pointers == [
         "/spec/http/0/route/1/weight",

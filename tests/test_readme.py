@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from routers.cli.report import capabilities
+from rollway.cli.report import capabilities
 from running import rollway
 
 ROOT = Path(__file__).parent.parent
@@ -113,7 +113,7 @@ def test_the_install_block_works_in_a_fresh_environment(tmp_path: Path) -> None:
     environment = {**os.environ, "PATH": f"{tmp_path / 'venv' / 'bin'}:{os.environ['PATH']}"}
     environment.pop("PYTHONPATH", None)
     source = tmp_path / "source"
-    kept = ("routers", "templates", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE")
+    kept = ("rollway", "routers", "templates", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE")
     source.mkdir()
     for name in kept:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
@@ -135,7 +135,7 @@ def test_the_backends_table_is_the_one_of_the_cli() -> None:
 
 def test_exit_codes_are_those_of_the_errors() -> None:
     """The codes in README, in the help text and in the tree of errors are the same."""
-    from routers import errors
+    from rollway.routers import errors
 
     listed = {int(code) for code in re.findall(r"^\| (\d) \|", README, re.MULTILINE)}
     raised = {
@@ -158,15 +158,13 @@ def test_installation_works_from_the_built_wheel(tmp_path: Path) -> None:
     wheel = next(tmp_path.glob("*.whl"))
     unpacked = tmp_path / "unpacked"
     shutil.unpack_archive(wheel, unpacked, "zip")
-    assert (unpacked / "routers" / "_templates" / "nginx" / "ingress.yaml.j2").exists()
-    assert (unpacked / "routers" / "py.typed").exists()
+    assert (unpacked / "rollway" / "routers" / "_templates" / "nginx" / "ingress.yaml.j2").exists()
+    assert (unpacked / "rollway" / "routers" / "py.typed").exists()
     entry_points = next(unpacked.glob("*.dist-info/entry_points.txt")).read_text()
-    assert "kubectl-rollway = routers.cli:main" in entry_points
-    assert "rollway = routers.cli:main" in entry_points
+    assert "kubectl-rollway = rollway.cli:main" in entry_points
+    assert "rollway = rollway.cli:main" in entry_points
     shutil.copytree(ROOT / "examples" / "shop", tmp_path / "shop")
-    program = (
-        "import routers, sys; assert 'unpacked' in routers.__file__; from routers.cli import main; main()"
-    )
+    program = "import rollway.routers, sys; assert 'unpacked' in rollway.__file__; from rollway.cli import main; main()"
     for backend in ("nginx", "istio", "smi"):
         command = [
             sys.executable,

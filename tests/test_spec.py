@@ -9,10 +9,17 @@ from typing import Any
 import pytest
 
 import manifests as m
-from routers.errors import ManifestError, RollwayError, UnsupportedError
-from routers.model import DestinationRuleRoute, NginxRoute, SmiRoute, Strategy, TlsMatch, VirtualServiceRoute
-from routers.spec import dotted, parse_rollout
-from routers.spec.schema import ROLLOUT
+from rollway.routers.errors import ManifestError, RollwayError, UnsupportedError
+from rollway.routers.model import (
+    DestinationRuleRoute,
+    NginxRoute,
+    SmiRoute,
+    Strategy,
+    TlsMatch,
+    VirtualServiceRoute,
+)
+from rollway.routers.spec import dotted, parse_rollout
+from rollway.routers.spec.schema import ROLLOUT
 
 NGINX = {"stableIngress": "web"}
 
@@ -25,7 +32,7 @@ def faults(manifest: Any) -> tuple[str, ...]:
 
 
 def test_every_field_is_read() -> None:
-    """A manifest with every field of every router becomes a Route that has them all."""
+    """A manifest with every field of every router becomes a Rollout that has them all."""
     routing = {
         "maxTrafficWeight": 1000,
         "managedRoutes": [{"name": "beta"}],
@@ -54,26 +61,26 @@ def test_every_field_is_read() -> None:
         },
         "smi": {"rootService": "root", "trafficSplitName": "split"},
     }
-    route = parse_rollout(m.rollout(routing))
-    assert (route.name, route.namespace, route.total, route.strategy) == (
+    rollout = parse_rollout(m.rollout(routing))
+    assert (rollout.name, rollout.namespace, rollout.total, rollout.strategy) == (
         "shop",
         "default",
         1000,
         Strategy.CANARY,
     )
-    assert (route.stable_service, route.canary_service) == ("shop-stable", "shop-canary")
-    assert route.managed_routes == ("beta",)
-    assert route.routers == ("nginx", "istio", "smi")
+    assert (rollout.stable_service, rollout.canary_service) == ("shop-stable", "shop-canary")
+    assert rollout.managed_routes == ("beta",)
+    assert rollout.backends == ("nginx", "istio", "smi")
     annotations = (("c", "3"), ("example.com/a", "1"), ("example.com/b", "2"))
-    assert route.nginx == NginxRoute(("web", "admin"), "example.com", annotations)
-    assert route.istio is not None
-    assert route.istio.virtual_services == (
+    assert rollout.nginx == NginxRoute(("web", "admin"), "example.com", annotations)
+    assert rollout.istio is not None
+    assert rollout.istio.virtual_services == (
         VirtualServiceRoute("web", "other", ("primary",)),
         VirtualServiceRoute("tcp", "default", (), (TlsMatch(443, ("a",)),), (3306,)),
         VirtualServiceRoute("a.b", "c"),
     )
-    assert route.istio.destination_rule == DestinationRuleRoute("shop", "s", "c", ("x",))
-    assert route.smi == SmiRoute("root", "split")
+    assert rollout.istio.destination_rule == DestinationRuleRoute("shop", "s", "c", ("x",))
+    assert rollout.smi == SmiRoute("root", "split")
 
 
 def test_defaults_are_those_of_argo() -> None:
@@ -85,16 +92,16 @@ def test_defaults_are_those_of_argo() -> None:
     }
     manifest = m.rollout(nulls)
     manifest["metadata"] = {"name": "shop", "uid": "1"}
-    route = parse_rollout(manifest, namespace="prod")
-    assert (route.namespace, route.total, route.uid) == ("prod", 100, "1")
-    assert route.nginx == NginxRoute(("web",), "nginx.ingress.kubernetes.io")
-    assert route.smi == SmiRoute("shop-stable", "shop")
+    rollout = parse_rollout(manifest, namespace="prod")
+    assert (rollout.namespace, rollout.total, rollout.uid) == ("prod", 100, "1")
+    assert rollout.nginx == NginxRoute(("web",), "nginx.ingress.kubernetes.io")
+    assert rollout.smi == SmiRoute("shop-stable", "shop")
 
 
 def test_blue_green_has_routing_too() -> None:
     """Active plays stable and preview plays canary."""
-    route = parse_rollout(m.rollout({"smi": {}}, strategy="blueGreen"))
-    assert (route.stable_service, route.canary_service, route.strategy) == (
+    rollout = parse_rollout(m.rollout({"smi": {}}, strategy="blueGreen"))
+    assert (rollout.stable_service, rollout.canary_service, rollout.strategy) == (
         "shop-stable",
         "shop-canary",
         Strategy.BLUE_GREEN,

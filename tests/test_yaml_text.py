@@ -11,10 +11,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routers.errors import UnwritableError
-from routers.model import duplicate
-from routers.stores.manifests import UnreadableError, line_of, objects, parse
-from routers.stores.yaml_text import block, document_spans, edit
+from rollway.routers.errors import UnwritableError
+from rollway.routers.model import duplicate
+from rollway.routers.stores.manifests import UnreadableError, line_of, objects, parse
+from rollway.routers.stores.yaml_text import block, document_spans, edit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

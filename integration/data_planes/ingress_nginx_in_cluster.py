@@ -18,9 +18,9 @@ from data_planes.ingress_nginx import NAMESPACE, SETTLED_S, SYNC_RATE
 from data_planes.ingress_nginx_image import CONTROLLER
 from harness.kind import HTTP_PORT
 from harness.waiting import until
-from routers.probes.documents import Address, NoAnswerError, fetch
-from routers.probes.pods import NGINX_LABELS
-from routers.stores.port_forward import forward
+from rollway.routers.probes.documents import Address, NoAnswerError, fetch
+from rollway.routers.probes.pods import NGINX_LABELS
+from rollway.routers.stores.port_forward import forward
 
 if TYPE_CHECKING:
     import signal
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from harness.api import Api
     from harness.kind import Node
     from harness.providers import Cluster
-    from routers.model import Manifest
+    from rollway.routers.model import Manifest
 
 _DEPLOYMENT = "ingress-nginx-controller"
 _STATUS_PORT = 10246

@@ -7,16 +7,16 @@ import copy
 import time
 from typing import TYPE_CHECKING, Any
 
-from routers.errors import ConflictError, NotFoundError, RollwayError
-from routers.stores.connection import Connection
-from routers.stores.discovery import Discovery, Resource
-from routers.stores.failures import Asked
+from rollway.routers.errors import ConflictError, NotFoundError, RollwayError
+from rollway.routers.stores.connection import Connection
+from rollway.routers.stores.discovery import Discovery, Resource
+from rollway.routers.stores.failures import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from harness.providers import Cluster
-    from routers.model import Manifest, ObjectRef
+    from rollway.routers.model import Manifest, ObjectRef
 
 _BUILT_IN = {
     ("", "Namespace"): Resource("", "v1", "namespaces", namespaced=False),

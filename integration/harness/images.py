@@ -197,7 +197,9 @@ def rollway() -> Image:
     """
     packages = ("python3",)
     ours = [_PROJECT / name for name in ("pyproject.toml", "README.md", "LICENSE")]
-    ours += sorted(path for name in ("routers", "templates") for path in (_PROJECT / name).rglob("*.*"))
+    ours += sorted(
+        path for name in ("rollway", "routers", "templates") for path in (_PROJECT / name).rglob("*.*")
+    )
     files = [path for path in ours if path.is_file() and path.suffix != ".pyc"]
 
     def fill(root: Path) -> None:
@@ -217,7 +219,7 @@ def rollway() -> Image:
         (root / "etc/passwd").write_text(f"nobody:x:{_NOBODY}:{_NOBODY}::/:\n")
 
     start = {
-        "Entrypoint": ["/usr/bin/python3", "-m", "routers.cli"],
+        "Entrypoint": ["/usr/bin/python3", "-m", "rollway.cli"],
         "User": str(_NOBODY),
         "Env": ["LANG=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1"],
     }

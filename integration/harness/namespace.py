@@ -13,19 +13,19 @@ import yaml
 
 import manifests as m
 from harness.api import Api, like
-from routers.errors import NotFoundError
-from routers.model import ObjectRef, without_server_fields
-from routers.router import TrafficRouter, read_route
-from routers.stores.cluster import ClusterStore
-from routers.stores.connection import Connection
-from routers.testing.memory import Faults
+from rollway.routers.errors import NotFoundError
+from rollway.routers.model import ObjectRef, without_server_fields
+from rollway.routers.router import TrafficRouter, read_rollout
+from rollway.routers.stores.cluster import ClusterStore
+from rollway.routers.stores.connection import Connection
+from rollway.routers.testing.memory import Faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from harness.providers import Cluster
-    from routers.model import LiveObject, Manifest
-    from routers.plan import Change
+    from rollway.routers.model import LiveObject, Manifest
+    from rollway.routers.plan import Change
 
 KINDS = (
     ("argoproj.io/v1alpha1", "Rollout"),
@@ -147,7 +147,7 @@ class Namespace:
     def router(self, name: str = "shop", **words: Any) -> TrafficRouter:
         """Return a router for a Rollout here."""
         store = self.store(**words)
-        return TrafficRouter(read_route(store, name, self.name), store)
+        return TrafficRouter(read_rollout(store, name, self.name), store)
 
     def bind(self, kind: str, role: str, user: str) -> None:
         """Give a user a Role or a ClusterRole in this namespace."""

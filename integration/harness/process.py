@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROLLWAY = [sys.executable, "-m", "routers.cli"]
+ROLLWAY = [sys.executable, "-m", "rollway.cli"]
 
 
 @contextlib.contextmanager

@@ -17,9 +17,9 @@ from harness import shop
 from harness.namespace import Namespace
 from harness.waiting import until
 from harness.workloads import Deployed, Workloads, Written
-from routers.model import Outcome
-from routers.probes.requests import Identity, Sample, judge, measure
-from routers.weights import Split
+from rollway.routers.model import Outcome
+from rollway.routers.probes.requests import Identity, Sample, judge, measure
+from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from data_planes import DataPlane
     from harness.api import Api
     from harness.providers import Cluster
-    from routers.model import Manifest
+    from rollway.routers.model import Manifest
 
 IDENTITY = Identity.parse("header:X-Version")
 

@@ -97,7 +97,7 @@ def _wait_until_asked(namespace: Namespace, resources: tuple[str, ...]) -> None:
     import time
 
     import manifests as m
-    from routers.errors import AdmissionError
+    from rollway.routers.errors import AdmissionError
 
     probe = m.ingress("webhook-probe") if "ingresses" in resources else m.virtual_service("webhook-probe")
     for _ in range(100):

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from data_planes import echo, running_pod
 from harness.waiting import until
-from routers.stores.failures import Asked
+from rollway.routers.stores.failures import Asked
 
 if TYPE_CHECKING:
     from harness.namespace import Namespace
-    from routers.model import Manifest
+    from rollway.routers.model import Manifest
 
 
 class Workloads(Protocol):

@@ -16,9 +16,9 @@ from data_planes.istio import Istio
 from harness import shop as shops
 from harness.process import rollway
 from harness.waiting import until
-from routers.model import Evidence
-from routers.probes.pods import Pods
-from routers.router import TrafficRouter, read_route
+from rollway.routers.model import Evidence
+from rollway.routers.probes.pods import Pods
+from rollway.routers.router import TrafficRouter, read_rollout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,7 +156,7 @@ def test_how_long_loaded_takes_to_be_known(
     store = shop.namespace.store()
     probe = Pods(store).probe(plane.name)
     assert probe is not None
-    router = TrafficRouter(read_route(store, "shop", shop.namespace.name), store, probes=(probe,))
+    router = TrafficRouter(read_rollout(store, "shop", shop.namespace.name), store, probes=(probe,))
     write, written = store.write, [0.0]
 
     def timed(*words: Any, **options: Any) -> Any:

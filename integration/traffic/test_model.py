@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import manifests as m
 from harness.waiting import until
-from routers.backends import ingress_nginx as model
-from routers.model import ObjectRef
-from routers.spec import DEFAULT_PREFIX
+from rollway.routers.backends import ingress_nginx as model
+from rollway.routers.model import ObjectRef
+from rollway.routers.spec import DEFAULT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from data_planes.ingress_nginx import IngressNginx
     from harness.traffic import Shop
-    from routers.model import Manifest
+    from rollway.routers.model import Manifest
 
 PAIRS = 220
 _CHOICES: dict[str, list[str | None]] = {

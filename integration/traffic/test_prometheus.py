@@ -8,12 +8,12 @@ import pytest
 
 from harness.process import rollway
 from harness.shop import SUBSETS
-from routers.engine import needs_of
-from routers.model import Outcome, Traffic
-from routers.probes.documents import Address
-from routers.probes.prometheus import PrometheusProbe
-from routers.router import read_route
-from routers.weights import Split
+from rollway.routers.engine import needs_of
+from rollway.routers.model import Outcome, Traffic
+from rollway.routers.probes.documents import Address
+from rollway.routers.probes.prometheus import PrometheusProbe
+from rollway.routers.router import read_rollout
+from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,15 +42,15 @@ def test_the_share_is_counted_from_metrics(counted_shop: Shop, prometheus: Prome
     shop = counted_shop
     words = ("--prometheus", prometheus.url, "--requests", "2000", "--within", "60s")
     store = shop.namespace.store()
-    route = read_route(store, "shop", shop.namespace.name)
+    rollout = read_rollout(store, "shop", shop.namespace.name)
     probe = PrometheusProbe(Address.parse(prometheus.url), requests=2000)
     with shop.load():
         for weight in (100, 0, 20):
             done = rollway("set-weight", "shop", str(weight), *shop.plane.loaded_options, *words)
             print(f"{shop.plane.name}: {done.stdout.strip()}")
             assert "verified: measured (canary got" in done.stdout
-        live = store.read(needs_of(route))
-        verdict = probe.judge(route, Traffic(Split(40, 100)), live)
+        live = store.read(needs_of(rollout))
+        verdict = probe.judge(rollout, Traffic(Split(40, 100)), live)
     assert verdict.outcome is Outcome.DIFFERS, verdict.reason
     quiet = rollway("verify", "shop", *words[:2], "--within", "4s", status=5)
     assert "of 1000 requests were counted in 4 s" in quiet.stdout + quiet.stderr

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.process import rollway, started
-from routers.probes.requests import within
-from routers.weights import Split
+from rollway.routers.probes.requests import within
+from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,14 +11,14 @@ import pytest
 import manifests as m
 from harness import shop as shops
 from harness.process import rollway
-from routers.spec import DEFAULT_PREFIX
+from rollway.routers.spec import DEFAULT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from data_planes import DataPlane
     from harness.traffic import Shop
-    from routers.probes.requests import Sample
+    from rollway.routers.probes.requests import Sample
 
 
 BAD_VALUE = "a b;"
@@ -112,12 +112,12 @@ def no_pod_of_the_subset(shop: Shop) -> None:
 
 def tiny_budget(shop: Shop) -> None:
     """Somebody's destination leaves one part for both versions."""
-    route = [
+    destinations = [
         m.destination("shop-stable", 1),
         m.destination("shop-canary", 0),
         m.destination("shop-other", 99),
     ]
-    shop.put(m.service("shop-other"), m.virtual_service(http=[{"name": "primary", "route": route}]))
+    shop.put(m.service("shop-other"), m.virtual_service(http=[{"name": "primary", "route": destinations}]))
 
 
 def stable_has_a_purpose(shop: Shop) -> None:

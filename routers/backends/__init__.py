@@ -1,7 +1,7 @@
 """The backends: pure functions between Traffic and one kind of routing object, and the table of those built in.
 
 A backend holds no state, does no I/O and never sees a store. To add one, write its module, add it to `BUILTIN`, and
-give it a fixture class for the contract suite in `routers.testing`.
+give it a fixture class for the contract suite in `rollway.routers.testing`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from routers.model import Capabilities, Finding, Live, Manifest, Need, Reading, Route, Traffic
+    from rollway.routers.model import Capabilities, Finding, Live, Manifest, Need, Reading, Rollout, Traffic
 
 BUILTIN = {
-    "nginx": "routers.backends.nginx:NginxBackend",
-    "istio": "routers.backends.istio:IstioBackend",
-    "smi": "routers.backends.smi:SmiBackend",
+    "nginx": "rollway.routers.backends.nginx:NginxBackend",
+    "istio": "rollway.routers.backends.istio:IstioBackend",
+    "smi": "rollway.routers.backends.smi:SmiBackend",
 }
 """Where each backend lives, by the name of its stanza in `trafficRouting`. Imported when it is first used."""
 
@@ -29,11 +29,11 @@ class Backend(Protocol):
     name: ClassVar[str]
     capabilities: ClassVar[Capabilities]
 
-    def needs(self, route: Route) -> Sequence[Need]:
+    def needs(self, rollout: Rollout) -> Sequence[Need]:
         """Name the objects that `render`, `observe` and `check` look at, and what may be done to each."""
         ...
 
-    def render(self, route: Route, want: Traffic, live: Live) -> Sequence[Manifest]:
+    def render(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Manifest]:
         """Return the objects that carry the wish: MANAGED ones whole, SHARED ones as a changed copy of the live one.
 
         Raises:
@@ -43,14 +43,14 @@ class Backend(Protocol):
         """
         ...
 
-    def observe(self, route: Route, live: Live) -> Sequence[Reading]:
+    def observe(self, rollout: Rollout, live: Live) -> Sequence[Reading]:
         """Read what the live objects say: the inverse of `render`, one Reading for each object or route.
 
         Raises what `render` raises.
         """
         ...
 
-    def check(self, route: Route, want: Traffic, live: Live) -> Sequence[Finding]:
+    def check(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Finding]:
         """Tell what the data plane would ignore, reject or break if `live` were as given.
 
         `live` already holds the wanted objects in place of the present ones.
@@ -65,6 +65,6 @@ def backend(name: str) -> Backend:
     return cast("Backend", getattr(import_module(module), attribute)())
 
 
-def backends_of(route: Route) -> tuple[Backend, ...]:
+def backends_of(rollout: Rollout) -> tuple[Backend, ...]:
     """Return the backends that the route uses, in the order in which they are applied."""
-    return tuple(backend(name) for name in route.routers)
+    return tuple(backend(name) for name in rollout.backends)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from routers.backends.services import service_refs
-from routers.model import CANARY, STABLE, Finding, Need, ObjectRef, Severity, dig
+from rollway.routers.backends.services import service_refs
+from rollway.routers.model import CANARY, STABLE, Finding, Need, ObjectRef, Severity, dig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from routers.model import Live, Route
-    from routers.weights import Split
+    from rollway.routers.model import Live, Rollout
+    from rollway.routers.weights import Split
 
 SLICE_GROUP, SLICE = "discovery.k8s.io", "EndpointSlice"
 SERVICE_LABEL = "kubernetes.io/service-name"
@@ -40,10 +40,10 @@ def slice_need(namespace: str, services: Sequence[str] = ()) -> Need:
     return Need(SLICE_GROUP, SLICE, namespace=namespace, required=False, selector=selector, runtime=True)
 
 
-def endpoint_needs(route: Route) -> Sequence[Need]:
+def endpoint_needs(rollout: Rollout) -> Sequence[Need]:
     """Ask for the EndpointSlices of the stable and the canary Service."""
-    services = [ref.name for ref in service_refs(route)]
-    return [slice_need(route.namespace, services)] if services else []
+    services = [ref.name for ref in service_refs(rollout)]
+    return [slice_need(rollout.namespace, services)] if services else []
 
 
 def pod_need(namespace: str) -> Need:
@@ -52,16 +52,21 @@ def pod_need(namespace: str) -> Need:
 
 
 def check_services(
-    route: Route, split: Split, live: Live, ports: Mapping[str, Sequence[Port]], *, keep_stable: bool = False
+    rollout: Rollout,
+    split: Split,
+    live: Live,
+    ports: Mapping[str, Sequence[Port]],
+    *,
+    keep_stable: bool = False,
 ) -> Iterator[Finding]:
     """Tell of destinations that would get weight without a ready endpoint, by Service and by the ports that are used.
 
     `ports` are those that a role must serve; none means that any will do. `keep_stable` asks for stable also where it
     gets no weight, because the data plane would answer nothing without it.
     """
-    if not live.running or not service_refs(route):
+    if not live.running or not service_refs(rollout):
         return
-    refs = {STABLE: service_refs(route)[0], CANARY: service_refs(route)[-1]}
+    refs = {STABLE: service_refs(rollout)[0], CANARY: service_refs(rollout)[-1]}
     counts: dict[str, int] = {}
     reasons: dict[str, str] = {}
     for role, ref in refs.items():

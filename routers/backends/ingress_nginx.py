@@ -11,12 +11,12 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from routers.errors import ManifestError
+from rollway.routers.errors import ManifestError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from routers.model import Manifest, ObjectRef
+    from rollway.routers.model import Manifest, ObjectRef
 
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 DEFAULT_UPSTREAM = "upstream-default-backend"

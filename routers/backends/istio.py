@@ -11,7 +11,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar
 
-from routers.backends.endpoints import (
+from rollway.routers.backends.endpoints import (
     Port,
     check_services,
     check_subsets,
@@ -19,8 +19,8 @@ from routers.backends.endpoints import (
     pod_need,
     slice_need,
 )
-from routers.backends.services import service_needs, unknown_services
-from routers.backends.virtual_service import (
+from rollway.routers.backends.services import service_needs, unknown_services
+from rollway.routers.backends.virtual_service import (
     GROUP,
     SECTIONS,
     Target,
@@ -32,8 +32,8 @@ from routers.backends.virtual_service import (
     rule_ref,
     stanza_of,
 )
-from routers.errors import RefusedError
-from routers.model import (
+from rollway.routers.errors import RefusedError
+from rollway.routers.model import (
     CANARY,
     STABLE,
     Access,
@@ -47,13 +47,13 @@ from routers.model import (
     dig,
     duplicate,
 )
-from routers.weights import divide, nearest_split, percent
+from rollway.routers.weights import divide, nearest_split, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from routers.model import Live, Manifest, Route, VirtualServiceRoute
-    from routers.weights import Split
+    from rollway.routers.model import Live, Manifest, Rollout, VirtualServiceRoute
+    from rollway.routers.weights import Split
 
 
 class IstioBackend:
@@ -66,7 +66,7 @@ class IstioBackend:
         access=Access.SHARED,
     )
 
-    def needs(self, route: Route) -> Sequence[Need]:
+    def needs(self, rollout: Rollout) -> Sequence[Need]:
         """Share the VirtualServices that the Rollout names; read its DestinationRule and Services."""
         needs = [
             Need(
@@ -78,22 +78,22 @@ class IstioBackend:
                 fields=tuple(f"/spec/{section}/*/route/*/weight" for section in SECTIONS),
                 relies=("/spec/*/*/name", "/spec/*/*/route"),
             )
-            for ref in (ref_of(service) for service in stanza_of(route).virtual_services)
+            for ref in (ref_of(service) for service in stanza_of(rollout).virtual_services)
         ]
-        rule = rule_ref(route)
+        rule = rule_ref(rollout)
         if rule:
             # Which Service the subsets belong to stands in the rule, so all slices of its namespace are asked for.
             needs.append(Need(GROUP, rule.kind, rule.name, rule.namespace))
             needs += [slice_need(rule.namespace), pod_need(rule.namespace)]
-            return [*needs, *service_needs(route)]
-        return [*needs, *service_needs(route), *endpoint_needs(route)]
+            return [*needs, *service_needs(rollout)]
+        return [*needs, *service_needs(rollout), *endpoint_needs(rollout)]
 
-    def render(self, route: Route, want: Traffic, live: Live) -> Sequence[Manifest]:
+    def render(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Manifest]:
         """Return a copy of each VirtualService with the wanted weights in the routes that carry them."""
         wanted = []
-        for service in stanza_of(route).virtual_services:
+        for service in stanza_of(rollout).virtual_services:
             changed = duplicate(live[ref_of(service)].manifest)
-            for target in find_targets(route, service, live):
+            for target in find_targets(rollout, service, live):
                 destinations = changed["spec"][target.section][target.index]["route"]
                 for role, weight in _shares(want.split, target).items():
                     position = getattr(target, role)
@@ -102,13 +102,13 @@ class IstioBackend:
             wanted.append(changed)
         return wanted
 
-    def observe(self, route: Route, live: Live) -> Sequence[Reading]:
+    def observe(self, rollout: Rollout, live: Live) -> Sequence[Reading]:
         """Read the weights of each route that carries them."""
         readings = []
-        for service in stanza_of(route).virtual_services:
-            for target in find_targets(route, service, live):
+        for service in stanza_of(rollout).virtual_services:
+            for target in find_targets(rollout, service, live):
                 stable, canary = (Fraction(target.weights[at]) for at in (target.stable, target.canary))
-                nearest = nearest_split(stable, canary, route.total)
+                nearest = nearest_split(stable, canary, rollout.total)
                 weights = tuple(zip(target.labels, (str(weight) for weight in target.weights), strict=True))
                 traffic = Traffic(nearest[0]) if nearest else None
                 readings.append(
@@ -116,17 +116,17 @@ class IstioBackend:
                 )
         return readings
 
-    def check(self, route: Route, want: Traffic, live: Live) -> Sequence[Finding]:
+    def check(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Finding]:
         """Tell of routes that Envoy rejects, of subsets that do not exist, and of shares that come out differently."""
         findings = [
-            *unknown_services(route, live),
-            *_check_subsets(route, want, live),
-            *_check_ready(route, want, live),
+            *unknown_services(rollout, live),
+            *_check_subsets(rollout, want, live),
+            *_check_ready(rollout, want, live),
         ]
-        for service in stanza_of(route).virtual_services:
+        for service in stanza_of(rollout).virtual_services:
             findings += _check_sums(ref_of(service), live[ref_of(service)].manifest, want)
             findings += _check_sections(service, live[ref_of(service)].manifest)
-            for target in find_targets(route, service, live):
+            for target in find_targets(rollout, service, live):
                 findings += _check_share(want.split, target)
         return findings
 
@@ -149,8 +149,8 @@ def _shares(split: Split, target: Target) -> dict[str, int]:
     return {STABLE: stable, CANARY: canary}
 
 
-def _check_subsets(route: Route, want: Traffic, live: Live) -> Iterator[Finding]:
-    rule, ref = stanza_of(route).destination_rule, rule_ref(route)
+def _check_subsets(rollout: Rollout, want: Traffic, live: Live) -> Iterator[Finding]:
+    rule, ref = stanza_of(rollout).destination_rule, rule_ref(rollout)
     if rule is None or ref is None:
         return
     subsets = dig(live[ref].manifest, "spec", "subsets")
@@ -166,19 +166,19 @@ def _check_subsets(route: Route, want: Traffic, live: Live) -> Iterator[Finding]
         yield Finding("istio-subsets-alike", Severity.NOTE, ref, message)
 
 
-def _check_ready(route: Route, want: Traffic, live: Live) -> Iterator[Finding]:
+def _check_ready(rollout: Rollout, want: Traffic, live: Live) -> Iterator[Finding]:
     """Tell of destinations without a ready endpoint, by Service or by the labels of a subset."""
-    rule, ref = stanza_of(route).destination_rule, rule_ref(route)
+    rule, ref = stanza_of(rollout).destination_rule, rule_ref(rollout)
     if rule is None or ref is None:
         ports: dict[str, list[Port]] = {STABLE: [], CANARY: []}
-        for service in stanza_of(route).virtual_services:
-            for target in find_targets(route, service, live):
+        for service in stanza_of(rollout).virtual_services:
+            for target in find_targets(rollout, service, live):
                 destinations = live[target.ref].manifest["spec"][target.section][target.index]["route"]
                 for role, used in ports.items():
                     number = dig(destinations[getattr(target, role)], "destination", "port", "number")
                     if number and number not in used:
                         used.append(number)
-        yield from check_services(route, want.split, live, ports)
+        yield from check_services(rollout, want.split, live, ports)
         return
     manifest = live[ref].manifest
     subsets = {

@@ -11,11 +11,11 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from routers.backends import ingress_nginx
-from routers.backends.endpoints import check_services, endpoint_needs
-from routers.backends.services import service_needs, service_refs, unknown_services
-from routers.errors import ManifestError, NotFoundError
-from routers.model import (
+from rollway.routers.backends import ingress_nginx
+from rollway.routers.backends.endpoints import check_services, endpoint_needs
+from rollway.routers.backends.services import service_needs, service_refs, unknown_services
+from rollway.routers.errors import ManifestError, NotFoundError
+from rollway.routers.model import (
     CANARY,
     STABLE,
     Access,
@@ -29,14 +29,14 @@ from routers.model import (
     Traffic,
     dig,
 )
-from routers.render import render
-from routers.weights import nearest_split
+from rollway.routers.render import render
+from rollway.routers.weights import nearest_split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from routers.backends.ingress_nginx import IngressPath, Loaded, Policy
-    from routers.model import Live, Manifest, Route
+    from rollway.routers.backends.ingress_nginx import IngressPath, Loaded, Policy
+    from rollway.routers.model import Live, Manifest, Rollout
 
 GROUP = "networking.k8s.io"
 _NAME_LIMIT = 253
@@ -63,86 +63,86 @@ class NginxBackend:
         smallest_total=100,
     )
 
-    def needs(self, route: Route) -> Sequence[Need]:
+    def needs(self, rollout: Rollout) -> Sequence[Need]:
         """Read the stable Ingresses, every other Ingress and both Services; manage the canary Ingresses."""
-        stanza = _stanza(route)
+        stanza = _stanza(rollout)
         needs: list[Need] = []
-        for stable, canary in pairs(route):
+        for stable, canary in pairs(rollout):
             needs.append(Need(GROUP, "Ingress", stable.name, stable.namespace))
             own = tuple(f"{stanza.annotation_prefix}/{key}" for key in _OWN_KEYS)
             managed = Need(GROUP, "Ingress", canary.name, canary.namespace, Access.MANAGED, required=False)
             needs.append(replace(managed, own_keys=own, derived_from=stable))
         needs.append(Need(GROUP, "Ingress", required=False))
-        return [*needs, *service_needs(route), *endpoint_needs(route)]
+        return [*needs, *service_needs(rollout), *endpoint_needs(rollout)]
 
-    def render(self, route: Route, want: Traffic, live: Live) -> Sequence[Manifest]:
+    def render(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Manifest]:
         """Return one canary Ingress for each stable Ingress, with the paths that lead to the stable Service."""
-        return [_render(route, want, stable, canary, live) for stable, canary in pairs(route)]
+        return [_render(rollout, want, stable, canary, live) for stable, canary in pairs(rollout)]
 
-    def observe(self, route: Route, live: Live) -> Sequence[Reading]:
+    def observe(self, rollout: Rollout, live: Live) -> Sequence[Reading]:
         """Read the weight of each canary Ingress as the controller does; an absent one says nothing."""
-        return [_observe(route, canary, live.manifest(canary)) for _, canary in pairs(route)]
+        return [_observe(rollout, canary, live.manifest(canary)) for _, canary in pairs(rollout)]
 
-    def check(self, route: Route, want: Traffic, live: Live) -> Sequence[Finding]:
+    def check(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Finding]:
         """Tell every case in which the controller would ignore a canary, merge it wrongly or refuse it."""
         findings: dict[Finding, None] = {}
         refusal = Severity.REFUSAL if want.split.canary else Severity.NOTE
-        for stable, canary in pairs(route):
+        for stable, canary in pairs(rollout):
             for finding in [
-                *_check_pair(route, want, stable, canary, live, refusal),
-                *_check_ports(route, stable, live, refusal),
-                *unknown_services(route, live),
+                *_check_pair(rollout, want, stable, canary, live, refusal),
+                *_check_ports(rollout, stable, live, refusal),
+                *unknown_services(rollout, live),
             ]:
                 findings[finding] = None
         # Without a ready stable endpoint ingress-nginx answers 503 also to what would go to the canary (measured).
-        ports = dict.fromkeys((STABLE, CANARY), _ports(route, live))
-        return [*findings, *check_services(route, want.split, live, ports, keep_stable=True)]
+        ports = dict.fromkeys((STABLE, CANARY), _ports(rollout, live))
+        return [*findings, *check_services(rollout, want.split, live, ports, keep_stable=True)]
 
 
-def _stanza(route: Route) -> NginxRoute:
-    assert route.nginx is not None, "the engine asks only the backends that the route names"
-    return route.nginx
+def _stanza(rollout: Rollout) -> NginxRoute:
+    assert rollout.nginx is not None, "the engine asks only the backends that the route names"
+    return rollout.nginx
 
 
-def pairs(route: Route) -> Iterator[tuple[ObjectRef, ObjectRef]]:
+def pairs(rollout: Rollout) -> Iterator[tuple[ObjectRef, ObjectRef]]:
     """Yield (stable Ingress, canary Ingress)."""
-    for name in _stanza(route).stable_ingresses:
+    for name in _stanza(rollout).stable_ingresses:
         yield (
-            ObjectRef(GROUP, "Ingress", route.namespace, name),
-            ObjectRef(GROUP, "Ingress", route.namespace, canary_name(route.name, name)),
+            ObjectRef(GROUP, "Ingress", rollout.namespace, name),
+            ObjectRef(GROUP, "Ingress", rollout.namespace, canary_name(rollout.name, name)),
         )
 
 
-def _ports(route: Route, live: Live) -> list[int | str]:
+def _ports(rollout: Rollout, live: Live) -> list[int | str]:
     """Return the ports of the stable Service that its Ingresses use."""
-    used = (path.port for stable, _ in pairs(route) for path in stable_paths(route, stable, live))
+    used = (path.port for stable, _ in pairs(rollout) for path in stable_paths(rollout, stable, live))
     return list(dict.fromkeys(port.get("name") or port.get("number") or "" for port in used))
 
 
-def policy_of(route: Route, canary: ObjectRef, live: Live) -> Policy | None:
+def policy_of(rollout: Rollout, canary: ObjectRef, live: Live) -> Policy | None:
     """Return what a canary Ingress asks for; None where there is no such canary."""
     manifest = live.manifest(canary)
     if manifest is None:
         return None
     annotations = ingress_nginx.annotations_of(canary, manifest)
-    enabled, policy, _ = ingress_nginx.read_canary(annotations, _stanza(route).annotation_prefix)
+    enabled, policy, _ = ingress_nginx.read_canary(annotations, _stanza(rollout).annotation_prefix)
     return policy if enabled else None
 
 
-def stable_paths(route: Route, stable: ObjectRef, live: Live) -> list[IngressPath]:
+def stable_paths(rollout: Rollout, stable: ObjectRef, live: Live) -> list[IngressPath]:
     """Return the paths of a stable Ingress that lead to the stable Service."""
     paths = ingress_nginx.read_paths(stable, live[stable].manifest)
-    return [path for path in paths if path.service == route.stable_service]
+    return [path for path in paths if path.service == rollout.stable_service]
 
 
-def _render(route: Route, want: Traffic, stable: ObjectRef, canary: ObjectRef, live: Live) -> Manifest:
-    paths = stable_paths(route, stable, live)
+def _render(rollout: Rollout, want: Traffic, stable: ObjectRef, canary: ObjectRef, live: Live) -> Manifest:
+    paths = stable_paths(rollout, stable, live)
     if not paths:
         raise NotFoundError(
-            f"{stable} has no path that leads to Service {route.stable_service}, so there is nothing to split",
+            f"{stable} has no path that leads to Service {rollout.stable_service}, so there is nothing to split",
             hint="name the Ingress that serves the stable Service in nginx.stableIngress, or add such a path to this one",
         )
-    stanza, found = _stanza(route), live[stable].manifest
+    stanza, found = _stanza(rollout), live[stable].manifest
     prefix = stanza.annotation_prefix
     annotations = dict(stanza.annotations)
     old_class = ingress_nginx.annotations_of(stable, found).get(ingress_nginx.CLASS_ANNOTATION)
@@ -165,14 +165,14 @@ def _render(route: Route, want: Traffic, stable: ObjectRef, canary: ObjectRef, l
         ingress_class=found["spec"].get("ingressClassName"),
         tls=found["spec"].get("tls"),
         rules=list(rules.values()),
-        service=route.canary_service,
+        service=rollout.canary_service,
     )
 
 
-def _observe(route: Route, canary: ObjectRef, manifest: Manifest | None) -> Reading:
+def _observe(rollout: Rollout, canary: ObjectRef, manifest: Manifest | None) -> Reading:
     if manifest is None:
         return Reading(canary)
-    prefix = _stanza(route).annotation_prefix
+    prefix = _stanza(rollout).annotation_prefix
     annotations = ingress_nginx.annotations_of(canary, manifest)
     enabled, policy, problems = ingress_nginx.read_canary(annotations, prefix)
     if not enabled:
@@ -182,17 +182,17 @@ def _observe(route: Route, canary: ObjectRef, manifest: Manifest | None) -> Read
         raise ManifestError(str(canary), [f"metadata.annotations: {problem}" for problem in garbage])
     total = max(policy.total, 100)
     weight = min(max(policy.weight, 0), total)
-    split = nearest_split(Fraction(total - weight), Fraction(weight), route.total)
+    split = nearest_split(Fraction(total - weight), Fraction(weight), rollout.total)
     assert split is not None, "the total is at least 100"
-    weights = ((route.canary_service, str(weight)), (route.stable_service, str(total - weight)))
+    weights = ((rollout.canary_service, str(weight)), (rollout.stable_service, str(total - weight)))
     return Reading(canary, "", weights, Traffic(split[0]), split[1])
 
 
 def _check_pair(
-    route: Route, want: Traffic, stable: ObjectRef, canary: ObjectRef, live: Live, refusal: Severity
+    rollout: Rollout, want: Traffic, stable: ObjectRef, canary: ObjectRef, live: Live, refusal: Severity
 ) -> Iterator[Finding]:
     """Compare what is planned for one canary Ingress with what the controller would load, in each possible order."""
-    stanza = _stanza(route)
+    stanza = _stanza(rollout)
     manifest = live[canary].manifest
     annotations = ingress_nginx.annotations_of(canary, manifest)
     _, policy, problems = ingress_nginx.read_canary(annotations, stanza.annotation_prefix)
@@ -219,8 +219,8 @@ def _check_pair(
     planned = policy._replace(weight=want.split.canary, total=want.split.total)
     for order in _orders(stable, live, stanza.annotation_prefix):
         loaded = ingress_nginx.load(order, stanza.annotation_prefix)
-        yield from _check_loaded(route, loaded, planned, stable, canary, live, refusal)
-    yield from _notes(route, stable, canary, live, policy)
+        yield from _check_loaded(rollout, loaded, planned, stable, canary, live, refusal)
+    yield from _notes(rollout, stable, canary, live, policy)
 
 
 def _orders(stable: ObjectRef, live: Live, prefix: str) -> Iterator[list[tuple[ObjectRef, Manifest]]]:
@@ -246,7 +246,7 @@ def _orders(stable: ObjectRef, live: Live, prefix: str) -> Iterator[list[tuple[O
 
 
 def _check_loaded(
-    route: Route,
+    rollout: Rollout,
     loaded: Loaded,
     planned: Policy,
     stable: ObjectRef,
@@ -255,9 +255,9 @@ def _check_loaded(
     refusal: Severity,
 ) -> Iterator[Finding]:
     primaries: dict[str, str] = {}
-    for path in stable_paths(route, stable, live):
+    for path in stable_paths(rollout, stable, live):
         primary = path.upstream(stable.namespace)
-        ours = path._replace(service=route.canary_service).upstream(canary.namespace)
+        ours = path._replace(service=rollout.canary_service).upstream(canary.namespace)
         primaries[primary] = ours
         address = "".join(path.location[:2])
         at = loaded.locations.get(path.location)
@@ -287,18 +287,18 @@ def _check_loaded(
             yield Finding("nginx-second-canary", refusal, canary, message, f"remove {other}")
         elif loaded.upstreams[ours].policy != planned:
             other = loaded.upstreams[ours].first
-            message = f"Service {route.canary_service} is used by {other} first, and that one decides: the weight would be ignored"
+            message = f"Service {rollout.canary_service} is used by {other} first, and that one decides: the weight would be ignored"
             remedy = "give the canary a Service that no other Ingress uses"
             yield Finding("nginx-canary-service-shared", refusal, canary, message, remedy)
     for location, ref in loaded.refused():
         message = f"makes location {location} a second time, so nginx refuses the configuration of all hosts"
         remedy = "let one Ingress have this path, in one pathType"
         yield Finding("nginx-config-refused", refusal, ref, message, remedy)
-    yield from _side_effects(route, loaded, primaries, stable, canary, refusal)
+    yield from _side_effects(rollout, loaded, primaries, stable, canary, refusal)
 
 
 def _side_effects(
-    route: Route,
+    rollout: Rollout,
     loaded: Loaded,
     primaries: dict[str, str],
     stable: ObjectRef,
@@ -313,7 +313,7 @@ def _side_effects(
             )
             remedy = "give the canary a Service that no other Ingress uses"
             yield Finding("nginx-breaks-other", refusal, victim, message, remedy)
-    listed = {found for found, _ in pairs(route)}
+    listed = {found for found, _ in pairs(rollout)}
     others = sorted(
         f"{''.join(key[:2])} of {ref}"
         for key, (name, ref) in loaded.locations.items()
@@ -324,16 +324,16 @@ def _side_effects(
         yield Finding("nginx-wider-effect", Severity.NOTE, stable, message)
 
 
-def _check_ports(route: Route, stable: ObjectRef, live: Live, refusal: Severity) -> Iterator[Finding]:
+def _check_ports(rollout: Rollout, stable: ObjectRef, live: Live, refusal: Severity) -> Iterator[Finding]:
     """Tell when the canary Service is known and lacks a port that the stable paths use."""
-    ref = service_refs(route)[-1]
+    ref = service_refs(rollout)[-1]
     service = live.manifest(ref)
     if service is None:
         return
     ports = dig(service, "spec", "ports")
     listed = ports if isinstance(ports, list) else []
     known = [value for port in listed for value in (dig(port, "name"), dig(port, "port"))]
-    for path in stable_paths(route, stable, live):
+    for path in stable_paths(rollout, stable, live):
         wanted = path.port.get("name") or path.port.get("number")
         if wanted not in known:
             message = f"has no port {wanted}, which {stable} uses for the stable Service: the canary would have no endpoint"
@@ -341,9 +341,9 @@ def _check_ports(route: Route, stable: ObjectRef, live: Live, refusal: Severity)
 
 
 def _notes(
-    route: Route, stable: ObjectRef, canary: ObjectRef, live: Live, policy: Policy
+    rollout: Rollout, stable: ObjectRef, canary: ObjectRef, live: Live, policy: Policy
 ) -> Iterator[Finding]:
-    prefix = _stanza(route).annotation_prefix
+    prefix = _stanza(rollout).annotation_prefix
     found = live[stable].manifest
     annotations = ingress_nginx.annotations_of(stable, found)
     if annotations.get(f"{prefix}/affinity") == "cookie":
@@ -356,7 +356,7 @@ def _notes(
         yield Finding(
             "nginx-header-first", Severity.NOTE, canary, f"requests with {name} go by it, not by the weight"
         )
-    if any("snippet" in key for key, _ in _stanza(route).annotations):
+    if any("snippet" in key for key, _ in _stanza(rollout).annotations):
         message = "has a snippet annotation: a controller that does not allow snippets keeps the previous version of the object"
         yield Finding("nginx-snippet", Severity.NOTE, canary, message)
     if ingress_nginx.default_backend(stable, found):
@@ -366,7 +366,7 @@ def _notes(
             stable,
             "has a default backend, which the canary Ingress does not copy",
         )
-    if any(path.path is None for path in stable_paths(route, stable, live)):
+    if any(path.path is None for path in stable_paths(rollout, stable, live)):
         yield Finding(
             "nginx-empty-path",
             Severity.NOTE,

@@ -9,10 +9,10 @@ import re
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from routers.backends.endpoints import check_services, endpoint_needs
-from routers.backends.services import service_needs, unknown_services
-from routers.errors import ManifestError, RefusedError
-from routers.model import (
+from rollway.routers.backends.endpoints import check_services, endpoint_needs
+from rollway.routers.backends.services import service_needs, unknown_services
+from rollway.routers.errors import ManifestError, RefusedError
+from rollway.routers.model import (
     Access,
     Capabilities,
     Finding,
@@ -24,13 +24,13 @@ from routers.model import (
     Traffic,
     dig,
 )
-from routers.render import render
-from routers.weights import divide, nearest_split, percent
+from rollway.routers.render import render
+from rollway.routers.weights import divide, nearest_split, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from routers.model import Live, Manifest, Route
+    from rollway.routers.model import Live, Manifest, Rollout
 
 GROUP = "split.smi-spec.io"
 _CRD_GROUP, _CRD = "apiextensions.k8s.io", "CustomResourceDefinition"
@@ -72,9 +72,9 @@ class SmiBackend:
         access=Access.MANAGED,
     )
 
-    def needs(self, route: Route) -> Sequence[Need]:
+    def needs(self, rollout: Rollout) -> Sequence[Need]:
         """Manage the TrafficSplit; read the others, the CRD if it is there, and the Services."""
-        ref = _ref(route)
+        ref = _ref(rollout)
         return [
             Need(
                 GROUP,
@@ -83,22 +83,22 @@ class SmiBackend:
                 ref.namespace,
                 Access.MANAGED,
                 required=False,
-                derived_from=route.ref,
+                derived_from=rollout.ref,
             ),
             Need(GROUP, ref.kind, namespace=ref.namespace, required=False),
             Need(_CRD_GROUP, _CRD, f"trafficsplits.{GROUP}", required=False),
-            *service_needs(route),
-            *endpoint_needs(route),
+            *service_needs(rollout),
+            *endpoint_needs(rollout),
         ]
 
-    def render(self, route: Route, want: Traffic, live: Live) -> Sequence[Manifest]:
+    def render(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Manifest]:
         """Return the TrafficSplit: stable and canary out of the total, foreign backends with what they have."""
-        ref = _ref(route)
-        version = _version(route, live)
+        ref = _ref(rollout)
+        version = _version(rollout, live)
         found = live.manifest(ref)
         backends = _backends(ref, found) if found else []
-        stable, canary = _shares(route, want, ref, backends)
-        wanted = {route.canary_service: canary, route.stable_service: stable}
+        stable, canary = _shares(rollout, want, ref, backends)
+        wanted = {rollout.canary_service: canary, rollout.stable_service: stable}
         names = [name for name, _, _ in backends]
         order = [*names, *(name for name in wanted if name not in names)]
         raw = {name: (text, weight) for name, text, weight in backends}
@@ -108,33 +108,33 @@ class SmiBackend:
                 api_version=f"{GROUP}/{version}",
                 name=ref.name,
                 namespace=ref.namespace,
-                root_service=_stanza(route).root_service,
+                root_service=_stanza(rollout).root_service,
                 backends=[{"service": name, "weight": _write(name, wanted, raw, version)} for name in order],
             )
         ]
 
-    def observe(self, route: Route, live: Live) -> Sequence[Reading]:
+    def observe(self, rollout: Rollout, live: Live) -> Sequence[Reading]:
         """Read the weights of the TrafficSplit; an absent one says nothing."""
-        ref = _ref(route)
+        ref = _ref(rollout)
         found = live.manifest(ref)
         if found is None:
             return [Reading(ref)]
         backends = _backends(ref, found)
         pair = {name: weight for name, _, weight in backends}
         nearest = nearest_split(
-            pair.get(route.stable_service, Fraction(0)),
-            pair.get(route.canary_service, Fraction(0)),
-            route.total,
+            pair.get(rollout.stable_service, Fraction(0)),
+            pair.get(rollout.canary_service, Fraction(0)),
+            rollout.total,
         )
         weights = tuple((name, str(text)) for name, text, _ in backends)
         return [
             Reading(ref, "", weights, Traffic(nearest[0]) if nearest else None, nearest is None or nearest[1])
         ]
 
-    def check(self, route: Route, want: Traffic, live: Live) -> Sequence[Finding]:
+    def check(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Finding]:
         """Tell of overlapping splits, of a guessed API version and of a share that the integers cannot hold."""
-        ref, root = _ref(route), _stanza(route).root_service
-        findings = [*unknown_services(route, live), *check_services(route, want.split, live, {})]
+        ref, root = _ref(rollout), _stanza(rollout).root_service
+        findings = [*unknown_services(rollout, live), *check_services(rollout, want.split, live, {})]
         for other in live.of(GROUP, ref.kind):
             same_root = (
                 dig(other.manifest, "spec", "service") == root and other.ref.namespace == ref.namespace
@@ -143,17 +143,17 @@ class SmiBackend:
                 message = f"splits Service {root} too, and SMI does not define which of two splits counts"
                 refusal = Severity.REFUSAL if want.split.canary else Severity.NOTE
                 findings.append(Finding("smi-overlap", refusal, other.ref, message, "remove one of them"))
-        if root != route.stable_service and not want.split.canary:
+        if root != rollout.stable_service and not want.split.canary:
             message = f"without the TrafficSplit, clients of {root} get whatever pods it selects, not only stable ones"
             findings.append(Finding("smi-root-service", Severity.NOTE, ref, message))
         backends = _backends(ref, live[ref].manifest)
         pair = {name: weight for name, _, weight in backends}
-        budget = pair[route.stable_service] + pair[route.canary_service]
+        budget = pair[rollout.stable_service] + pair[rollout.canary_service]
         if budget != want.split.total and len(pair) > 2:
-            share = Fraction(pair[route.canary_service]) / budget
-            message = f"other backends keep their weights, so the canary has {pair[route.canary_service]} of {budget}, {percent(share)}"
+            share = Fraction(pair[rollout.canary_service]) / budget
+            message = f"other backends keep their weights, so the canary has {pair[rollout.canary_service]} of {budget}, {percent(share)}"
             findings.append(Finding("smi-effective-share", Severity.NOTE, ref, message))
-        if not _known_versions(route, live):
+        if not _known_versions(rollout, live):
             message = f"is written as {DEFAULT_VERSION}, because the store does not tell which versions the mesh serves"
             findings.append(
                 Finding(
@@ -167,29 +167,29 @@ class SmiBackend:
         return findings
 
 
-def _stanza(route: Route) -> SmiRoute:
-    assert route.smi is not None, "the engine asks only the backends that the route names"
-    return route.smi
+def _stanza(rollout: Rollout) -> SmiRoute:
+    assert rollout.smi is not None, "the engine asks only the backends that the route names"
+    return rollout.smi
 
 
-def _ref(route: Route) -> ObjectRef:
-    return ObjectRef(GROUP, "TrafficSplit", route.namespace, _stanza(route).traffic_split)
+def _ref(rollout: Rollout) -> ObjectRef:
+    return ObjectRef(GROUP, "TrafficSplit", rollout.namespace, _stanza(rollout).traffic_split)
 
 
-def _version(route: Route, live: Live) -> str:
+def _version(rollout: Rollout, live: Live) -> str:
     """Return the version of the live split, else one that is served, else that of another split, else the default."""
-    candidates = _known_versions(route, live)
+    candidates = _known_versions(rollout, live)
     version = next((name for name in candidates if name in QUANTITY_WEIGHTS), DEFAULT_VERSION)
     if candidates and version not in candidates:
         raise ManifestError(
-            str(_ref(route)),
+            str(_ref(rollout)),
             [f"apiVersion: none of {', '.join(candidates)} is known; known: {', '.join(QUANTITY_WEIGHTS)}"],
         )
     return version
 
 
-def _known_versions(route: Route, live: Live) -> list[str]:
-    own = live.get(_ref(route))
+def _known_versions(rollout: Rollout, live: Live) -> list[str]:
+    own = live.get(_ref(rollout))
     if own and own.version:
         return [str(own.manifest.get("apiVersion")).rpartition("/")[2]]
     served = list(live.served.get(GROUP, ()))
@@ -229,10 +229,10 @@ def _backends(ref: ObjectRef, manifest: Manifest) -> list[tuple[str, Any, Fracti
 
 
 def _shares(
-    route: Route, want: Traffic, ref: ObjectRef, backends: Sequence[tuple[str, Any, Fraction]]
+    rollout: Rollout, want: Traffic, ref: ObjectRef, backends: Sequence[tuple[str, Any, Fraction]]
 ) -> tuple[int, int]:
     """Return (stable, canary): out of the total, or out of what the pair has where foreign backends take part."""
-    pair = (route.stable_service, route.canary_service)
+    pair = (rollout.stable_service, rollout.canary_service)
     foreign = sum((weight for name, _, weight in backends if name not in pair), Fraction(0))
     if not foreign:
         return want.split.stable, want.split.canary

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from routers.errors import AmbiguousError, ManifestError, NotFoundError
-from routers.model import CANARY, STABLE, IstioRoute, ObjectRef, TlsMatch, dig
+from rollway.routers.errors import AmbiguousError, ManifestError, NotFoundError
+from rollway.routers.model import CANARY, STABLE, IstioRoute, ObjectRef, TlsMatch, dig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from routers.model import Live, Manifest, Route, VirtualServiceRoute
+    from rollway.routers.model import Live, Manifest, Rollout, VirtualServiceRoute
 
 GROUP = "networking.istio.io"
 SECTIONS = ("http", "tls", "tcp")
@@ -57,10 +57,10 @@ class Target:
         return sum(self.weights) - self.pair
 
 
-def stanza_of(route: Route) -> IstioRoute:
+def stanza_of(rollout: Rollout) -> IstioRoute:
     """Return the Rollout's Istio stanza."""
-    assert route.istio is not None, "the engine asks only the backends that the route names"
-    return route.istio
+    assert rollout.istio is not None, "the engine asks only the backends that the route names"
+    return rollout.istio
 
 
 def ref_of(service: VirtualServiceRoute) -> ObjectRef:
@@ -68,10 +68,10 @@ def ref_of(service: VirtualServiceRoute) -> ObjectRef:
     return ObjectRef(GROUP, "VirtualService", service.namespace, service.name)
 
 
-def rule_ref(route: Route) -> ObjectRef | None:
+def rule_ref(rollout: Rollout) -> ObjectRef | None:
     """Name the DestinationRule object, for a split by subsets."""
-    rule = stanza_of(route).destination_rule
-    return ObjectRef(GROUP, "DestinationRule", route.namespace, rule.name) if rule else None
+    rule = stanza_of(rollout).destination_rule
+    return ObjectRef(GROUP, "DestinationRule", rollout.namespace, rule.name) if rule else None
 
 
 def host_name(host: str, namespace: str) -> str:
@@ -92,7 +92,7 @@ def destination_of(item: Manifest, namespace: str) -> Destination:
     return Destination(host_name(str(host), namespace), str(subset or ""))
 
 
-def find_targets(route: Route, service: VirtualServiceRoute, live: Live) -> Sequence[Target]:
+def find_targets(rollout: Rollout, service: VirtualServiceRoute, live: Live) -> Sequence[Target]:
     """Find the routes of a VirtualService that carry the weights, in all sections.
 
     Raises:
@@ -101,13 +101,13 @@ def find_targets(route: Route, service: VirtualServiceRoute, live: Live) -> Sequ
         ManifestError: the VirtualService is not of the shape that the API has.
     """
     # By identity: hashing a whole Route would cost as much as looking.
-    known: tuple[Route | None, Sequence[Target]] = live.memo.get((id(route), service), (None, ()))
-    if known[0] is not route:
-        known = live.memo[id(route), service] = (route, _find(route, service, live))
+    known: tuple[Rollout | None, Sequence[Target]] = live.memo.get((id(rollout), service), (None, ()))
+    if known[0] is not rollout:
+        known = live.memo[id(rollout), service] = (rollout, _find(rollout, service, live))
     return known[1]
 
 
-def _find(route: Route, service: VirtualServiceRoute, live: Live) -> Sequence[Target]:
+def _find(rollout: Rollout, service: VirtualServiceRoute, live: Live) -> Sequence[Target]:
     ref = ref_of(service)
     manifest = live[ref].manifest
     found: list[Target] = []
@@ -117,13 +117,14 @@ def _find(route: Route, service: VirtualServiceRoute, live: Live) -> Sequence[Ta
         if not entries:
             continue
         if selectors:
-            found += _selected(route, ref, section, entries, selectors, live)
+            found += _selected(rollout, ref, section, entries, selectors, live)
             continue
-        skip = route.managed_routes if section == "http" else ()
+        skip = rollout.managed_routes if section == "http" else ()
         candidates = [
             target
             for index, entry in enumerate(entries)
-            if entry.get("name") not in skip and (target := _target(route, ref, section, index, entry, live))
+            if entry.get("name") not in skip
+            and (target := _target(rollout, ref, section, index, entry, live))
         ]
         if len(candidates) > 1:
             listed = ", ".join(target.part for target in candidates)
@@ -143,7 +144,7 @@ def _find(route: Route, service: VirtualServiceRoute, live: Live) -> Sequence[Ta
             hint = (
                 f"the weights live in a delegate: name VirtualService {delegates[0]} in the Rollout instead"
             )
-        raise NotFoundError(f"{ref}: no route holds both {_roles(route)}", hint=hint)
+        raise NotFoundError(f"{ref}: no route holds both {_roles(rollout)}", hint=hint)
     return found
 
 
@@ -152,11 +153,11 @@ def field_of(section: str) -> str:
     return {"http": "routes", "tls": "tlsRoutes", "tcp": "tcpRoutes"}[section]
 
 
-def _roles(route: Route) -> str:
-    rule = stanza_of(route).destination_rule
+def _roles(rollout: Rollout) -> str:
+    rule = stanza_of(rollout).destination_rule
     if rule:
         return f"subset {rule.stable_subset} and subset {rule.canary_subset} of DestinationRule {rule.name}"
-    return f"stable Service {route.stable_service} and canary Service {route.canary_service}"
+    return f"stable Service {rollout.stable_service} and canary Service {rollout.canary_service}"
 
 
 def routes_of(ref: ObjectRef, manifest: Manifest, section: str) -> list[Manifest]:
@@ -172,7 +173,12 @@ def routes_of(ref: ObjectRef, manifest: Manifest, section: str) -> list[Manifest
 
 
 def _selected(
-    route: Route, ref: ObjectRef, section: str, entries: list[Manifest], selectors: Sequence[Any], live: Live
+    rollout: Rollout,
+    ref: ObjectRef,
+    section: str,
+    entries: list[Manifest],
+    selectors: Sequence[Any],
+    live: Live,
 ) -> list[Target]:
     """Return the routes that the Rollout names in this section; each selector must match, and what matches must hold both."""
     chosen: dict[int, Target] = {}
@@ -188,10 +194,10 @@ def _selected(
                 hint="give each route a name of its own",
             )
         for index in matching:
-            target = _target(route, ref, section, index, entries[index], live)
+            target = _target(rollout, ref, section, index, entries[index], live)
             if target is None:
                 raise NotFoundError(
-                    f"{ref}, {what}: does not hold both {_roles(route)}",
+                    f"{ref}, {what}: does not hold both {_roles(rollout)}",
                     hint="add the missing destination with weight 0",
                 )
             chosen[index] = target
@@ -224,7 +230,7 @@ def _matches(section: str, entry: Manifest, selector: Any) -> bool:
 
 
 def _target(
-    route: Route, ref: ObjectRef, section: str, index: int, entry: Manifest, live: Live
+    rollout: Rollout, ref: ObjectRef, section: str, index: int, entry: Manifest, live: Live
 ) -> Target | None:
     """Return the route as a target when it holds both roles, else None."""
     destinations = entry.get("route") or []
@@ -233,7 +239,7 @@ def _target(
         raise ManifestError(str(ref), [f"{place}: a list of destinations belongs here"])
     roles: dict[str, list[int]] = {STABLE: [], CANARY: []}
     for position, item in enumerate(destinations):
-        role = _role(route, ref, item, live)
+        role = _role(rollout, ref, item, live)
         if role:
             roles[role].append(position)
     if not roles[STABLE] or not roles[CANARY]:
@@ -258,13 +264,13 @@ def _target(
     )
 
 
-def _role(route: Route, ref: ObjectRef, item: Manifest, live: Live) -> str | None:
+def _role(rollout: Rollout, ref: ObjectRef, item: Manifest, live: Live) -> str | None:
     """Tell whether a destination is stable, canary or somebody else's. Hosts count with their namespace."""
     host, subset = dig(item, "destination", "host"), dig(item, "destination", "subset")
     if not isinstance(host, str) or not host:
         return None
     full = host_name(host, ref.namespace)
-    rule, found = stanza_of(route).destination_rule, rule_ref(route)
+    rule, found = stanza_of(rollout).destination_rule, rule_ref(rollout)
     if rule and found:
         rule_host = str(dig(live[found].manifest, "spec", "host"))
         suffix = rule_host.removeprefix("*") if rule_host.startswith("*") else None
@@ -272,8 +278,8 @@ def _role(route: Route, ref: ObjectRef, item: Manifest, live: Live) -> str | Non
         names = {rule.stable_subset: STABLE, rule.canary_subset: CANARY}
         return names.get(str(subset)) if same else None
     hosts = {
-        host_name(route.stable_service, route.namespace): STABLE,
-        host_name(route.canary_service, route.namespace): CANARY,
+        host_name(rollout.stable_service, rollout.namespace): STABLE,
+        host_name(rollout.canary_service, rollout.namespace): CANARY,
     }
     return hosts.get(full)
 

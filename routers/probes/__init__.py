@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from routers.model import Evidence, ObjectVerdict, Outcome, Verdict
+from rollway.routers.model import Evidence, ObjectVerdict, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from routers.model import Live, Route, Traffic
+    from rollway.routers.model import Live, Rollout, Traffic
 
 INTERVAL_S = 0.1
 """How often a data plane is asked while its answer is not the one that is waited for."""
@@ -29,11 +29,11 @@ class Probe(Protocol):
         ...
 
     @property
-    def routers(self) -> frozenset[str]:
+    def backends(self) -> frozenset[str]:
         """The routers whose data planes it asks; empty means whatever carries the requests."""
         ...
 
-    def judge(self, route: Route, want: Traffic, live: Live) -> Verdict:
+    def judge(self, rollout: Rollout, want: Traffic, live: Live) -> Verdict:
         """Say whether the data plane does what was asked, by one look at it.
 
         `live` holds the objects as the store has them, which are as asked already.
@@ -41,15 +41,15 @@ class Probe(Protocol):
         ...
 
 
-def covering(probes: Sequence[Probe], route: Route, level: Evidence) -> tuple[Probe, ...]:
+def covering(probes: Sequence[Probe], rollout: Rollout, level: Evidence) -> tuple[Probe, ...]:
     """Return the probes that together show a level for every router of the route; empty when they cannot."""
     chosen = tuple(probe for probe in probes if probe.evidence is level)
-    asked = frozenset[str]().union(*(probe.routers for probe in chosen))
-    everything = any(not probe.routers for probe in chosen)
-    return chosen if chosen and (everything or asked.issuperset(route.routers)) else ()
+    asked = frozenset[str]().union(*(probe.backends for probe in chosen))
+    everything = any(not probe.backends for probe in chosen)
+    return chosen if chosen and (everything or asked.issuperset(rollout.backends)) else ()
 
 
-def prove(probes: Sequence[Probe], route: Route, want: Traffic, live: Live, timeout: float) -> Verdict:
+def prove(probes: Sequence[Probe], rollout: Rollout, want: Traffic, live: Live, timeout: float) -> Verdict:
     """Ask the probes in order until each has said MATCHES, for at most `timeout` seconds; 0 asks once.
 
     Returns:
@@ -59,10 +59,10 @@ def prove(probes: Sequence[Probe], route: Route, want: Traffic, live: Live, time
     verdict = Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason="no data plane was asked")
     objects: tuple[ObjectVerdict, ...] = ()
     for probe in probes:
-        verdict = probe.judge(route, want, live)
+        verdict = probe.judge(rollout, want, live)
         while verdict.outcome is not Outcome.MATCHES and time.monotonic() < deadline:
             time.sleep(INTERVAL_S)
-            verdict = probe.judge(route, want, live)
+            verdict = probe.judge(rollout, want, live)
         objects += verdict.objects
         if verdict.outcome is not Outcome.MATCHES:
             break

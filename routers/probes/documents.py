@@ -9,15 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from routers.errors import InvalidInputError, RollwayError
-from routers.model import Evidence, ObjectVerdict, Outcome, Verdict
-from routers.probes import worst, worst_outcome
+from rollway.routers.errors import InvalidInputError, RollwayError
+from rollway.routers.model import Evidence, ObjectVerdict, Outcome, Verdict
+from rollway.routers.probes import worst, worst_outcome
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping, Sequence
 
-    from routers.model import Live, ObjectRef, Route
+    from rollway.routers.model import Live, ObjectRef, Rollout
 
 TIMEOUT_S = 3.0
 LIMIT = 256 * 1024 * 1024
@@ -67,7 +67,7 @@ class Address:
 class Find(Protocol):
     """Say where the instances of the data plane that serves a route are now."""
 
-    def __call__(self, route: Route, live: Live) -> Sequence[Address]:
+    def __call__(self, rollout: Rollout, live: Live) -> Sequence[Address]:
         """Return all that have to do as asked.
 
         Raises:
@@ -83,7 +83,7 @@ def at(addresses: Sequence[str]) -> Find:
         InvalidInputError: one is no address.
     """
     found = tuple(map(Address.parse, addresses))
-    return lambda _route, _live: found
+    return lambda _rollout, _live: found
 
 
 def summary(objects: Sequence[ObjectVerdict]) -> Verdict:
@@ -104,7 +104,7 @@ def unknown(objects: Sequence[ObjectRef], reason: str) -> Verdict:
 def ask_each(
     product: str,
     find: Find,
-    route: Route,
+    rollout: Rollout,
     live: Live,
     objects: Sequence[ObjectRef],
     look: Callable[[Address], Verdict],
@@ -124,7 +124,7 @@ def ask_each(
         return verdict._replace(reason=f"{where} {verdict.reason}", objects=told)
 
     try:
-        addresses = find(route, live)
+        addresses = find(rollout, live)
     except NoAnswerError as error:
         return unknown(objects, f"{product}: {error}")
     with ThreadPoolExecutor(len(addresses)) as pool:

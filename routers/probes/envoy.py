@@ -12,16 +12,22 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from routers.backends.virtual_service import Destination, destination_of, find_targets, ref_of, stanza_of
-from routers.model import Evidence, ObjectVerdict, Outcome, dig
-from routers.probes.documents import NoAnswerError, ask_each, fetch, summary, unknown
+from rollway.routers.backends.virtual_service import (
+    Destination,
+    destination_of,
+    find_targets,
+    ref_of,
+    stanza_of,
+)
+from rollway.routers.model import Evidence, ObjectVerdict, Outcome, dig
+from rollway.routers.probes.documents import NoAnswerError, ask_each, fetch, summary, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from routers.backends.virtual_service import Target
-    from routers.model import Live, Manifest, ObjectRef, Route, Traffic, Verdict
-    from routers.probes.documents import Address, Find
+    from rollway.routers.backends.virtual_service import Target
+    from rollway.routers.model import Live, Manifest, ObjectRef, Rollout, Traffic, Verdict
+    from rollway.routers.probes.documents import Address, Find
 
 _DUMP = "/config_dump?resource=dynamic_route_configs"
 _ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
@@ -37,13 +43,13 @@ class EnvoyProbe:
     istiod: Find | None = None
     """Where istiod answers (port 8080 on the pod's loopback), which knows why an Envoy rejected an update."""
     evidence: Evidence = Evidence.LOADED
-    routers: frozenset[str] = frozenset({"istio"})
+    backends: frozenset[str] = frozenset({"istio"})
 
-    def judge(self, route: Route, want: Traffic, live: Live) -> Verdict:
+    def judge(self, rollout: Rollout, want: Traffic, live: Live) -> Verdict:
         """Compare the routes that each Envoy has with the VirtualServices."""
 
         def look(address: Address) -> Verdict:
-            verdict = compare(fetch(address, _DUMP), route, want, live)
+            verdict = compare(fetch(address, _DUMP), rollout, want, live)
             if verdict.outcome is not Outcome.DIFFERS:
                 return verdict
             count = _rejections(address)
@@ -54,17 +60,17 @@ class EnvoyProbe:
             return verdict._replace(reason=f"{verdict.reason} ({told})")
 
         rejecting: list[Address] = []
-        verdict = ask_each("Envoy", self.find, route, live, _objects(route), look)
+        verdict = ask_each("Envoy", self.find, rollout, live, _objects(rollout), look)
         # istiod knows the reasons of all of them, so it is asked once.
-        why = self._why(route, live) if rejecting else []
+        why = self._why(rollout, live) if rejecting else []
         return verdict._replace(reason="; ".join([verdict.reason, *why]))
 
-    def _why(self, route: Route, live: Live) -> list[str]:
+    def _why(self, rollout: Rollout, live: Live) -> list[str]:
         """Return what istiod knows of rejections now; nothing where it cannot be asked, since it is no evidence."""
         found: list[str] = []
         if self.istiod is not None:
             with contextlib.suppress(NoAnswerError):
-                for address in self.istiod(route, live):
+                for address in self.istiod(rollout, live):
                     found += _reasons(fetch(address, "/debug/syncz"))
         return found
 
@@ -78,16 +84,16 @@ def _reasons(document: Any) -> Iterator[str]:
             yield f"{dig(proxy, 'proxy')} says: {error.strip().splitlines()[-1].lstrip(': ')}"
 
 
-def compare(document: Any, route: Route, want: Traffic, live: Live) -> Verdict:
+def compare(document: Any, rollout: Rollout, want: Traffic, live: Live) -> Verdict:
     """Compare the route configurations that one Envoy has with the VirtualServices; needs no network."""
     try:
         loaded = list(_routes(document))
     except (TypeError, KeyError, AttributeError, ValueError):
-        return unknown(_objects(route), "answered something else than its routes")
+        return unknown(_objects(rollout), "answered something else than its routes")
     found: list[ObjectVerdict] = []
-    for service in stanza_of(route).virtual_services:
+    for service in stanza_of(rollout).virtual_services:
         ref = ref_of(service)
-        targets = find_targets(route, service, live)
+        targets = find_targets(rollout, service, live)
         other = [target.part for target in targets if target.section != "http"]
         if other:
             reason = (
@@ -101,8 +107,8 @@ def compare(document: Any, route: Route, want: Traffic, live: Live) -> Verdict:
     return summary(found)
 
 
-def _objects(route: Route) -> list[ObjectRef]:
-    return [ref_of(service) for service in stanza_of(route).virtual_services]
+def _objects(rollout: Rollout) -> list[ObjectRef]:
+    return [ref_of(service) for service in stanza_of(rollout).virtual_services]
 
 
 class _Loaded(NamedTuple):

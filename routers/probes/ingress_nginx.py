@@ -9,16 +9,16 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from routers.backends.nginx import pairs, policy_of, stable_paths
-from routers.model import Evidence, ObjectVerdict, Outcome, dig
-from routers.probes.documents import ask_each, fetch, summary, unknown
+from rollway.routers.backends.nginx import pairs, policy_of, stable_paths
+from rollway.routers.model import Evidence, ObjectVerdict, Outcome, dig
+from rollway.routers.probes.documents import ask_each, fetch, summary, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from routers.backends.ingress_nginx import Policy
-    from routers.model import Live, ObjectRef, Route, Traffic, Verdict
-    from routers.probes.documents import Address, Find
+    from rollway.routers.backends.ingress_nginx import Policy
+    from rollway.routers.model import Live, ObjectRef, Rollout, Traffic, Verdict
+    from rollway.routers.probes.documents import Address, Find
 
 WORKERS_S = 1.1
 """How long after the controller posted a configuration all workers have it: balancer.lua looks once a second."""
@@ -41,38 +41,38 @@ class IngressNginxProbe:
     find: Find
     """Where every pod is."""
     evidence: Evidence = Evidence.LOADED
-    routers: frozenset[str] = frozenset({"nginx"})
+    backends: frozenset[str] = frozenset({"nginx"})
 
-    def judge(self, route: Route, want: Traffic, live: Live) -> Verdict:
+    def judge(self, rollout: Rollout, want: Traffic, live: Live) -> Verdict:
         """Compare what each pod has with the canary Ingresses; looks twice, because workers follow in a second."""
-        first = self._look(route, want, live)
+        first = self._look(rollout, want, live)
         if first.outcome is not Outcome.MATCHES:
             return first
         time.sleep(WORKERS_S)
-        return self._look(route, want, live)
+        return self._look(rollout, want, live)
 
-    def _look(self, route: Route, want: Traffic, live: Live) -> Verdict:
+    def _look(self, rollout: Rollout, want: Traffic, live: Live) -> Verdict:
         def look(address: Address) -> Verdict:
-            return compare(fetch(address, "/configuration/backends"), route, want, live)
+            return compare(fetch(address, "/configuration/backends"), rollout, want, live)
 
-        return ask_each("ingress-nginx", self.find, route, live, _objects(route), look)
+        return ask_each("ingress-nginx", self.find, rollout, live, _objects(rollout), look)
 
 
-def compare(document: Any, route: Route, want: Traffic, live: Live) -> Verdict:
+def compare(document: Any, rollout: Rollout, want: Traffic, live: Live) -> Verdict:
     """Compare the backends that one controller pod has with the Ingresses; needs no network."""
     backends = _read(document)
     if backends is None:
-        return unknown(_objects(route), "answered something else than its backends")
+        return unknown(_objects(rollout), "answered something else than its backends")
     found: list[ObjectVerdict] = []
-    for stable, canary in pairs(route):
-        differences = list(dict.fromkeys(_differences(backends, route, want, live, stable, canary)))
+    for stable, canary in pairs(rollout):
+        differences = list(dict.fromkeys(_differences(backends, rollout, want, live, stable, canary)))
         outcome = Outcome.DIFFERS if differences else Outcome.MATCHES
         found.append(ObjectVerdict(canary, outcome, "; ".join(differences) or f"has canary {want.split}"))
     return summary(found)
 
 
-def _objects(route: Route) -> list[ObjectRef]:
-    return [canary for _, canary in pairs(route)]
+def _objects(rollout: Rollout) -> list[ObjectRef]:
+    return [canary for _, canary in pairs(rollout)]
 
 
 def _read(document: Any) -> dict[str, dict[str, Any]] | None:
@@ -92,16 +92,16 @@ def _read(document: Any) -> dict[str, dict[str, Any]] | None:
 
 def _differences(
     backends: dict[str, dict[str, Any]],
-    route: Route,
+    rollout: Rollout,
     want: Traffic,
     live: Live,
     stable: ObjectRef,
     canary: ObjectRef,
 ) -> Iterator[str]:
-    policy = policy_of(route, canary, live)
-    for path in stable_paths(route, stable, live):
+    policy = policy_of(rollout, canary, live)
+    for path in stable_paths(rollout, stable, live):
         primary = path.upstream(stable.namespace)
-        alternative = path._replace(service=route.canary_service).upstream(canary.namespace)
+        alternative = path._replace(service=rollout.canary_service).upstream(canary.namespace)
         found = backends.get(primary)
         if found is None:
             yield f"has no upstream {primary}"

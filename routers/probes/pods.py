@@ -11,21 +11,21 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from routers.backends import ingress_nginx, nginx
-from routers.backends.virtual_service import GROUP as ISTIO
-from routers.backends.virtual_service import ref_of, stanza_of
-from routers.errors import RollwayError
-from routers.model import Need, ObjectRef, dig
-from routers.probes.documents import Address, NoAnswerError
-from routers.probes.envoy import EnvoyProbe
-from routers.probes.ingress_nginx import IngressNginxProbe
+from rollway.routers.backends import ingress_nginx, nginx
+from rollway.routers.backends.virtual_service import GROUP as ISTIO
+from rollway.routers.backends.virtual_service import ref_of, stanza_of
+from rollway.routers.errors import RollwayError
+from rollway.routers.model import Need, ObjectRef, dig
+from rollway.routers.probes.documents import Address, NoAnswerError
+from rollway.routers.probes.envoy import EnvoyProbe
+from rollway.routers.probes.ingress_nginx import IngressNginxProbe
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator, Mapping, Sequence
 
-    from routers.model import Live, Manifest, Route
-    from routers.probes import Probe
+    from rollway.routers.model import Live, Manifest, Rollout
+    from rollway.routers.probes import Probe
 
 NGINX_LABELS = "app.kubernetes.io/component=controller,app.kubernetes.io/name=ingress-nginx"
 SIDECAR_LABEL = "security.istio.io/tlsMode=istio"
@@ -43,7 +43,7 @@ class PodAccess(Protocol):
     """Read objects, and reach the ports of pods; the store of a cluster does both."""
 
     def read(self, needs: Sequence[Need]) -> Live:
-        """Return the objects that the needs ask for; see `routers.stores.Store`."""
+        """Return the objects that the needs ask for; see `rollway.routers.stores.Store`."""
         ...
 
     def may_forward(self, namespace: str) -> bool:
@@ -78,10 +78,10 @@ class Pods:
             return EnvoyProbe(functools.partial(self._addresses, router), self._istiod)
         return None
 
-    def obstacle(self, router: str, route: Route, live: Live) -> str:
+    def obstacle(self, router: str, rollout: Rollout, live: Live) -> str:
         """Say why the data plane of a router cannot be asked here; empty when it can."""
         try:
-            ports = self._ports(router, route, live)
+            ports = self._ports(router, rollout, live)
             spaces = sorted({port.ref.namespace for port in ports})
             with _reachable():
                 closed = [space for space in spaces if not self.access.may_forward(space)]
@@ -89,13 +89,13 @@ class Pods:
             return str(error)
         return f"the role may not port-forward to pods in namespace {', '.join(closed)}" if closed else ""
 
-    def _addresses(self, router: str, route: Route, live: Live) -> Sequence[Address]:
+    def _addresses(self, router: str, rollout: Rollout, live: Live) -> Sequence[Address]:
         """Return where the pods are now; they come and go, so they are looked for each time."""
-        return [self._address(port) for port in self._ports(router, route, live)]
+        return [self._address(port) for port in self._ports(router, rollout, live)]
 
-    def _istiod(self, route: Route, live: Live) -> Sequence[Address]:
+    def _istiod(self, rollout: Rollout, live: Live) -> Sequence[Address]:
         """Return where istiod answers, whatever the route."""
-        del route, live
+        del rollout, live
         with _reachable():
             return [self._address(_Port(ref, _DEBUG_PORT)) for ref, _ in self._running(ISTIOD_LABEL)]
 
@@ -104,10 +104,10 @@ class Pods:
         dial = functools.partial(self.access.forward, space, name, port.number)
         return Address(f"pod {space}/{name}", f"http://127.0.0.1:{port.number}", dial)
 
-    def _ports(self, router: str, route: Route, live: Live) -> list[_Port]:
+    def _ports(self, router: str, rollout: Rollout, live: Live) -> list[_Port]:
         find = {"nginx": self._nginx, "istio": self._istio}[router]
         with _reachable():
-            found = list(dict.fromkeys(find(route, live)))
+            found = list(dict.fromkeys(find(rollout, live)))
         if not found:
             where = f"namespace {', '.join(self.namespaces)}" if self.namespaces else "the cluster"
             raise NoAnswerError(f"no running pod of the {router} data plane was found in {where}")
@@ -128,21 +128,21 @@ class Pods:
             and labels.items() <= (pod.manifest["metadata"].get("labels") or {}).items()
         ]
 
-    def _nginx(self, route: Route, live: Live) -> Iterator[_Port]:
+    def _nginx(self, rollout: Rollout, live: Live) -> Iterator[_Port]:
         pods = [(ref, _flags(pod)) for ref, pod in self._running(NGINX_LABELS)]
         controllers = {flags.get("controller-class", _CONTROLLER) for _, flags in pods}
         # The class is looked up only where there is a choice: reading it is a right that a Role does not have.
-        wanted = self._controllers(route, live) if len(controllers) > 1 else controllers
+        wanted = self._controllers(rollout, live) if len(controllers) > 1 else controllers
         for ref, flags in pods:
             watched = flags.get("watch-namespace", "")
-            if flags.get("controller-class", _CONTROLLER) in wanted and watched in ("", route.namespace):
+            if flags.get("controller-class", _CONTROLLER) in wanted and watched in ("", rollout.namespace):
                 yield _Port(ref, int(flags.get("status-port", _STATUS_PORT)))
 
-    def _controllers(self, route: Route, live: Live) -> set[str]:
+    def _controllers(self, rollout: Rollout, live: Live) -> set[str]:
         """Return the controllers of the classes that the stable Ingresses name."""
         names = {
             ingress_nginx.class_of(stable, live[stable].manifest)
-            for stable, _ in nginx.pairs(route)
+            for stable, _ in nginx.pairs(rollout)
             if stable in live
         }
         classes = self.access.read([Need("networking.k8s.io", "IngressClass", required=False)])
@@ -152,8 +152,8 @@ class Pods:
             if found.ref.name in names
         }
 
-    def _istio(self, route: Route, live: Live) -> Iterator[_Port]:
-        for service in stanza_of(route).virtual_services:
+    def _istio(self, rollout: Rollout, live: Live) -> Iterator[_Port]:
+        for service in stanza_of(rollout).virtual_services:
             ref = ref_of(service)
             manifest = live.manifest(ref) or {}
             named = dig(manifest, "spec", "gateways") or [_MESH]

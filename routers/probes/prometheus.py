@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-from routers.backends.nginx import pairs, policy_of, stable_paths
-from routers.backends.virtual_service import (
+from rollway.routers.backends.nginx import pairs, policy_of, stable_paths
+from rollway.routers.backends.virtual_service import (
     destination_of,
     find_targets,
     ref_of,
@@ -24,17 +24,17 @@ from routers.backends.virtual_service import (
     rule_ref,
     stanza_of,
 )
-from routers.model import CANARY, STABLE, Evidence, Outcome, Verdict, dig
-from routers.probes import worst
-from routers.probes.documents import NoAnswerError, fetch
-from routers.probes.requests import REQUESTS, compare
+from rollway.routers.model import CANARY, STABLE, Evidence, Outcome, Verdict, dig
+from rollway.routers.probes import worst
+from rollway.routers.probes.documents import NoAnswerError, fetch
+from rollway.routers.probes.requests import REQUESTS, compare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from routers.backends.virtual_service import Destination
-    from routers.model import Live, Route, Traffic, VirtualServiceRoute
-    from routers.probes.documents import Address
+    from rollway.routers.backends.virtual_service import Destination
+    from rollway.routers.model import Live, Rollout, Traffic, VirtualServiceRoute
+    from rollway.routers.probes.documents import Address
 
 WITHIN_S = 300.0
 """How long that many requests may take; two scrapes of an idle hour tell nothing."""
@@ -76,12 +76,12 @@ class PrometheusProbe:
     headers: tuple[tuple[str, str], ...] = ()
     """Sent with each query, for one behind a login or with several tenants."""
     evidence: Evidence = Evidence.MEASURED
-    routers: frozenset[str] = frozenset({"nginx", "istio"})
+    backends: frozenset[str] = frozenset({"nginx", "istio"})
 
-    def judge(self, route: Route, want: Traffic, live: Live) -> Verdict:
+    def judge(self, rollout: Rollout, want: Traffic, live: Live) -> Verdict:
         """Count the requests since now, of each router apart."""
         try:
-            metrics = [_METRICS[name](route, live) for name in route.routers]
+            metrics = [_METRICS[name](rollout, live) for name in rollout.backends]
             begin = self._now()
             return worst([self._measured(metric, begin + BATCH_S, want) for metric in metrics])
         except NoAnswerError as error:
@@ -206,15 +206,15 @@ def _of(document: Any, kind: str) -> Any:
     return document["data"]["result"]
 
 
-def ingress_nginx_metric(route: Route, live: Live) -> Metric:
+def ingress_nginx_metric(rollout: Rollout, live: Live) -> Metric:
     """Return what ingress-nginx counts (`--enable-metrics`): `canary` is the upstream that took over, or empty.
 
     A redirect to https (308) is answered before that is decided.
     """
     names: set[tuple[str, str]] = set()
     canaries: set[str] = set()
-    for stable, canary in pairs(route):
-        policy = policy_of(route, canary, live)
+    for stable, canary in pairs(rollout):
+        policy = policy_of(rollout, canary, live)
         if policy and (policy.header or policy.cookie):
             what = f"header {policy.header}" if policy.header else f"cookie {policy.cookie}"
             raise NoAnswerError(
@@ -222,8 +222,8 @@ def ingress_nginx_metric(route: Route, live: Live) -> Metric:
             )
         names.add((stable.namespace, stable.name))
         canaries |= {
-            path._replace(service=route.canary_service).upstream(canary.namespace)
-            for path in stable_paths(route, stable, live)
+            path._replace(service=rollout.canary_service).upstream(canary.namespace)
+            for path in stable_paths(rollout, stable, live)
         }
 
     def role(labels: Mapping[str, str]) -> str | None:
@@ -231,7 +231,7 @@ def ingress_nginx_metric(route: Route, live: Live) -> Metric:
             # Prometheus renames a label that the target has as well, unless it is told to honour it.
             return labels.get(f"exported_{name}", labels.get(name, ""))
 
-        if (own("namespace"), own("ingress")) not in names or own("service") != route.stable_service:
+        if (own("namespace"), own("ingress")) not in names or own("service") != rollout.stable_service:
             return None
         canary = labels.get("canary", "").strip("-")
         return CANARY if canary in canaries else canary or STABLE
@@ -241,23 +241,23 @@ def ingress_nginx_metric(route: Route, live: Live) -> Metric:
     return Metric(selector, role, "status")
 
 
-def istio_metric(route: Route, live: Live) -> Metric:
+def istio_metric(rollout: Rollout, live: Live) -> Metric:
     """Return what gateways and sidecars count of the requests that they send on."""
     roles: dict[Destination, str] = {}
-    for service in stanza_of(route).virtual_services:
+    for service in stanza_of(rollout).virtual_services:
         ref = ref_of(service)
         manifest = live[ref].manifest
-        targets = find_targets(route, service, live)
+        targets = find_targets(rollout, service, live)
         for target in targets:
             if target.section != "http":
                 raise NoAnswerError(f"{target.part} of {ref} has no requests to count")
             items = manifest["spec"]["http"][target.index]["route"]
             for position, role in ((target.stable, STABLE), (target.canary, CANARY)):
                 roles[destination_of(items[position], ref.namespace)] = role
-    for service in stanza_of(route).virtual_services:
-        _refuse_other_ways(route, service, live, roles)
+    for service in stanza_of(rollout).virtual_services:
+        _refuse_other_ways(rollout, service, live, roles)
     hosts = {place.host for place in roles}
-    versions = _versions(route, live) if rule_ref(route) else {}
+    versions = _versions(rollout, live) if rule_ref(rollout) else {}
 
     def role_of(labels: Mapping[str, str]) -> str | None:
         host = labels.get("destination_service", "")
@@ -274,11 +274,11 @@ def istio_metric(route: Route, live: Live) -> Metric:
 
 
 def _refuse_other_ways(
-    route: Route, service: VirtualServiceRoute, live: Live, roles: Mapping[Destination, str]
+    rollout: Rollout, service: VirtualServiceRoute, live: Live, roles: Mapping[Destination, str]
 ) -> None:
     """Raise NoAnswerError where another route of a VirtualService leads to the same destinations."""
     ref = ref_of(service)
-    carrying = {target.index for target in find_targets(route, service, live)}
+    carrying = {target.index for target in find_targets(rollout, service, live)}
     for index, entry in enumerate(routes_of(ref, live[ref].manifest, "http")):
         places = [destination_of(item, ref.namespace) for item in entry.get("route") or ()]
         if index not in carrying and any(place in roles for place in places):
@@ -288,9 +288,9 @@ def _refuse_other_ways(
             )
 
 
-def _versions(route: Route, live: Live) -> dict[str, str]:
+def _versions(rollout: Rollout, live: Live) -> dict[str, str]:
     """Return the role of each value that `destination_version` has: the label `version` of the pods of a subset."""
-    ref, rule = rule_ref(route), stanza_of(route).destination_rule
+    ref, rule = rule_ref(rollout), stanza_of(rollout).destination_rule
     assert ref is not None, "the route splits by subsets"
     assert rule is not None, "the route splits by subsets"
     labels = {

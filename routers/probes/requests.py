@@ -11,16 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from routers.errors import InvalidInputError
-from routers.model import CANARY, STABLE, Evidence, Outcome, Verdict
+from rollway.routers.errors import InvalidInputError
+from rollway.routers.model import CANARY, STABLE, Evidence, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     import urllib3
 
-    from routers.model import Live, Route, Traffic
-    from routers.weights import Split
+    from rollway.routers.model import Live, Rollout, Traffic
+    from rollway.routers.weights import Split
 
 REQUESTS = 1000
 MOST_REQUESTS = 100_000
@@ -86,13 +86,13 @@ class Identity(NamedTuple):
             return CANARY if match else STABLE
         return (match.group(1) or "") if match else ""
 
-    def role(self, version: str, route: Route | None = None) -> str:
+    def role(self, version: str, rollout: Rollout | None = None) -> str:
         """Return `stable`, `canary`, or an empty string when the version is neither."""
         if self.value:
             return CANARY if version == self.value else STABLE if version else ""
-        if version == CANARY or (route and version == route.canary_service):
+        if version == CANARY or (rollout and version == rollout.canary_service):
             return CANARY
-        if version == STABLE or (route and version == route.stable_service):
+        if version == STABLE or (rollout and version == rollout.stable_service):
             return STABLE
         return ""
 
@@ -239,7 +239,7 @@ def interval(canary: int, answered: int) -> tuple[float, float]:
     return max(0.0, 100 * (centre - half)), min(100.0, 100 * (centre + half))
 
 
-def judge(sample: Sample, identity: Identity, split: Split, route: Route | None = None) -> Verdict:
+def judge(sample: Sample, identity: Identity, split: Split, rollout: Rollout | None = None) -> Verdict:
     """Compare a sample with the split that was asked for.
 
     UNKNOWN when nothing was answered or an answer does not say its version; DIFFERS when the count is further off
@@ -247,13 +247,13 @@ def judge(sample: Sample, identity: Identity, split: Split, route: Route | None 
     """
     roles: collections.Counter[str] = collections.Counter()
     for version, count in sample.versions:
-        roles[identity.role(version, route)] += count
+        roles[identity.role(version, rollout)] += count
     if not sample.answered and not sample.failed:
         return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason="no request was sent")
     if not sample.answered:
         return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=str(sample))
     if roles[""]:
-        strange = ", ".join(repr(name) for name, _ in sample.versions if not identity.role(name, route))
+        strange = ", ".join(repr(name) for name, _ in sample.versions if not identity.role(name, rollout))
         reason = f"{roles['']} of {sample.answered} answers name neither version ({strange})"
         return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=reason)
     verdict = compare(roles[CANARY], sample.answered, split)
@@ -282,11 +282,11 @@ class RequestsProbe:
     rate: float = RATE
     headers: tuple[tuple[str, str], ...] = ()
     evidence: Evidence = Evidence.MEASURED
-    routers: frozenset[str] = frozenset()
+    backends: frozenset[str] = frozenset()
 
-    def judge(self, route: Route, want: Traffic, live: Live) -> Verdict:  # noqa: ARG002 - the objects do not matter here
+    def judge(self, rollout: Rollout, want: Traffic, live: Live) -> Verdict:  # noqa: ARG002 - the objects do not matter here
         """Measure once, and compare the share with the split that is wanted."""
         sample = measure(
             self.url, self.identity, requests=self.requests, rate=self.rate, headers=dict(self.headers)
         )
-        return judge(sample, self.identity, want.split, route)
+        return judge(sample, self.identity, want.split, rollout)

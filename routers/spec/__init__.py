@@ -1,4 +1,4 @@
-"""Read a Rollout manifest into a Route, and tell every fault of it at once, with path, file and line.
+"""Read a Rollout manifest into a Rollout, and tell every fault of it at once, with path, file and line.
 
 The manifest is Argo Rollouts' own (`argoproj.io/v1alpha1`), plus `trafficRouting` under `blueGreen`.
 """
@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
 
-from routers.errors import ManifestError, UnsupportedError
-from routers.model import (
+from rollway.routers.errors import ManifestError, UnsupportedError
+from rollway.routers.model import (
     DestinationRuleRoute,
     IstioRoute,
     NginxRoute,
-    Route,
+    Rollout,
     SmiRoute,
     Strategy,
     TlsMatch,
     VirtualServiceRoute,
     dig,
 )
-from routers.spec.schema import ROLLOUT, ROUTERS
+from rollway.routers.spec.schema import ROLLOUT, ROUTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from routers.model import Manifest, Pointer
+    from rollway.routers.model import Manifest, Pointer
 
 DEFAULT_PREFIX = "nginx.ingress.kubernetes.io"
 _ROUTING_KEYS = {*ROUTERS, "maxTrafficWeight", "managedRoutes"}
@@ -67,7 +67,7 @@ def dotted(path: Sequence[str | int]) -> str:
 
 def parse_rollout(
     manifest: Manifest, *, namespace: str = "default", locate: Callable[[Pointer], str] = lambda _path: ""
-) -> Route:
+) -> Rollout:
     """Read a Rollout; `namespace` stands in where the manifest has none, `locate` turns a pointer into file:line.
 
     Raises:
@@ -77,9 +77,9 @@ def parse_rollout(
     faults = _Faults(locate)
     clean = _check_schema(manifest, faults)
     if clean is not None:
-        route = _read(clean, namespace, faults)
-        if route and not faults.lines:
-            return route
+        rollout = _read(clean, namespace, faults)
+        if rollout and not faults.lines:
+            return rollout
     name = _name(manifest)
     if faults.unsupported and faults.unsupported == len(faults.lines):
         raise UnsupportedError(
@@ -181,7 +181,7 @@ def _closest(key: str, known: Sequence[str], cutoff: float) -> str:
     return "".join(difflib.get_close_matches(key, known, n=1, cutoff=cutoff))
 
 
-def _read(rollout: Manifest, namespace: str, faults: _Faults) -> Route | None:
+def _read(rollout: Manifest, namespace: str, faults: _Faults) -> Rollout | None:
     strategies = [name for name in ("canary", "blueGreen") if name in rollout["spec"]["strategy"]]
     if len(strategies) != 1:
         both = "both canary and blueGreen are given: keep one" if strategies else "give canary or blueGreen"
@@ -203,7 +203,7 @@ def _read(rollout: Manifest, namespace: str, faults: _Faults) -> Route | None:
         return None
     smi = routing.get("smi")
     name = rollout["metadata"]["name"]
-    return Route(
+    return Rollout(
         name=name,
         namespace=namespace,
         stable_service=stable,

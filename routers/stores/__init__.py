@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from routers.model import Evidence, Live, LiveObject, Need, ObjectRef
-    from routers.plan import Change
+    from rollway.routers.model import Evidence, Live, LiveObject, Need, ObjectRef
+    from rollway.routers.plan import Change
 
 
 class Store(Protocol):

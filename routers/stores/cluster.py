@@ -9,15 +9,15 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from routers import ownership, stores
-from routers.errors import (
+from rollway.routers import ownership, stores
+from rollway.routers.errors import (
     ConflictError,
     ForbiddenError,
     NotFoundError,
     NotServedError,
     UncertainError,
 )
-from routers.model import (
+from rollway.routers.model import (
     Evidence,
     Finding,
     Live,
@@ -28,19 +28,19 @@ from routers.model import (
     dig,
     without_server_fields,
 )
-from routers.plan import Action, pointer
-from routers.stores import port_forward
-from routers.stores.connection import TIMEOUT_S, Connection, Identity
-from routers.stores.discovery import Discovery, default_folder
-from routers.stores.failures import Asked, ExpiredError
+from rollway.routers.plan import Action, pointer
+from rollway.routers.stores import port_forward
+from rollway.routers.stores.connection import TIMEOUT_S, Connection, Identity
+from rollway.routers.stores.discovery import Discovery, default_folder
+from rollway.routers.stores.failures import Asked, ExpiredError
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterable, Sequence
 
-    from routers.model import Manifest
-    from routers.plan import Change, Operation
-    from routers.stores.connection import Answer
+    from rollway.routers.model import Manifest
+    from rollway.routers.plan import Change, Operation
+    from rollway.routers.stores.connection import Answer
 
 FIELD_MANAGER = "rollway"
 _RESTORER = "rollway-restored"
@@ -112,7 +112,7 @@ class ClusterStore:
         self.connection.close()
 
     def read(self, needs: Sequence[Need]) -> Live:
-        """Return the needed objects, read in parallel; see `routers.stores.Store.read`.
+        """Return the needed objects, read in parallel; see `rollway.routers.stores.Store.read`.
 
         Raises:
             NotServedError: a required kind is not served.
@@ -144,7 +144,7 @@ class ClusterStore:
         return Live(found.values(), self.discovery.served(), notes=dict.fromkeys(notes), running=True)
 
     def write(self, change: Change, *, dry_run: bool = False) -> LiveObject | None:
-        """Make one change; see `routers.stores.Store.write`.
+        """Make one change; see `rollway.routers.stores.Store.write`.
 
         Raises:
             ConflictError: the object is no longer what the change was computed from.

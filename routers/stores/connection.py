@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-from routers.errors import CredentialsError, RollwayError, UnreachableError
-from routers.stores.failures import READING, Asked, failure, lost
+from rollway.routers.errors import CredentialsError, RollwayError, UnreachableError
+from rollway.routers.stores.failures import READING, Asked, failure, lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -13,8 +13,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from routers import stores
-from routers.errors import (
+from rollway.routers import stores
+from rollway.routers.errors import (
     ConflictError,
     DuplicateObjectError,
     NotFoundError,
@@ -22,15 +22,15 @@ from routers.errors import (
     UnsupportedError,
     UnwritableError,
 )
-from routers.model import Evidence, Finding, Live, LiveObject, Need, Severity, duplicate
-from routers.plan import Action, Change
-from routers.stores import files, kustomization, patches, yaml_text
-from routers.stores.manifests import Found, UnreadableError, line_of, objects, parse, ref_of
+from rollway.routers.model import Evidence, Finding, Live, LiveObject, Need, Severity, duplicate
+from rollway.routers.plan import Action, Change
+from rollway.routers.stores import files, kustomization, patches, yaml_text
+from rollway.routers.stores.manifests import Found, UnreadableError, line_of, objects, parse, ref_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from routers.model import Manifest, ObjectRef, Pointer
+    from rollway.routers.model import Manifest, ObjectRef, Pointer
 
 _ESCAPES = (b"\\x", b"\\u", b"\\U", b"\\\n", b"\\\r", b"\x00")
 """What lets a YAML text spell a name so that a search does not find it; a zero byte is UTF-16."""

@@ -14,13 +14,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from routers.errors import NotServedError, RollwayError
-from routers.stores.failures import Asked
+from rollway.routers.errors import NotServedError, RollwayError
+from rollway.routers.stores.failures import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from routers.stores.connection import Connection
+    from rollway.routers.stores.connection import Connection
 
 MAX_AGE_S = 6 * 3600
 """As kubectl: client-go, `discovery/cached/disk`, used with six hours by cli-runtime."""

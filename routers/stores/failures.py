@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from routers.errors import (
+from rollway.routers.errors import (
     AdmissionError,
     ConflictError,
     CredentialsError,

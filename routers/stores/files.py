@@ -10,7 +10,7 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from routers.errors import StoreError
+from rollway.routers.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from routers.errors import UnwritableError
-from routers.model import duplicate
-from routers.stores import files, yaml_text
-from routers.stores.manifests import UnreadableError, parse
+from rollway.routers.errors import UnwritableError
+from rollway.routers.model import duplicate
+from rollway.routers.stores import files, yaml_text
+from rollway.routers.stores.manifests import UnreadableError, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

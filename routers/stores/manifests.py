@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from routers.model import Manifest, ObjectRef, Pointer, duplicate
+from rollway.routers.model import Manifest, ObjectRef, Pointer, duplicate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

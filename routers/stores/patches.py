@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from routers.errors import ConflictError
+from rollway.routers.errors import ConflictError
 
 if TYPE_CHECKING:
-    from routers.model import Manifest
-    from routers.plan import Change
+    from rollway.routers.model import Manifest
+    from rollway.routers.plan import Change
 
 
 def patched(change: Change, manifest: Manifest) -> Manifest:

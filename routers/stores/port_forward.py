@@ -10,13 +10,13 @@ import ssl
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from routers.errors import UnreachableError
-from routers.stores.failures import Asked, failure
+from rollway.routers.errors import UnreachableError
+from rollway.routers.stores.failures import Asked, failure
 
 if TYPE_CHECKING:
     import socket
 
-    from routers.stores.connection import Connection
+    from rollway.routers.stores.connection import Connection
 
 _PROTOCOL = "v4.channel.k8s.io"
 

@@ -12,19 +12,19 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from routers import stores
-from routers.errors import ConflictError, RollwayError
-from routers.model import Evidence, Live, LiveObject, ObjectRef, dig
-from routers.stores.cluster import CRD, METADATA, Query, live_object
-from routers.stores.connection import Stop
-from routers.stores.failures import Asked
+from rollway.routers import stores
+from rollway.routers.errors import ConflictError, RollwayError
+from rollway.routers.model import Evidence, Live, LiveObject, ObjectRef, dig
+from rollway.routers.stores.cluster import CRD, METADATA, Query, live_object
+from rollway.routers.stores.connection import Stop
+from rollway.routers.stores.failures import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from routers.model import Need
-    from routers.plan import Change
-    from routers.stores.cluster import ClusterStore
+    from rollway.routers.model import Need
+    from rollway.routers.plan import Change
+    from rollway.routers.stores.cluster import ClusterStore
 
 _IN = re.compile(r"(\S+) in \(([^)]*)\)")
 
@@ -56,7 +56,7 @@ class WatchingStore:
         self._kinds: dict[tuple[str, str], _Kind] = {}
 
     def read(self, needs: Sequence[Need]) -> Live:
-        """Return the needed objects, from memory where a watch keeps them; see `routers.stores.Store.read`."""
+        """Return the needed objects, from memory where a watch keeps them; see `rollway.routers.stores.Store.read`."""
         wanted = [need for need in needs if (need.group, need.kind) != CRD]
         kinds: dict[tuple[str, str], _Kind] = {}
         for need in wanted:
@@ -77,7 +77,7 @@ class WatchingStore:
         return Live(found.values(), self._cluster.discovery.served(), running=True)
 
     def write(self, change: Change, *, dry_run: bool = False) -> LiveObject | None:
-        """Make one change, and remember what was stored; see `routers.stores.Store.write`."""
+        """Make one change, and remember what was stored; see `rollway.routers.stores.Store.write`."""
         kind = self._kinds.get((change.ref.group, change.ref.kind))
         try:
             stored = self._cluster.write(change, dry_run=dry_run)

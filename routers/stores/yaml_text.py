@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from routers.errors import UnwritableError
-from routers.model import dig
-from routers.render import to_json
-from routers.stores.manifests import UnreadableError, parse
+from rollway.routers.errors import UnwritableError
+from rollway.routers.model import dig
+from rollway.routers.render import to_json
+from rollway.routers.stores.manifests import UnreadableError, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from routers.model import Pointer
+    from rollway.routers.model import Pointer
 
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PLAIN = re.compile(r"(?:\.{1,2}/)?[A-Za-z_/][A-Za-z0-9_./-]*")

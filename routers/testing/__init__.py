@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from routers.testing.memory import MemoryStore
+from rollway.routers.testing.memory import MemoryStore
 
 __all__ = ["MemoryStore"]

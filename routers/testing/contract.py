@@ -1,7 +1,7 @@
 """The contract that every backend keeps. Subclass `BackendContract`, say what a typical route and its objects are.
 
     class TestNginxContract(BackendContract):
-        def route(self) -> Route: ...
+        def route(self) -> Rollout: ...
         def objects(self) -> list[Manifest]: ...
 
 Needs `rollway[testing]`. A backend that lacks a feature is tested to refuse it, not skipped.
@@ -18,9 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from routers.backends import backends_of
-from routers.engine import Engine, needs_of
-from routers.errors import (
+from rollway.routers.backends import backends_of
+from rollway.routers.engine import Engine, needs_of
+from rollway.routers.errors import (
     ApplyError,
     ConflictError,
     ForeignOwnerError,
@@ -30,18 +30,18 @@ from routers.errors import (
     StoreError,
     UnsupportedError,
 )
-from routers.model import Access, HeaderRoute, MirrorRoute, Outcome, Strategy, Traffic
-from routers.ownership import ROLLOUT_ANNOTATION
-from routers.router import TrafficRouter
-from routers.stores import Store
-from routers.testing.memory import MemoryStore
-from routers.weights import Split
+from rollway.routers.model import Access, HeaderRoute, MirrorRoute, Outcome, Strategy, Traffic
+from rollway.routers.ownership import ROLLOUT_ANNOTATION
+from rollway.routers.router import TrafficRouter
+from rollway.routers.stores import Store
+from rollway.routers.testing.memory import MemoryStore
+from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from routers.model import Live, Manifest, Need, ObjectRef, Reading, Route
-    from routers.plan import Change
+    from rollway.routers.model import Live, Manifest, Need, ObjectRef, Reading, Rollout
+    from rollway.routers.plan import Change
 
 WEIGHTS = (0, 1, 5, 50, 99, 100)
 AWKWARD = ("no", "1e3", "a: b", "line\nbreak", "{{ x }}", "'\"\\", "é☃")
@@ -81,7 +81,7 @@ class ContractStore(Store, Protocol):
 class BackendContract:
     """What holds for every backend, whatever its objects are."""
 
-    def route(self) -> Route:
+    def rollout(self) -> Rollout:
         """Return a typical route that uses this backend alone, with total 100."""
         raise NotImplementedError
 
@@ -104,32 +104,32 @@ class BackendContract:
 
     def router(self, store: ContractStore | None = None) -> TrafficRouter:
         """Return a router on a fresh store, or on the one given."""
-        return TrafficRouter(self.route(), store or self.store())
+        return TrafficRouter(self.rollout(), store or self.store())
 
     def written(self, access: Access) -> list[Need]:
         """Return the needs of the route with that access."""
-        return [need for need in needs_of(self.route()) if need.access is access]
+        return [need for need in needs_of(self.rollout()) if need.access is access]
 
     @property
     def targets(self) -> list[ObjectRef]:
         """The objects that this backend may write."""
-        return [need.ref for need in needs_of(self.route()) if need.access is not Access.READ]
+        return [need.ref for need in needs_of(self.rollout()) if need.access is not Access.READ]
 
     def live(self, store: ContractStore) -> Live:
         """Read what the route needs."""
-        return store.read(needs_of(self.route()))
+        return store.read(needs_of(self.rollout()))
 
     def render(self, store: ContractStore, want: Traffic) -> list[Manifest]:
         """Render with every backend of the route."""
         return [
             found
-            for part in backends_of(self.route())
-            for found in part.render(self.route(), want, self.live(store))
+            for part in backends_of(self.rollout())
+            for found in part.render(self.rollout(), want, self.live(store))
         ]
 
     def splits(self, store: ContractStore) -> set[Split | None]:
         """Return the splits that the objects say."""
-        readings: tuple[Reading, ...] = Engine(store).observe(self.route()).readings
+        readings: tuple[Reading, ...] = Engine(store).observe(self.rollout()).readings
         return {reading.traffic.split if reading.traffic else None for reading in readings}
 
     # -- pure
@@ -146,10 +146,10 @@ class BackendContract:
     def test_any_split_round_trips(self, total: int, data: st.DataObject) -> None:
         """Whatever is written is what is observed afterwards, exactly."""
         split = Split(data.draw(st.integers(0, total)), total)
-        route = replace(self.route(), total=total)
+        rollout = replace(self.rollout(), total=total)
         store = self.store()
-        TrafficRouter(route, store).set_traffic(Traffic(split))
-        observation = Engine(store).observe(route)
+        TrafficRouter(rollout, store).set_traffic(Traffic(split))
+        observation = Engine(store).observe(rollout)
         assert {reading.traffic for reading in observation.readings} == {Traffic(split)}
         assert all(reading.exact for reading in observation.readings)
 
@@ -188,7 +188,7 @@ class BackendContract:
         """The weights in the objects are whole numbers that sum to the total."""
         store = self.store()
         self.router(store).set_weight(weight)
-        readings = Engine(store).observe(self.route()).readings
+        readings = Engine(store).observe(self.rollout()).readings
         assert readings
         for reading in readings:
             assert sum(int(value) for _, value in reading.weights) == 100
@@ -239,7 +239,7 @@ class BackendContract:
 
     def test_absent_objects_say_nothing(self) -> None:
         """Before the first write the canary has nothing, and observing does not fail."""
-        observation = Engine(self.store()).observe(self.route())
+        observation = Engine(self.store()).observe(self.rollout())
         assert observation.traffic == Traffic(Split(0))
 
     def test_garbage_is_a_typed_error(self) -> None:
@@ -252,7 +252,7 @@ class BackendContract:
                 continue  # an API server does not even take it
             before = copy.deepcopy(store.manifests)
             with pytest.raises(RollwayError) as caught:
-                Engine(store).observe(self.route())
+                Engine(store).observe(self.rollout())
             assert str(broken["metadata"]["name"]) in str(caught.value)
             assert store.manifests == before
 
@@ -290,10 +290,10 @@ class BackendContract:
     def test_missing_capability_is_refused(self, feature: Traffic, name: str) -> None:
         """A wish with a feature that the backend lacks is refused before anything is rendered or written."""
         store = self.store()
-        missing = [part for part in backends_of(self.route()) if part.capabilities.missing(feature) == name]
+        missing = [part for part in backends_of(self.rollout()) if part.capabilities.missing(feature) == name]
         if not missing:
             self.router(store).set_traffic(feature)
-            assert Engine(store).observe(self.route()).traffic == feature
+            assert Engine(store).observe(self.rollout()).traffic == feature
             return
         with pytest.raises(UnsupportedError, match=name):
             self.router(store).set_traffic(feature)
@@ -301,7 +301,7 @@ class BackendContract:
 
     def test_missing_input_is_named(self) -> None:
         """Each required object that is missing is named, and nothing is written."""
-        for need in needs_of(self.route()):
+        for need in needs_of(self.rollout()):
             if need.required and need.name:
                 store = self.store()
                 store.remove(need.ref)
@@ -421,7 +421,7 @@ class BackendContract:
     def test_blue_green_switches_all_traffic(self) -> None:
         """A blue-green route moves everything at once, there and back, and refuses a weight in between."""
         store = self.store()
-        router = TrafficRouter(replace(self.route(), strategy=Strategy.BLUE_GREEN), store)
+        router = TrafficRouter(replace(self.rollout(), strategy=Strategy.BLUE_GREEN), store)
         router.switch("canary")
         assert self.splits(store) == {Split(100)}
         router.switch("stable")

@@ -5,18 +5,18 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from routers import stores
-from routers.errors import ConflictError, NotFoundError, StoreError
-from routers.model import Evidence, Live, LiveObject, duplicate
-from routers.plan import Action
-from routers.stores.manifests import ref_of
-from routers.stores.patches import patched
+from rollway.routers import stores
+from rollway.routers.errors import ConflictError, NotFoundError, StoreError
+from rollway.routers.model import Evidence, Live, LiveObject, duplicate
+from rollway.routers.plan import Action
+from rollway.routers.stores.manifests import ref_of
+from rollway.routers.stores.patches import patched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from routers.model import Finding, Manifest, Need, ObjectRef
-    from routers.plan import Change
+    from rollway.routers.model import Finding, Manifest, Need, ObjectRef
+    from rollway.routers.plan import Change
 
 
 class Faults:
@@ -97,7 +97,7 @@ class MemoryStore(Faults):
         return str(self._versions[ref][1])
 
     def read(self, needs: Sequence[Need]) -> Live:
-        """Return the needed objects; see `routers.stores.Store.read`."""
+        """Return the needed objects; see `rollway.routers.stores.Store.read`."""
         with self._lock:
             found = [
                 LiveObject(ref, manifest, self.version(ref))
@@ -110,7 +110,7 @@ class MemoryStore(Faults):
         return Live(found, self.served, notes=self.notes, running=self.running)
 
     def write(self, change: Change, *, dry_run: bool = False) -> LiveObject | None:
-        """Make one change; see `routers.stores.Store.write`."""
+        """Make one change; see `rollway.routers.stores.Store.write`."""
         with self._lock:
             self.log.append(change)
             self.interfere(change)

@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from routers.backends import BUILTIN, backend
-from routers.cli import documents
-from routers.cli import output as out
-from routers.cli.events import last_wish
-from routers.cli.probes import data_plane_probes
-from routers.engine import Engine, needs_of
-from routers.errors import InvalidInputError, ManifestError, RollwayError
-from routers.model import Access, Live, Traffic, dig
-from routers.router import TrafficRouter, read_route, read_routes
-from routers.stores import missing
-from routers.weights import Split
+from rollway.cli import documents
+from rollway.cli import output as out
+from rollway.cli.events import last_wish
+from rollway.cli.probes import data_plane_probes
+from rollway.routers.backends import BUILTIN, backend
+from rollway.routers.engine import Engine, needs_of
+from rollway.routers.errors import InvalidInputError, ManifestError, RollwayError
+from rollway.routers.model import Access, Live, Traffic, dig
+from rollway.routers.router import TrafficRouter, read_rollout, read_rollouts
+from rollway.routers.stores import missing
+from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from routers.cli.events import Wish
-    from routers.engine import Observation
-    from routers.model import LiveObject, Route
-    from routers.probes import Probe
-    from routers.stores import Store
+    from rollway.cli.events import Wish
+    from rollway.routers.engine import Observation
+    from rollway.routers.model import LiveObject, Rollout
+    from rollway.routers.probes import Probe
+    from rollway.routers.stores import Store
 
 
 DataPlanes = dict[str, tuple[str, ...]]
@@ -46,7 +46,7 @@ class _Seen(NamedTuple):
 def show(store: Store, namespace: str, name: str | None, output: str, data_planes: DataPlanes) -> bool:
     """Print the status; return whether any Rollout could not be observed.
 
-    `data_planes` are the words of `routers.cli.probes.data_plane_options`.
+    `data_planes` are the words of `rollway.cli.probes.data_plane_options`.
     """
     if name:
         router = _router(store, namespace, name)
@@ -77,7 +77,7 @@ def watch(store: Store, namespace: str, name: str | None, output: str, data_plan
 
 
 def _router(store: Store, namespace: str, name: str) -> TrafficRouter:
-    return TrafficRouter(read_route(store, name, namespace), store)
+    return TrafficRouter(read_rollout(store, name, namespace), store)
 
 
 def _probes(router: TrafficRouter, data_planes: DataPlanes) -> tuple[Probe, ...]:
@@ -85,7 +85,7 @@ def _probes(router: TrafficRouter, data_planes: DataPlanes) -> tuple[Probe, ...]
 
 
 def _one(router: TrafficRouter) -> _Seen:
-    return _Seen([router.observe(check=True)], last_wish(router.store, router.route))
+    return _Seen([router.observe(check=True)], last_wish(router.store, router.rollout))
 
 
 def _all(store: Store, namespace: str) -> _Seen:
@@ -110,25 +110,25 @@ def observe(store: Store, namespace: str) -> tuple[list[Observation], bool]:
     Returns:
         The observations, and whether any Rollout could not be observed.
     """
-    routes: list[Route] = []
+    rollouts: list[Rollout] = []
     failed = False
-    for found, route in read_routes(store, namespace):
+    for found, rollout in read_rollouts(store, namespace):
         if not _routed(found):
             continue
-        if isinstance(route, RollwayError):
+        if isinstance(rollout, RollwayError):
             failed = True
-            click.echo(f"error: {route}", err=True)
+            click.echo(f"error: {rollout}", err=True)
         else:
-            routes.append(route)
+            rollouts.append(rollout)
     seen: list[Observation] = []
-    live = _read_all(store, routes)
-    for route in routes:
+    live = _read_all(store, rollouts)
+    for rollout in rollouts:
         try:
-            _require(store, route, live)
-            seen.append(Engine(store).observe(route, live))
+            _require(store, rollout, live)
+            seen.append(Engine(store).observe(rollout, live))
         except RollwayError as error:
             failed = True
-            click.echo(f"error: {route.ref}: {error}", err=True)
+            click.echo(f"error: {rollout.ref}: {error}", err=True)
     return seen, failed
 
 
@@ -138,15 +138,15 @@ def _routed(rollout: LiveObject) -> bool:
     return any(dig(strategy, name, "trafficRouting") is not None for name in ("canary", "blueGreen"))
 
 
-def _read_all(store: Store, routes: list[Route]) -> Live:
+def _read_all(store: Store, rollouts: list[Rollout]) -> Live:
     """Read what all routes need at once, whether or not it is there."""
-    needs = [replace(need, required=False) for route in routes for need in needs_of(route)]
+    needs = [replace(need, required=False) for rollout in rollouts for need in needs_of(rollout)]
     return store.read(needs) if needs else Live(())
 
 
-def _require(store: Store, route: Route, live: Live) -> None:
+def _require(store: Store, rollout: Rollout, live: Live) -> None:
     """Raise the store's own error when something that a route requires was not read."""
-    absent = missing(needs_of(route), live)
+    absent = missing(needs_of(rollout), live)
     if absent:
         store.read(absent)
 
@@ -178,26 +178,26 @@ class Problem:
 
 def lint(store: Store, namespace: str, name: str | None = None) -> list[Problem]:
     """Check one Rollout or all of the store: manifest, objects, and what the data planes say to them."""
-    rollouts = read_routes(store, namespace, name or "")
+    rollouts = read_rollouts(store, namespace, name or "")
     if name and not rollouts:
-        read_route(store, name, namespace)
-    live = _read_all(store, [route for _, route in rollouts if not isinstance(route, RollwayError)])
-    return [problem for found, route in rollouts for problem in _lint(store, found, route, live)]
+        read_rollout(store, name, namespace)
+    live = _read_all(store, [rollout for _, rollout in rollouts if not isinstance(rollout, RollwayError)])
+    return [problem for found, rollout in rollouts for problem in _lint(store, found, rollout, live)]
 
 
-def _lint(store: Store, found: LiveObject, route: Route | RollwayError, live: Live) -> Iterator[Problem]:
+def _lint(store: Store, found: LiveObject, rollout: Rollout | RollwayError, live: Live) -> Iterator[Problem]:
     name = f"{found.ref.namespace}/{found.ref.name}"
     place = found.locate(()) or str(found.ref)
     if not _routed(found):
         yield Problem(place, "note", name, "has no trafficRouting, so rollway has nothing to do for it")
         return
     try:
-        if isinstance(route, RollwayError):
-            raise route
-        _require(store, route, live)
+        if isinstance(rollout, RollwayError):
+            raise rollout
+        _require(store, rollout, live)
         engine = Engine(store)
-        want = engine.observe(route, live).traffic or Traffic(Split(0, route.total))
-        for finding in engine.check(route, want, live):
+        want = engine.observe(rollout, live).traffic or Traffic(Split(0, rollout.total))
+        for finding in engine.check(rollout, want, live):
             if finding.code != "files-only":
                 at = live[finding.ref].locate(()) if finding.ref and finding.ref in live else ""
                 yield Problem(at or place, finding.severity.value, name, str(finding))

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType, TracebackType
 
-    from routers.model import Finding
-    from routers.weights import Split
+    from rollway.routers.model import Finding
+    from rollway.routers.weights import Split
 
 
 class Waiting:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from routers.cli.duration import DURATION
+from rollway.cli.duration import DURATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from routers.probes import Probe
-    from routers.router import TrafficRouter
+    from rollway.routers.probes import Probe
+    from rollway.routers.router import TrafficRouter
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
@@ -141,14 +141,14 @@ def _found_probes(
 
     A level that was not asked for by name is a note when it cannot be reached, and no error.
     """
-    from routers.stores.cluster import ClusterStore  # noqa: PLC0415 - a directory does not need it
+    from rollway.routers.stores.cluster import ClusterStore  # noqa: PLC0415 - a directory does not need it
 
-    lacking = [name for name in router.route.routers if not any(name in probe.routers for probe in given)]
+    lacking = [name for name in router.rollout.backends if not any(name in probe.backends for probe in given)]
     if not lacking or not isinstance(router.store, ClusterStore):
         return []
-    from routers.engine import needs_of  # noqa: PLC0415
-    from routers.errors import UnsupportedError  # noqa: PLC0415
-    from routers.probes.pods import Pods  # noqa: PLC0415
+    from rollway.routers.engine import needs_of  # noqa: PLC0415
+    from rollway.routers.errors import UnsupportedError  # noqa: PLC0415
+    from rollway.routers.probes.pods import Pods  # noqa: PLC0415
 
     pods = Pods(router.store, namespaces)
     found = {name: pods.probe(name) for name in lacking}
@@ -156,11 +156,11 @@ def _found_probes(
     if silent:
         # There is nothing to find out; asked for by name, the level is refused where it is needed.
         return []
-    live = router.store.read(needs_of(router.route))
-    obstacles = [reason for name in lacking if (reason := pods.obstacle(name, router.route, live))]
+    live = router.store.read(needs_of(router.rollout))
+    obstacles = [reason for name in lacking if (reason := pods.obstacle(name, router.rollout, live))]
     if obstacles and level == "loaded":
         raise UnsupportedError(
-            f"evidence 'loaded' cannot be shown for {router.route.ref}: {'; '.join(obstacles)}",
+            f"evidence 'loaded' cannot be shown for {router.rollout.ref}: {'; '.join(obstacles)}",
             hint="give the role the rules of `rollway rbac --data-plane NAMESPACE`, or the addresses (--nginx-status, "
             "--envoy-admin)",
         )
@@ -178,9 +178,9 @@ def _addressed_probes(
         raise click.UsageError("--istiod needs --envoy-admin: it says why an Envoy rejected an update")
     if not (nginx_status or envoy_admin):
         return []
-    from routers.probes.documents import at  # noqa: PLC0415
-    from routers.probes.envoy import EnvoyProbe  # noqa: PLC0415
-    from routers.probes.ingress_nginx import IngressNginxProbe  # noqa: PLC0415
+    from rollway.routers.probes.documents import at  # noqa: PLC0415
+    from rollway.routers.probes.envoy import EnvoyProbe  # noqa: PLC0415
+    from rollway.routers.probes.ingress_nginx import IngressNginxProbe  # noqa: PLC0415
 
     probes: list[Probe] = []
     if nginx_status:
@@ -193,8 +193,8 @@ def _addressed_probes(
 
 
 def _require_router(router: TrafficRouter, name: str, option: str) -> None:
-    if name not in router.route.routers:
-        raise click.UsageError(f"{option} is for {name}, and {router.route.ref} has no such router")
+    if name not in router.rollout.backends:
+        raise click.UsageError(f"{option} is for {name}, and {router.rollout.ref} has no such router")
 
 
 def _measuring_probe(router: TrafficRouter, sample: dict[str, Any]) -> list[Probe]:
@@ -222,7 +222,7 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _requests_probe(sample: dict[str, Any], headers: tuple[tuple[str, str], ...]) -> Probe:
-    from routers.probes.requests import RATE, REQUESTS, Identity, RequestsProbe, check_sample  # noqa: PLC0415
+    from rollway.routers.probes.requests import RATE, REQUESTS, Identity, RequestsProbe, check_sample  # noqa: PLC0415
 
     if not sample["identify"]:
         raise click.UsageError("--url needs --identify: where an answer names its version")
@@ -235,17 +235,17 @@ def _requests_probe(sample: dict[str, Any], headers: tuple[tuple[str, str], ...]
 def _prometheus_probe(
     router: TrafficRouter, sample: dict[str, Any], headers: tuple[tuple[str, str], ...]
 ) -> Probe:
-    from routers.probes.documents import Address  # noqa: PLC0415
-    from routers.probes.prometheus import WITHIN_S, PrometheusProbe  # noqa: PLC0415
-    from routers.probes.requests import REQUESTS, check_count  # noqa: PLC0415
+    from rollway.routers.probes.documents import Address  # noqa: PLC0415
+    from rollway.routers.probes.prometheus import WITHIN_S, PrometheusProbe  # noqa: PLC0415
+    from rollway.routers.probes.requests import REQUESTS, check_count  # noqa: PLC0415
 
     count = REQUESTS if sample["requests"] is None else sample["requests"]
     within = WITHIN_S if sample["within"] is None else sample["within"]
     check_count(count)
     probe = PrometheusProbe(Address.parse(sample["prometheus"]), count, within, headers)
-    silent = [name for name in router.route.routers if name not in probe.routers]
+    silent = [name for name in router.rollout.backends if name not in probe.backends]
     if silent:
         raise click.UsageError(
-            f"--prometheus is for nginx and istio, and {router.route.ref} is routed by {', '.join(silent)}: use --url"
+            f"--prometheus is for nginx and istio, and {router.rollout.ref} is routed by {', '.join(silent)}: use --url"
         )
     return probe

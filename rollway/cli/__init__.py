@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from routers import __version__
-from routers.cli.duration import DURATION
-from routers.cli.options import (
+from rollway import __version__
+from rollway.cli.duration import DURATION
+from rollway.cli.options import (
     Command,
     WeightCommand,
     complete_name,
@@ -31,14 +31,14 @@ from routers.cli.options import (
     wait_option,
     write_options,
 )
-from routers.cli.probes import LEVELS, data_plane_options, probe_options
+from rollway.cli.probes import LEVELS, data_plane_options, probe_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from routers.gitops import Tool
-    from routers.router import TrafficRouter
-    from routers.stores import Store
+    from rollway.routers.gitops import Tool
+    from rollway.routers.router import TrafficRouter
+    from rollway.routers.stores import Store
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -68,7 +68,7 @@ def status(
     **data_planes: tuple[str, ...],
 ) -> None:
     """Show what the routing objects say, of all Rollouts, or of one beside what was asked and what is loaded."""
-    from routers.cli import report  # noqa: PLC0415
+    from rollway.cli import report  # noqa: PLC0415
 
     if not name and any(data_planes.values()):
         raise click.UsageError("the options about data planes need the NAME of a Rollout")
@@ -85,16 +85,16 @@ def status(
 @click.argument("weight")
 def plan(router: TrafficRouter, weight: str, output: str, *, adopt: bool) -> None:
     """Show what a weight would change, and write nothing. Exit code 3: changes are pending."""
-    from routers.cli import documents  # noqa: PLC0415
-    from routers.cli import output as out  # noqa: PLC0415
-    from routers.guards import enforce, lift  # noqa: PLC0415
+    from rollway.cli import documents  # noqa: PLC0415
+    from rollway.cli import output as out  # noqa: PLC0415
+    from rollway.routers.guards import enforce, lift  # noqa: PLC0415
 
-    wanted = router.route.split(weight)
+    wanted = router.rollout.split(weight)
     value = router.plan(weight, adopt=adopt)
     if output != "text":
-        out.document(documents.plan_document(router.route, wanted, value), output)
+        out.document(documents.plan_document(router.rollout, wanted, value), output)
     elif value is None:
-        click.echo(f"{router.route.ref}: canary {wanted}; nothing to change")
+        click.echo(f"{router.rollout.ref}: canary {wanted}; nothing to change")
     else:
         out.plan(value, wanted)
         out.findings(lift(value.findings, router.limits.allow))
@@ -120,18 +120,18 @@ def set_weight(router: TrafficRouter, weight: str, **words: Any) -> None:
 @click.argument("to", type=click.Choice(["stable", "canary"]))
 def switch(router: TrafficRouter, to: str, **words: Any) -> None:
     """Send all traffic to stable or canary at once (blue-green: active or preview)."""
-    _write(router, router.route.total if to == "canary" else 0, **words)
+    _write(router, router.rollout.total if to == "canary" else 0, **words)
 
 
 def _write(
     router: TrafficRouter, weight: int | str, *, output: str, verify: str | None, events: bool, **words: Any
 ) -> None:
     """Set a weight, tell of it, and leave an Event about it."""
-    from routers.cli import output as out  # noqa: PLC0415
-    from routers.cli.events import Recorder  # noqa: PLC0415
-    from routers.cli.progress import Waiting  # noqa: PLC0415
+    from rollway.cli import output as out  # noqa: PLC0415
+    from rollway.cli.events import Recorder  # noqa: PLC0415
+    from rollway.cli.progress import Waiting  # noqa: PLC0415
 
-    wanted = router.route.split(weight)
+    wanted = router.rollout.split(weight)
     record = Recorder(router, enabled=events and not words["dry_run"])
     with record.failures(wanted), Waiting() as waiting:
         result = router.set_weight(weight, verify=evidence_level(verify), waiting=waiting, **words)
@@ -139,7 +139,7 @@ def _write(
         out.result(result, wanted)
         out.findings(result.findings)
     else:
-        from routers.cli import documents  # noqa: PLC0415
+        from rollway.cli import documents  # noqa: PLC0415
 
         out.document(documents.result_document(result, wanted), output)
     record.written(result, wanted)
@@ -178,7 +178,7 @@ def ramp(
     router: TrafficRouter, span: str, step: str, every: float, *, verify: str | None, **words: Any
 ) -> None:
     """Move the weight from FROM to TO in steps, with time between them; run again, it goes on from what is live."""
-    from routers.cli.ramp import run  # noqa: PLC0415
+    from rollway.cli.ramp import run  # noqa: PLC0415
 
     start, dots, end = span.partition("..")
     if not (start and dots and end):
@@ -205,10 +205,10 @@ def ramp(
 @click.argument("weight", required=False)
 def verify(router: TrafficRouter, weight: str | None, level: str | None, timeout: float, output: str) -> None:
     """Check that WEIGHT is what objects, data planes and requests show; without one, what the objects say. Exit code 5: not."""
-    from routers.cli import documents  # noqa: PLC0415
-    from routers.cli import output as out  # noqa: PLC0415
-    from routers.errors import NotVerifiedError  # noqa: PLC0415
-    from routers.model import Outcome  # noqa: PLC0415
+    from rollway.cli import documents  # noqa: PLC0415
+    from rollway.cli import output as out  # noqa: PLC0415
+    from rollway.routers.errors import NotVerifiedError  # noqa: PLC0415
+    from rollway.routers.model import Outcome  # noqa: PLC0415
 
     verdict = router.verify(weight, evidence_level(level), timeout)
     if output == "text":
@@ -216,13 +216,15 @@ def verify(router: TrafficRouter, weight: str | None, level: str | None, timeout
             ("OBJECT", "PART", "WEIGHTS", "CANARY"),
             [(str(seen.ref), seen.part, out.weights(seen), out.canary(seen)) for seen in verdict.readings],
         )
-        click.echo(f"{router.route.ref}: {verdict.outcome.value} (evidence: {verdict.evidence.name.lower()})")
+        click.echo(
+            f"{router.rollout.ref}: {verdict.outcome.value} (evidence: {verdict.evidence.name.lower()})"
+        )
         if verdict.reason and verdict.outcome is Outcome.MATCHES:
             click.echo(f"  {verdict.reason}")
     else:
-        out.document(documents.verdict_document(router.route, verdict), output)
+        out.document(documents.verdict_document(router.rollout, verdict), output)
     if verdict.outcome is not Outcome.MATCHES:
-        raise NotVerifiedError(f"{router.route.ref} {verdict.outcome.value}: {verdict.reason}")
+        raise NotVerifiedError(f"{router.rollout.ref} {verdict.outcome.value}: {verdict.reason}")
 
 
 @cli.command(cls=WeightCommand)
@@ -230,7 +232,7 @@ def verify(router: TrafficRouter, weight: str | None, level: str | None, timeout
 @click.argument("weight")
 def render(router: TrafficRouter, weight: str, output: str) -> None:
     """Print the routing objects as WEIGHT wants them, ready for `kubectl apply -f -`."""
-    from routers.cli import output as out  # noqa: PLC0415
+    from rollway.cli import output as out  # noqa: PLC0415
 
     out.manifests(router.render(weight), output)
 
@@ -243,11 +245,11 @@ def render(router: TrafficRouter, weight: str, output: str) -> None:
 @limit_options
 def reset(router: TrafficRouter, output: str, *, events: bool, **words: Any) -> None:
     """Send all traffic to stable, verify it, then delete the objects that rollway made."""
-    from routers.cli import documents  # noqa: PLC0415
-    from routers.cli import output as out  # noqa: PLC0415
-    from routers.cli.events import REMOVED, Recorder  # noqa: PLC0415
+    from rollway.cli import documents  # noqa: PLC0415
+    from rollway.cli import output as out  # noqa: PLC0415
+    from rollway.cli.events import REMOVED, Recorder  # noqa: PLC0415
 
-    wanted = router.route.split(0)
+    wanted = router.rollout.split(0)
     record = Recorder(router, enabled=events and not words["dry_run"])
     with record.failures(wanted):
         results = router.reset(**words)
@@ -258,7 +260,7 @@ def reset(router: TrafficRouter, output: str, *, events: bool, **words: Any) -> 
             out.result(result, wanted)
             out.findings(result.findings)
         if not results:
-            click.echo(f"{router.route.ref}: all traffic goes to stable, and nothing is left to delete")
+            click.echo(f"{router.rollout.ref}: all traffic goes to stable, and nothing is left to delete")
     if any(result.changed for result in results):
         record(REMOVED, "\n".join(out.words(result, wanted) for result in results), asked=wanted)
 
@@ -280,10 +282,10 @@ def reset(router: TrafficRouter, output: str, *, events: bool, **words: Any) -> 
 @rollout_options
 def rbac(router: TrafficRouter, serviceaccount: str, data_planes: tuple[str, ...], output: str) -> None:
     """Print the least Role with which every verb works for one Rollout."""
-    from routers import rbac as roles  # noqa: PLC0415
-    from routers.cli import output as out  # noqa: PLC0415
+    from rollway.cli import output as out  # noqa: PLC0415
+    from rollway.routers import rbac as roles  # noqa: PLC0415
 
-    out.manifests(roles.manifests(router.route, serviceaccount, data_planes), output)
+    out.manifests(roles.manifests(router.rollout, serviceaccount, data_planes), output)
 
 
 @cli.command()
@@ -297,14 +299,14 @@ def rbac(router: TrafficRouter, serviceaccount: str, data_planes: tuple[str, ...
 @rollout_options
 def gitops(router: TrafficRouter, tool: Tool, output: str) -> None:
     """Print what keeps a GitOps tool from writing the weights of your own objects back."""
-    from routers import gitops as stanzas  # noqa: PLC0415
-    from routers.cli import output as out  # noqa: PLC0415
-    from routers.engine import needs_of  # noqa: PLC0415
+    from rollway.cli import output as out  # noqa: PLC0415
+    from rollway.routers import gitops as stanzas  # noqa: PLC0415
+    from rollway.routers.engine import needs_of  # noqa: PLC0415
 
-    pointers = stanzas.weight_pointers(router.route, router.store.read(needs_of(router.route)))
+    pointers = stanzas.weight_pointers(router.rollout, router.store.read(needs_of(router.rollout)))
     if not pointers:
         click.echo(
-            f"note: {router.route.ref} changes no object of yours, so there is nothing to leave alone",
+            f"note: {router.rollout.ref} changes no object of yours, so there is nothing to leave alone",
             err=True,
         )
         return
@@ -320,8 +322,8 @@ def gitops(router: TrafficRouter, tool: Tool, output: str) -> None:
 @scope_options
 def lint(store: Store, namespace: str, name: str | None, output: str) -> None:
     """Check one Rollout or all, and what their data planes would say, with file and line."""
-    from routers.cli import output as out  # noqa: PLC0415
-    from routers.cli import report  # noqa: PLC0415
+    from rollway.cli import output as out  # noqa: PLC0415
+    from rollway.cli import report  # noqa: PLC0415
 
     problems = report.lint(store, namespace, name)
     if output == "text":
@@ -349,8 +351,8 @@ def lint(store: Store, namespace: str, name: str | None, output: str) -> None:
 )
 def backends(output: str) -> None:
     """Show what each backend can do."""
-    from routers.cli import output as out  # noqa: PLC0415
-    from routers.cli import report  # noqa: PLC0415
+    from rollway.cli import output as out  # noqa: PLC0415
+    from rollway.cli import report  # noqa: PLC0415
 
     header, rows = report.capabilities()
     if output == "text":
@@ -372,7 +374,7 @@ def completion(shell: str) -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code that the errors' tree gives."""
-    from routers.errors import RollwayError  # noqa: PLC0415
+    from rollway.routers.errors import RollwayError  # noqa: PLC0415
 
     # A command lives for a moment: collecting garbage while it imports and parses would cost a tenth of its time.
     gc.set_threshold(200_000, 20, 20)

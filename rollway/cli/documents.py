@@ -5,16 +5,16 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from routers.weights import percent
+from rollway.routers.weights import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from routers.cli.events import Wish
-    from routers.engine import Observation, Result
-    from routers.model import Finding, ObjectRef, ObjectVerdict, Reading, Route, Traffic, Verdict
-    from routers.plan import Plan
-    from routers.weights import Split
+    from rollway.cli.events import Wish
+    from rollway.routers.engine import Observation, Result
+    from rollway.routers.model import Finding, ObjectRef, ObjectVerdict, Reading, Rollout, Traffic, Verdict
+    from rollway.routers.plan import Plan
+    from rollway.routers.weights import Split
 
 
 def object_document(ref: ObjectRef) -> dict[str, Any]:
@@ -22,9 +22,9 @@ def object_document(ref: ObjectRef) -> dict[str, Any]:
     return {"group": ref.group, "kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
 
 
-def rollout_document(route: Route) -> dict[str, Any]:
+def rollout_document(rollout: Rollout) -> dict[str, Any]:
     """Name a Rollout."""
-    return {"namespace": route.namespace, "name": route.name}
+    return {"namespace": rollout.namespace, "name": rollout.name}
 
 
 def split_document(split: Split) -> dict[str, Any]:
@@ -60,10 +60,10 @@ def finding_document(finding: Finding) -> dict[str, Any]:
     }
 
 
-def plan_document(route: Route, wanted: Split, plan: Plan | None) -> dict[str, Any]:
+def plan_document(rollout: Rollout, wanted: Split, plan: Plan | None) -> dict[str, Any]:
     """Tell a plan; without one, the same keys with nothing in them."""
     return {
-        "rollout": rollout_document(route),
+        "rollout": rollout_document(rollout),
         "wanted": split_document(wanted),
         "fingerprint": plan.fingerprint if plan else None,
         "changes": [
@@ -84,7 +84,7 @@ def plan_document(route: Route, wanted: Split, plan: Plan | None) -> dict[str, A
 def result_document(result: Result, wanted: Split) -> dict[str, Any]:
     """Tell what a writing verb did."""
     return {
-        "rollout": rollout_document(result.route),
+        "rollout": rollout_document(result.rollout),
         "wanted": split_document(wanted),
         "changed": result.changed,
         "dryRun": bool(result.dry_run),
@@ -119,7 +119,7 @@ def status_document(entries: Iterable[Observation], wish: Wish | None = None) ->
     """Tell what the objects of each Rollout say; of a single one, also what was asked and what is loaded."""
     return [
         {
-            "rollout": rollout_document(seen.route),
+            "rollout": rollout_document(seen.rollout),
             "traffic": traffic_document(seen.traffic),
             "evidence": seen.evidence.name.lower(),
             "asked": wish_document(wish),
@@ -131,10 +131,10 @@ def status_document(entries: Iterable[Observation], wish: Wish | None = None) ->
     ]
 
 
-def verdict_document(route: Route, verdict: Verdict) -> dict[str, Any]:
+def verdict_document(rollout: Rollout, verdict: Verdict) -> dict[str, Any]:
     """Tell the answer of `verify`."""
     return {
-        "rollout": rollout_document(route),
+        "rollout": rollout_document(rollout),
         "outcome": verdict.outcome.value,
         "evidence": verdict.evidence.name.lower(),
         "reason": verdict.reason,

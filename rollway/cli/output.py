@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from routers.model import Evidence, Outcome
+from rollway.routers.model import Evidence, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from routers.cli.events import Wish
-    from routers.engine import Observation, Result
-    from routers.model import Finding, Manifest, Reading
-    from routers.plan import Plan
-    from routers.weights import Split
+    from rollway.cli.events import Wish
+    from rollway.routers.engine import Observation, Result
+    from rollway.routers.model import Finding, Manifest, Reading
+    from rollway.routers.plan import Plan
+    from rollway.routers.weights import Split
 
 DONE = {"create": "created", "patch": "patched", "apply": "updated", "delete": "deleted"}
 
@@ -31,7 +31,7 @@ def document(value: Any, form: str) -> None:
 
 def yaml_text(value: Any) -> str:
     """Write a value as YAML that every parser reads the same way."""
-    from routers.stores.yaml_text import block  # noqa: PLC0415 - text results do not need it
+    from rollway.routers.stores.yaml_text import block  # noqa: PLC0415 - text results do not need it
 
     return block(value, 0) if value else json.dumps(value)
 
@@ -77,7 +77,7 @@ def findings(found: Iterable[Finding]) -> None:
 
 def plan(value: Plan, wanted: Split) -> None:
     """Print a plan: the weights before and after, the diff, and the fingerprint."""
-    click.echo(f"Plan for {value.route.ref}: canary {wanted}")
+    click.echo(f"Plan for {value.rollout.ref}: canary {wanted}")
     before = {(reading.ref, reading.part): reading for reading in value.before}
     table(
         ("OBJECT", "PART", "BEFORE", "AFTER"),
@@ -125,10 +125,10 @@ def words(value: Result, wanted: Split) -> str:
     """Say what a writing verb did, and the evidence that it reached."""
     lines: list[str] = []
     if value.plan is None:
-        lines.append(f"{value.route.ref}: canary {wanted}; nothing to change")
+        lines.append(f"{value.rollout.ref}: canary {wanted}; nothing to change")
     else:
         done = "removing what rollway made" if value.plan.removal else f"canary {wanted}"
-        lines.append(f"{value.route.ref}: {done}")
+        lines.append(f"{value.rollout.ref}: {done}")
         actions = {change.ref: change.action.value for change in value.plan.changes}
         lines += [f"  {DONE[actions.get(ref, 'apply')]} {ref}" for ref in value.written]
     if value.verdict:
@@ -171,10 +171,10 @@ def status_of_one(seen: Observation, wish: Wish | None) -> None:
                 durationpy.to_str(timedelta(seconds=round(age))) if age >= 1 else "now",
             )
         )
-    click.echo(str(seen.route.ref))
+    click.echo(str(seen.rollout.ref))
     table(("OBJECT", "PART", "WEIGHTS", "ASKED", "WRITTEN", "LOADED", "EVIDENCE", "AGE"), rows)
     if seen.traffic is None:
-        click.echo(f"{seen.route.ref}: its objects do not agree")
+        click.echo(f"{seen.rollout.ref}: its objects do not agree")
     for found in seen.loaded:
         if found.outcome is not Outcome.MATCHES:
             click.echo(f"{found.ref}: {found.reason}")
@@ -187,7 +187,7 @@ def status(entries: Sequence[Observation]) -> None:
         return
     rows = [
         (
-            str(seen.route.ref) if not index else "",
+            str(seen.rollout.ref) if not index else "",
             str(reading.ref),
             reading.part,
             weights(reading),
@@ -200,4 +200,4 @@ def status(entries: Sequence[Observation]) -> None:
     table(("ROLLOUT", "OBJECT", "PART", "WEIGHTS", "CANARY", "EVIDENCE"), rows)
     for seen in entries:
         if seen.traffic is None:
-            click.echo(f"{seen.route.ref}: its objects do not agree")
+            click.echo(f"{seen.rollout.ref}: its objects do not agree")

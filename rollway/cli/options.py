@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from routers.cli.duration import DURATION
-from routers.cli.probes import LEVELS, probe_options
+from rollway.cli.duration import DURATION
+from rollway.cli.probes import LEVELS, probe_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from click.shell_completion import CompletionItem
 
-    from routers.model import Evidence
-    from routers.router import TrafficRouter
-    from routers.stores import Store
+    from rollway.routers.model import Evidence
+    from rollway.routers.router import TrafficRouter
+    from rollway.routers.stores import Store
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
@@ -57,14 +57,14 @@ def complete_name(ctx: click.Context, _parameter: click.Parameter, incomplete: s
     """Offer the names of the Rollouts in the store."""
     from click.shell_completion import CompletionItem  # noqa: PLC0415
 
-    from routers.errors import RollwayError  # noqa: PLC0415
-    from routers.router import read_routes  # noqa: PLC0415
+    from rollway.routers.errors import RollwayError  # noqa: PLC0415
+    from rollway.routers.router import read_rollouts  # noqa: PLC0415
 
     words = {**ctx.params, "request_timeout": _COMPLETION_TIMEOUT_S}
     words["directory"] = words.get("directory") or os.environ.get("ROLLWAY_DIR")
     try:
         store, namespace = open_store(**{name: words.get(name) for name in _STORE_WORDS})
-        names = {found.ref.name for found, _ in read_routes(store, namespace)}
+        names = {found.ref.name for found, _ in read_rollouts(store, namespace)}
     except RollwayError:
         names = set()
     return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
@@ -99,8 +99,8 @@ def open_store(
                 f"{', '.join(given)} is for a cluster, and --dir is a directory: give one of them"
             )
         return _directory(directory, namespace), namespace or ""
-    from routers.stores.cluster import ClusterStore  # noqa: PLC0415
-    from routers.stores.connection import TIMEOUT_S  # noqa: PLC0415
+    from rollway.routers.stores.cluster import ClusterStore  # noqa: PLC0415
+    from rollway.routers.stores.connection import TIMEOUT_S  # noqa: PLC0415
 
     store = ClusterStore.open(
         kubeconfig, context, user=as_user or "", groups=as_groups or (), timeout=request_timeout or TIMEOUT_S
@@ -109,7 +109,7 @@ def open_store(
 
 
 def _directory(path: str, namespace: str | None) -> Store:
-    from routers.stores.directory import DirectoryStore  # noqa: PLC0415
+    from rollway.routers.stores.directory import DirectoryStore  # noqa: PLC0415
 
     return DirectoryStore(path, namespace or "default")
 
@@ -174,14 +174,14 @@ def rollout_options(function: _Function) -> _Function:
     @store_options
     @functools.wraps(function)
     def wrapper(name: str, filename: str | None, store: Store, namespace: str, **words: Any) -> Any:
-        from routers.router import TrafficRouter, known_as, read_route  # noqa: PLC0415
+        from rollway.routers.router import TrafficRouter, known_as, read_rollout  # noqa: PLC0415
 
         if filename:
             asked = click.get_current_context().params["namespace"] or ""
-            route = known_as(read_route(_directory(filename, namespace), name, asked), store)
+            rollout = known_as(read_rollout(_directory(filename, namespace), name, asked), store)
         else:
-            route = read_route(store, name, namespace)
-        return function(router=TrafficRouter(route, store), **words)
+            rollout = read_rollout(store, name, namespace)
+        return function(router=TrafficRouter(rollout, store), **words)
 
     return wrapper  # type: ignore[return-value] # click decorates the signature
 
@@ -206,7 +206,7 @@ def limit_options(function: _Function) -> _Function:
         allow: tuple[str, ...],
         **words: Any,
     ) -> Any:
-        from routers.guards import Limits  # noqa: PLC0415
+        from rollway.routers.guards import Limits  # noqa: PLC0415
 
         limits = Limits(max_step, keep_stable, not no_create, not no_delete, frozenset(allow))
         return function(router=replace(router, limits=limits), **words)
@@ -298,6 +298,6 @@ def write_options(function: _Function) -> _Function:
 
 def evidence_level(word: str | None) -> Evidence | None:
     """Read a level of evidence; None stays None, which means the highest there is."""
-    from routers.model import Evidence  # noqa: PLC0415
+    from rollway.routers.model import Evidence  # noqa: PLC0415
 
     return Evidence[word.upper()] if word else None

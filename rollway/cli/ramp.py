@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from routers.cli import documents
-from routers.cli import output as out
-from routers.cli.events import STARTED, Recorder
-from routers.cli.progress import Interrupt, RampDisplay
-from routers.guards import canary_weight
-from routers.ramp import Ramp, weights
+from rollway.cli import documents
+from rollway.cli import output as out
+from rollway.cli.events import STARTED, Recorder
+from rollway.cli.progress import Interrupt, RampDisplay
+from rollway.routers.guards import canary_weight
+from rollway.routers.ramp import Ramp, weights
 
 if TYPE_CHECKING:
-    from routers.engine import Result
-    from routers.router import TrafficRouter
+    from rollway.routers.engine import Result
+    from rollway.routers.router import TrafficRouter
 
 
 def run(
@@ -31,19 +31,19 @@ def run(
     **words: Any,
 ) -> int:
     """Take every step of `span` (from, to, by), `every` seconds apart; return the exit code."""
-    route = router.route
+    rollout = router.rollout
     # Objects that do not agree are brought to one weight by the first step; the largest is where it goes on from.
     live = max((canary_weight(reading) for reading in router.observe().readings), default=0)
-    steps = weights(*span, route.total, live)
+    steps = weights(*span, rollout.total, live)
     record = Recorder(router, enabled=events)
-    record(STARTED, f"{route.ref}: canary {live} of {route.total} now, then {', '.join(map(str, steps))}")
-    with Interrupt() as interrupt, RampDisplay(route.total) as display:
+    record(STARTED, f"{rollout.ref}: canary {live} of {rollout.total} now, then {', '.join(map(str, steps))}")
+    with Interrupt() as interrupt, RampDisplay(rollout.total) as display:
         ramp = Ramp(router, live, patience, display.waits)
         for index, weight in enumerate(steps):
-            with record.failures(route.split(weight)):
+            with record.failures(rollout.split(weight)):
                 result = ramp.advance(weight, waiting=lambda pending: display.waits(str(pending[0])), **words)
             _tell(router, result, weight, output, display)
-            record.written(result, route.split(weight))
+            record.written(result, rollout.split(weight))
             following = steps[index + 1 : index + 2]
             if following and display.pause(interrupt, every, following[0]):
                 display.stop()
@@ -54,7 +54,7 @@ def run(
 
 
 def _tell(router: TrafficRouter, result: Result, weight: int, output: str, display: RampDisplay) -> None:
-    wanted = router.route.split(weight)
+    wanted = router.rollout.split(weight)
     display.reached(wanted, result.verdict.evidence.name.lower() if result.verdict else "unknown")
     if output == "text":
         out.result(result, wanted)
@@ -69,14 +69,14 @@ def _tell(router: TrafficRouter, result: Result, weight: int, output: str, displ
 
 def _interrupted(ramp: Ramp, on_interrupt: str, output: str, record: Recorder, display: RampDisplay) -> None:
     """Ask whether to stay or to go back to stable, and do it."""
-    route, answer = ramp.router.route, on_interrupt
+    rollout, answer = ramp.router.rollout, on_interrupt
     if sys.stdin.isatty() and sys.stderr.isatty():
-        question = f"interrupted: stay at {ramp.live} of {route.total}, or go back to stable?"
+        question = f"interrupted: stay at {ramp.live} of {rollout.total}, or go back to stable?"
         answer = click.prompt(question, type=click.Choice(["stay", "back"]), default=on_interrupt, err=True)
     if answer == "stay":
-        click.echo(f"interrupted: {route.ref} stays at {ramp.live} of {route.total}", err=True)
+        click.echo(f"interrupted: {rollout.ref} stays at {ramp.live} of {rollout.total}", err=True)
         return
-    click.echo(f"interrupted: {route.ref} goes back to stable", err=True)
+    click.echo(f"interrupted: {rollout.ref} goes back to stable", err=True)
     result = ramp.back()
     _tell(ramp.router, result, 0, output, display)
-    record.written(result, route.split(0))
+    record.written(result, rollout.split(0))

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from routers.cli import output as out
-from routers.errors import ForbiddenError, NotVerifiedError, RefusedError, RollwayError, StoreError
-from routers.model import Evidence, Need, dig
-from routers.ownership import ROLLOUT_ANNOTATION
-from routers.weights import Split
+from rollway.cli import output as out
+from rollway.routers.errors import ForbiddenError, NotVerifiedError, RefusedError, RollwayError, StoreError
+from rollway.routers.model import Evidence, Need, dig
+from rollway.routers.ownership import ROLLOUT_ANNOTATION
+from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from routers.engine import Result
-    from routers.model import Manifest, Route
-    from routers.router import TrafficRouter
-    from routers.stores import Store
-    from routers.stores.cluster import ClusterStore
+    from rollway.routers.engine import Result
+    from rollway.routers.model import Manifest, Rollout
+    from rollway.routers.router import TrafficRouter
+    from rollway.routers.stores import Store
+    from rollway.routers.stores.cluster import ClusterStore
 
 UPDATED = "TrafficWeightUpdated"
 REFUSED = "TrafficWeightRefused"
@@ -46,19 +46,19 @@ class Wish(NamedTuple):
     time: datetime
 
 
-def last_wish(store: Store, route: Route) -> Wish | None:
+def last_wish(store: Store, rollout: Rollout) -> Wish | None:
     """Return what was asked for last, as far as the Events on the Rollout still tell (an API server keeps them an hour)."""
-    cluster = _recording(store) if route.uid else None
+    cluster = _recording(store) if rollout.uid else None
     if cluster is None:
         return None
-    selector = f"{ROLLOUT_ANNOTATION}={route.name}"
-    need = Need("", "Event", namespace=route.namespace, required=False, selector=selector, runtime=True)
+    selector = f"{ROLLOUT_ANNOTATION}={rollout.name}"
+    need = Need("", "Event", namespace=rollout.namespace, required=False, selector=selector, runtime=True)
     try:
         events = cluster.read([need]).of("", "Event")
     except RollwayError as error:
         click.echo(f"note: what was asked last cannot be told: {error.message}", err=True)
         return None
-    ours = [item.manifest for item in events if dig(item.manifest, "involvedObject", "uid") == route.uid]
+    ours = [item.manifest for item in events if dig(item.manifest, "involvedObject", "uid") == rollout.uid]
     return max(filter(None, map(_wish_of, ours)), key=lambda wish: wish.time, default=None)
 
 
@@ -75,8 +75,8 @@ class Recorder:
     """Write Events on one Rollout; none for a Rollout that is not in the cluster, or for a directory."""
 
     def __init__(self, router: TrafficRouter, *, enabled: bool) -> None:
-        self._route = router.route
-        self._store = _recording(router.store) if enabled and router.route.uid else None
+        self._rollout = router.rollout
+        self._store = _recording(router.store) if enabled and router.rollout.uid else None
 
     def __call__(
         self,
@@ -96,7 +96,7 @@ class Recorder:
             return
         try:
             wish = Wish(asked, evidence, datetime.now(UTC)) if asked else None
-            self._store.record(_event(self._route, reason, message, kind, wish))
+            self._store.record(_event(self._rollout, reason, message, kind, wish))
         except ForbiddenError as error:
             raise ForbiddenError(
                 f"the Event about it was not written: {error.message}",
@@ -128,12 +128,12 @@ class Recorder:
 
 
 def _recording(store: Store) -> ClusterStore | None:
-    from routers.stores.cluster import ClusterStore  # noqa: PLC0415 - a directory does not need it
+    from rollway.routers.stores.cluster import ClusterStore  # noqa: PLC0415 - a directory does not need it
 
     return store if isinstance(store, ClusterStore) else None
 
 
-def _marks(route: Route, wish: Wish) -> dict[str, Any]:
+def _marks(rollout: Rollout, wish: Wish) -> dict[str, Any]:
     found = {
         "canary": wish.split.canary,
         "total": wish.split.total,
@@ -141,11 +141,11 @@ def _marks(route: Route, wish: Wish) -> dict[str, Any]:
         "time": wish.time.isoformat(),
     }
     # A label holds 63 characters; the Events of a longer name are not found again.
-    labels = {ROLLOUT_ANNOTATION: route.name} if len(route.name) <= 63 else {}
+    labels = {ROLLOUT_ANNOTATION: rollout.name} if len(rollout.name) <= 63 else {}
     return {"labels": labels, "annotations": {_WISH: json.dumps(found)}}
 
 
-def _event(route: Route, reason: str, message: str, kind: str, wish: Wish | None) -> Manifest:
+def _event(rollout: Rollout, reason: str, message: str, kind: str, wish: Wish | None) -> Manifest:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if len(message) > _LONGEST:
         message = f"{message[: _LONGEST - 3]}..."
@@ -154,16 +154,16 @@ def _event(route: Route, reason: str, message: str, kind: str, wish: Wish | None
         "kind": "Event",
         # As client-go names them: the object, and the time as a hexadecimal number.
         "metadata": {
-            "name": f"{route.name[:230]}.{time.time_ns():x}",
-            "namespace": route.namespace,
-            **(_marks(route, wish) if wish else {}),
+            "name": f"{rollout.name[:230]}.{time.time_ns():x}",
+            "namespace": rollout.namespace,
+            **(_marks(rollout, wish) if wish else {}),
         },
         "involvedObject": {
-            "apiVersion": route.api_version,
+            "apiVersion": rollout.api_version,
             "kind": "Rollout",
-            "namespace": route.namespace,
-            "name": route.name,
-            "uid": route.uid,
+            "namespace": rollout.namespace,
+            "name": rollout.name,
+            "uid": rollout.uid,
         },
         "reason": reason,
         "message": message,
