@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from rollway.routers.model import Traffic
+from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
-from rollway.routers.spec import parse_rollout
 from rollway.routers.testing import MemoryStore
 from rollway.routers.weights import Split
 

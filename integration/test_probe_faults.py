@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from harness import shop
-from rollway.routers.probes.documents import TIMEOUT_S, Address, NoAnswerError, fetch
+from rollway.routers.probes.http import TIMEOUT_S, Address, NoAnswerError, fetch
 from rollway.routers.probes.requests import Identity, measure
 from running import rollway
 

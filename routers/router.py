@@ -29,7 +29,7 @@ from rollway.routers.model import (
     Verdict,
     dig,
 )
-from rollway.routers.spec import parse_rollout
+from rollway.routers.rollout import parse_rollout
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:

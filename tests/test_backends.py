@@ -10,16 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import manifests as m
-from rollway.routers.backends import BUILTIN, backend, ingress_nginx
-from rollway.routers.backends.ingress_nginx import Policy, load, read_canary, read_paths
-from rollway.routers.backends.nginx import canary_name
-from rollway.routers.backends.smi import quantity
-from rollway.routers.backends.virtual_service import host_name
+from rollway.routers.backends import BUILTIN, backend
+from rollway.routers.backends.istio.virtual_service import host_name
+from rollway.routers.backends.nginx import controller
+from rollway.routers.backends.nginx.backend import canary_name
+from rollway.routers.backends.nginx.controller import Policy, load, read_canary, read_paths
+from rollway.routers.backends.smi.backend import quantity
 from rollway.routers.engine import Engine
 from rollway.routers.errors import ManifestError, RollwayError
 from rollway.routers.model import ObjectRef, Severity, Traffic
+from rollway.routers.rollout import DEFAULT_PREFIX, parse_rollout
 from rollway.routers.router import TrafficRouter
-from rollway.routers.spec import DEFAULT_PREFIX, parse_rollout
 from rollway.routers.stores.manifests import ref_of
 from rollway.routers.testing import MemoryStore
 from rollway.routers.weights import Split
@@ -64,7 +65,7 @@ def test_long_names_never_collide() -> None:
 # -- ingress-nginx
 
 
-def loaded(*ingresses: Any) -> ingress_nginx.Loaded:
+def loaded(*ingresses: Any) -> controller.Loaded:
     """Return what the controller loads, oldest first."""
     return load([(ref_of(found, "default"), found) for found in ingresses], PREFIX)
 
@@ -373,7 +374,7 @@ def test_unconnected_ingresses_change_nothing(others: list[Any]) -> None:
     store = MemoryStore(found)
     expected = codes_and_words(store)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ingress_nginx, "component", lambda ingresses, *_words: ingresses)
+        patch.setattr(controller, "component", lambda ingresses, *_words: ingresses)
         assert codes_and_words(store) == expected
 
 

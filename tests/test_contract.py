@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import manifests as m
 from rollway.routers.backends import BUILTIN
-from rollway.routers.spec import parse_rollout
+from rollway.routers.rollout import parse_rollout
 from rollway.routers.testing.contract import BackendContract
 
 if TYPE_CHECKING:

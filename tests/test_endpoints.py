@@ -10,8 +10,8 @@ import manifests as m
 from rollway.routers.errors import RefusedError
 from rollway.routers.guards import Limits
 from rollway.routers.model import Severity
+from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
-from rollway.routers.spec import parse_rollout
 from rollway.routers.testing import MemoryStore
 
 if TYPE_CHECKING:

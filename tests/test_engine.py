@@ -38,8 +38,8 @@ from rollway.routers.model import (
     duplicate,
 )
 from rollway.routers.plan import Action, Change
+from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter, read_rollout, read_rollouts
-from rollway.routers.spec import parse_rollout
 from rollway.routers.testing import MemoryStore
 from rollway.routers.weights import Split
 

@@ -21,7 +21,7 @@ from rollway.routers.ownership import (
     refuse_foreign,
     stamp,
 )
-from rollway.routers.spec import parse_rollout
+from rollway.routers.rollout import parse_rollout
 
 ROUTE = parse_rollout(m.rollout({"smi": {}}))
 REF = ObjectRef("", "Thing", "default", "a")

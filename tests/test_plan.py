@@ -15,7 +15,7 @@ import manifests as m
 from rollway.routers.errors import RollwayError
 from rollway.routers.model import Access, Finding, LiveObject, Need, ObjectRef, Severity, Traffic
 from rollway.routers.plan import Action, Change, Plan, change_for, differences, fingerprint, pointer
-from rollway.routers.spec import parse_rollout
+from rollway.routers.rollout import parse_rollout
 from rollway.routers.weights import Split
 
 ROUTE = parse_rollout(m.rollout({"smi": {}}))

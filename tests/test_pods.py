@@ -11,7 +11,7 @@ from rollway.routers.engine import needs_of
 from rollway.routers.errors import ForbiddenError
 from rollway.routers.model import Outcome, Traffic
 from rollway.routers.probes.pods import SIDECARS, Pods
-from rollway.routers.spec import parse_rollout
+from rollway.routers.rollout import parse_rollout
 from rollway.routers.testing import MemoryStore
 from rollway.routers.weights import Split
 

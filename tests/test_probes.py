@@ -15,10 +15,10 @@ from rollway.routers.engine import needs_of
 from rollway.routers.errors import InvalidInputError, NotVerifiedError, UnsupportedError
 from rollway.routers.model import Evidence, Outcome, Traffic, Verdict
 from rollway.routers.probes import covering, envoy, ingress_nginx, prove, worst
-from rollway.routers.probes.documents import base_url
+from rollway.routers.probes.http import base_url
 from rollway.routers.probes.requests import Identity, Sample, check_sample, interval, judge, within
+from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
-from rollway.routers.spec import parse_rollout
 from rollway.routers.testing import MemoryStore
 from rollway.routers.weights import Split
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 import manifests as m
 from rollway.routers.engine import needs_of
 from rollway.routers.model import Outcome, Traffic
-from rollway.routers.probes.documents import NoAnswerError
+from rollway.routers.probes.http import NoAnswerError
 from rollway.routers.probes.prometheus import Metric, count, ingress_nginx_metric, istio_metric, judge
+from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
-from rollway.routers.spec import parse_rollout
 from rollway.routers.testing import MemoryStore
 from rollway.routers.weights import Split
 from running import rollway

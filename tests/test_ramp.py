@@ -20,8 +20,8 @@ from rollway.routers.errors import (
 )
 from rollway.routers.model import Traffic
 from rollway.routers.ramp import Ramp, weights
+from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
-from rollway.routers.spec import parse_rollout
 from rollway.routers.testing import MemoryStore
 from rollway.routers.weights import Split
 from running import rollway

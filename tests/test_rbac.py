@@ -10,7 +10,7 @@ import yaml
 import manifests as m
 from rollway.routers import gitops, rbac
 from rollway.routers.model import Live, LiveObject
-from rollway.routers.spec import parse_rollout
+from rollway.routers.rollout import parse_rollout
 from rollway.routers.stores.manifests import ref_of
 from running import rollway
 

@@ -11,7 +11,7 @@ import manifests as m
 from harness.waiting import until
 from rollway.routers.backends import ingress_nginx as model
 from rollway.routers.model import ObjectRef
-from rollway.routers.spec import DEFAULT_PREFIX
+from rollway.routers.rollout import DEFAULT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable

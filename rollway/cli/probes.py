@@ -178,8 +178,8 @@ def _addressed_probes(
         raise click.UsageError("--istiod needs --envoy-admin: it says why an Envoy rejected an update")
     if not (nginx_status or envoy_admin):
         return []
-    from rollway.routers.probes.documents import at  # noqa: PLC0415
     from rollway.routers.probes.envoy import EnvoyProbe  # noqa: PLC0415
+    from rollway.routers.probes.http import at  # noqa: PLC0415
     from rollway.routers.probes.ingress_nginx import IngressNginxProbe  # noqa: PLC0415
 
     probes: list[Probe] = []
@@ -235,7 +235,7 @@ def _requests_probe(sample: dict[str, Any], headers: tuple[tuple[str, str], ...]
 def _prometheus_probe(
     router: TrafficRouter, sample: dict[str, Any], headers: tuple[tuple[str, str], ...]
 ) -> Probe:
-    from rollway.routers.probes.documents import Address  # noqa: PLC0415
+    from rollway.routers.probes.http import Address  # noqa: PLC0415
     from rollway.routers.probes.prometheus import WITHIN_S, PrometheusProbe  # noqa: PLC0415
     from rollway.routers.probes.requests import REQUESTS, check_count  # noqa: PLC0415
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from rollway.routers.model import Capabilities, Finding, Live, Manifest, Need, Reading, Rollout, Traffic
 
 BUILTIN = {
-    "nginx": "rollway.routers.backends.nginx:NginxBackend",
-    "istio": "rollway.routers.backends.istio:IstioBackend",
-    "smi": "rollway.routers.backends.smi:SmiBackend",
+    "nginx": "rollway.routers.backends.nginx.backend:NginxBackend",
+    "istio": "rollway.routers.backends.istio.backend:IstioBackend",
+    "smi": "rollway.routers.backends.smi.backend:SmiBackend",
 }
 """Where each backend lives, by the name of its stanza in `trafficRouting`. Imported when it is first used."""
 

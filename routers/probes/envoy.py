@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rollway.routers.backends.virtual_service import (
+from rollway.routers.backends.istio.virtual_service import (
     Destination,
     destination_of,
     find_targets,
@@ -20,14 +20,14 @@ from rollway.routers.backends.virtual_service import (
     stanza_of,
 )
 from rollway.routers.model import Evidence, ObjectVerdict, Outcome, dig
-from rollway.routers.probes.documents import NoAnswerError, ask_each, fetch, summary, unknown
+from rollway.routers.probes.http import NoAnswerError, ask_each, fetch, summary, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from rollway.routers.backends.virtual_service import Target
+    from rollway.routers.backends.istio.virtual_service import Target
     from rollway.routers.model import Live, Manifest, ObjectRef, Rollout, Traffic, Verdict
-    from rollway.routers.probes.documents import Address, Find
+    from rollway.routers.probes.http import Address, Find
 
 _DUMP = "/config_dump?resource=dynamic_route_configs"
 _ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"

@@ -9,16 +9,16 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rollway.routers.backends.nginx import pairs, policy_of, stable_paths
+from rollway.routers.backends.nginx.backend import pairs, policy_of, stable_paths
 from rollway.routers.model import Evidence, ObjectVerdict, Outcome, dig
-from rollway.routers.probes.documents import ask_each, fetch, summary, unknown
+from rollway.routers.probes.http import ask_each, fetch, summary, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rollway.routers.backends.ingress_nginx import Policy
+    from rollway.routers.backends.nginx.controller import Policy
     from rollway.routers.model import Live, ObjectRef, Rollout, Traffic, Verdict
-    from rollway.routers.probes.documents import Address, Find
+    from rollway.routers.probes.http import Address, Find
 
 WORKERS_S = 1.1
 """How long after the controller posted a configuration all workers have it: balancer.lua looks once a second."""

@@ -11,13 +11,14 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rollway.routers.backends import ingress_nginx, nginx
-from rollway.routers.backends.virtual_service import GROUP as ISTIO
-from rollway.routers.backends.virtual_service import ref_of, stanza_of
+from rollway.routers.backends.istio.virtual_service import GROUP as ISTIO
+from rollway.routers.backends.istio.virtual_service import ref_of, stanza_of
+from rollway.routers.backends.nginx import backend as nginx
+from rollway.routers.backends.nginx import controller
 from rollway.routers.errors import RollwayError
 from rollway.routers.model import Need, ObjectRef, dig
-from rollway.routers.probes.documents import Address, NoAnswerError
 from rollway.routers.probes.envoy import EnvoyProbe
+from rollway.routers.probes.http import Address, NoAnswerError
 from rollway.routers.probes.ingress_nginx import IngressNginxProbe
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Pods:
     def _controllers(self, rollout: Rollout, live: Live) -> set[str]:
         """Return the controllers of the classes that the stable Ingresses name."""
         names = {
-            ingress_nginx.class_of(stable, live[stable].manifest)
+            controller.class_of(stable, live[stable].manifest)
             for stable, _ in nginx.pairs(rollout)
             if stable in live
         }

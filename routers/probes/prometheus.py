@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-from rollway.routers.backends.nginx import pairs, policy_of, stable_paths
-from rollway.routers.backends.virtual_service import (
+from rollway.routers.backends.istio.virtual_service import (
     destination_of,
     find_targets,
     ref_of,
@@ -24,17 +23,18 @@ from rollway.routers.backends.virtual_service import (
     rule_ref,
     stanza_of,
 )
+from rollway.routers.backends.nginx.backend import pairs, policy_of, stable_paths
 from rollway.routers.model import CANARY, STABLE, Evidence, Outcome, Verdict, dig
 from rollway.routers.probes import worst
-from rollway.routers.probes.documents import NoAnswerError, fetch
+from rollway.routers.probes.http import NoAnswerError, fetch
 from rollway.routers.probes.requests import REQUESTS, compare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from rollway.routers.backends.virtual_service import Destination
+    from rollway.routers.backends.istio.virtual_service import Destination
     from rollway.routers.model import Live, Rollout, Traffic, VirtualServiceRoute
-    from rollway.routers.probes.documents import Address
+    from rollway.routers.probes.http import Address
 
 WITHIN_S = 300.0
 """How long that many requests may take; two scrapes of an idle hour tell nothing."""

@@ -21,7 +21,7 @@ from rollway.routers.model import (
     VirtualServiceRoute,
     dig,
 )
-from rollway.routers.spec.schema import ROLLOUT, ROUTERS
+from rollway.routers.rollout.schema import ROLLOUT, ROUTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -1,6 +1,6 @@
 """ingress-nginx: one canary Ingress of ours beside each stable Ingress of the user's.
 
-The controller reports nothing of a canary that it ignores, so `check` replays its rules (see `ingress_nginx`) over
+The controller reports nothing of a canary that it ignores, so `check` replays its rules (see `controller`) over
 all Ingresses that the store knows. Annotations: https://kubernetes.github.io/ingress-nginx, "Canary".
 """
 
@@ -11,8 +11,8 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rollway.routers.backends import ingress_nginx
 from rollway.routers.backends.endpoints import check_services, endpoint_needs
+from rollway.routers.backends.nginx import controller
 from rollway.routers.backends.services import service_needs, service_refs, unknown_services
 from rollway.routers.errors import ManifestError, NotFoundError
 from rollway.routers.model import (
@@ -35,7 +35,7 @@ from rollway.routers.weights import nearest_split
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rollway.routers.backends.ingress_nginx import IngressPath, Loaded, Policy
+    from rollway.routers.backends.nginx.controller import IngressPath, Loaded, Policy
     from rollway.routers.model import Live, Manifest, Rollout
 
 GROUP = "networking.k8s.io"
@@ -124,14 +124,14 @@ def policy_of(rollout: Rollout, canary: ObjectRef, live: Live) -> Policy | None:
     manifest = live.manifest(canary)
     if manifest is None:
         return None
-    annotations = ingress_nginx.annotations_of(canary, manifest)
-    enabled, policy, _ = ingress_nginx.read_canary(annotations, _stanza(rollout).annotation_prefix)
+    annotations = controller.annotations_of(canary, manifest)
+    enabled, policy, _ = controller.read_canary(annotations, _stanza(rollout).annotation_prefix)
     return policy if enabled else None
 
 
 def stable_paths(rollout: Rollout, stable: ObjectRef, live: Live) -> list[IngressPath]:
     """Return the paths of a stable Ingress that lead to the stable Service."""
-    paths = ingress_nginx.read_paths(stable, live[stable].manifest)
+    paths = controller.read_paths(stable, live[stable].manifest)
     return [path for path in paths if path.service == rollout.stable_service]
 
 
@@ -145,9 +145,9 @@ def _render(rollout: Rollout, want: Traffic, stable: ObjectRef, canary: ObjectRe
     stanza, found = _stanza(rollout), live[stable].manifest
     prefix = stanza.annotation_prefix
     annotations = dict(stanza.annotations)
-    old_class = ingress_nginx.annotations_of(stable, found).get(ingress_nginx.CLASS_ANNOTATION)
+    old_class = controller.annotations_of(stable, found).get(controller.CLASS_ANNOTATION)
     if old_class is not None:
-        annotations.setdefault(ingress_nginx.CLASS_ANNOTATION, old_class)
+        annotations.setdefault(controller.CLASS_ANNOTATION, old_class)
     annotations |= {f"{prefix}/canary": "true", f"{prefix}/canary-weight": str(want.split.canary)}
     annotations.pop(f"{prefix}/canary-weight-total", None)
     if want.split.total != 100:
@@ -173,8 +173,8 @@ def _observe(rollout: Rollout, canary: ObjectRef, manifest: Manifest | None) -> 
     if manifest is None:
         return Reading(canary)
     prefix = _stanza(rollout).annotation_prefix
-    annotations = ingress_nginx.annotations_of(canary, manifest)
-    enabled, policy, problems = ingress_nginx.read_canary(annotations, prefix)
+    annotations = controller.annotations_of(canary, manifest)
+    enabled, policy, problems = controller.read_canary(annotations, prefix)
     if not enabled:
         return Reading(canary)
     garbage = [problem for problem in problems if problem.startswith("canary-weight")]
@@ -194,8 +194,8 @@ def _check_pair(
     """Compare what is planned for one canary Ingress with what the controller would load, in each possible order."""
     stanza = _stanza(rollout)
     manifest = live[canary].manifest
-    annotations = ingress_nginx.annotations_of(canary, manifest)
-    _, policy, problems = ingress_nginx.read_canary(annotations, stanza.annotation_prefix)
+    annotations = controller.annotations_of(canary, manifest)
+    _, policy, problems = controller.read_canary(annotations, stanza.annotation_prefix)
     for problem in problems:
         yield Finding(
             "nginx-bad-annotation",
@@ -204,8 +204,8 @@ def _check_pair(
             problem,
             "correct the annotations in the Rollout's nginx stanza",
         )
-    if ingress_nginx.read_canary(
-        ingress_nginx.annotations_of(stable, live[stable].manifest), stanza.annotation_prefix
+    if controller.read_canary(
+        controller.annotations_of(stable, live[stable].manifest), stanza.annotation_prefix
     )[0]:
         message = "is marked as a canary itself, so the controller serves no path of it"
         yield Finding(
@@ -218,7 +218,7 @@ def _check_pair(
         return
     planned = policy._replace(weight=want.split.canary, total=want.split.total)
     for order in _orders(stable, live, stanza.annotation_prefix):
-        loaded = ingress_nginx.load(order, stanza.annotation_prefix)
+        loaded = controller.load(order, stanza.annotation_prefix)
         yield from _check_loaded(rollout, loaded, planned, stable, canary, live, refusal)
     yield from _notes(rollout, stable, canary, live, policy)
 
@@ -229,12 +229,12 @@ def _orders(stable: ObjectRef, live: Live, prefix: str) -> Iterator[list[tuple[O
     The controller sorts by creation time, then by namespace and name, descending. An Ingress that is yet to be
     created is the newest; files know no age at all.
     """
-    name = ingress_nginx.class_of(stable, live[stable].manifest)
+    name = controller.class_of(stable, live[stable].manifest)
     everything = [(found.ref, found.manifest) for found in live.of(GROUP, "Ingress")]
     related = [
         (ref, found)
-        for ref, found in ingress_nginx.component(everything, stable, prefix)
-        if name is None or ingress_nginx.class_of(ref, found) in (None, name)
+        for ref, found in controller.component(everything, stable, prefix)
+        if name is None or controller.class_of(ref, found) in (None, name)
     ]
     related.sort(key=lambda item: (item[0].namespace, item[0].name), reverse=True)
     ages = [item[1]["metadata"].get("creationTimestamp") for item in related]
@@ -345,7 +345,7 @@ def _notes(
 ) -> Iterator[Finding]:
     prefix = _stanza(rollout).annotation_prefix
     found = live[stable].manifest
-    annotations = ingress_nginx.annotations_of(stable, found)
+    annotations = controller.annotations_of(stable, found)
     if annotations.get(f"{prefix}/affinity") == "cookie":
         message = (
             "uses cookie affinity: users keep the version that they were first sent to, whatever the weight"
@@ -359,7 +359,7 @@ def _notes(
     if any("snippet" in key for key, _ in _stanza(rollout).annotations):
         message = "has a snippet annotation: a controller that does not allow snippets keeps the previous version of the object"
         yield Finding("nginx-snippet", Severity.NOTE, canary, message)
-    if ingress_nginx.default_backend(stable, found):
+    if controller.default_backend(stable, found):
         yield Finding(
             "nginx-default-backend",
             Severity.NOTE,

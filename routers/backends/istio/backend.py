@@ -19,8 +19,7 @@ from rollway.routers.backends.endpoints import (
     pod_need,
     slice_need,
 )
-from rollway.routers.backends.services import service_needs, unknown_services
-from rollway.routers.backends.virtual_service import (
+from rollway.routers.backends.istio.virtual_service import (
     GROUP,
     SECTIONS,
     Target,
@@ -32,6 +31,7 @@ from rollway.routers.backends.virtual_service import (
     rule_ref,
     stanza_of,
 )
+from rollway.routers.backends.services import service_needs, unknown_services
 from rollway.routers.errors import RefusedError
 from rollway.routers.model import (
     CANARY,

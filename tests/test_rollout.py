@@ -18,8 +18,8 @@ from rollway.routers.model import (
     TlsMatch,
     VirtualServiceRoute,
 )
-from rollway.routers.spec import dotted, parse_rollout
-from rollway.routers.spec.schema import ROLLOUT
+from rollway.routers.rollout import dotted, parse_rollout
+from rollway.routers.rollout.schema import ROLLOUT
 
 NGINX = {"stableIngress": "web"}
 

@@ -1,0 +1,1 @@
+"""Istio: the weights of stable and canary inside the user's VirtualServices."""

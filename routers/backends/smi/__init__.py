@@ -1,0 +1,1 @@
+"""SMI: one TrafficSplit of ours that shares the traffic of a root Service."""
