@@ -402,6 +402,14 @@ class Rollout:
         return split
 
 
+class Context(NamedTuple):
+    """What one decision rests on: the Rollout, the traffic that is wanted, and the live objects."""
+
+    rollout: Rollout
+    want: Traffic
+    live: Live
+
+
 def dig(value: Any, *path: str | int) -> Any:
     """Return the value at a path of keys and indexes, or None where the manifest has no such field."""
     for step in path:
