@@ -29,9 +29,9 @@ from harness import crds, providers, shop, tools  # noqa: E402
 from harness.api import Api  # noqa: E402
 from harness.namespace import Namespace  # noqa: E402
 from rollway.routers.engine import needs_of  # noqa: E402
+from rollway.routers.kube.connection import Connection  # noqa: E402
+from rollway.routers.kube.failures import RequestInfo  # noqa: E402
 from rollway.routers.router import TrafficRouter, read_rollout  # noqa: E402
-from rollway.routers.stores.connection import Connection  # noqa: E402
-from rollway.routers.stores.failures import Asked  # noqa: E402
 from rollway.routers.stores.watching import WatchingStore  # noqa: E402
 
 if TYPE_CHECKING:
@@ -70,9 +70,9 @@ class Counted:
         """Start."""
         real, sent = self._real, self.sent
 
-        def request(connection: Connection, method: str, path: str, asked: Asked, **words: Any) -> Any:
-            sent.append((method, path, asked, words))
-            return real(connection, method, path, asked, **words)
+        def request(connection: Connection, method: str, path: str, info: RequestInfo, **words: Any) -> Any:
+            sent.append((method, path, info, words))
+            return real(connection, method, path, info, **words)
 
         Connection.request = request  # type: ignore[method-assign,assignment]
         return self
@@ -129,10 +129,10 @@ def replay(store: ClusterStore, counted: Counted, number: int) -> None:
     reads = [sent for sent in counted.sent if sent[0] in READS]
     list(store._threads.map(lambda sent: store.connection.request(*sent[:3], **sent[3]), reads))
     body = {"metadata": {"annotations": {"example.com/bench": str(number)}}}
-    for _, path, asked, words in counted.sent[len(reads) :]:
+    for _, path, info, words in counted.sent[len(reads) :]:
         query = {"fieldManager": words["query"]["fieldManager"]}
         store.connection.request(
-            "PATCH", path, asked, query=query, body=body, content_type="application/merge-patch+json"
+            "PATCH", path, info, query=query, body=body, content_type="application/merge-patch+json"
         )
 
 
@@ -149,7 +149,7 @@ def many_rollouts(space: Namespace, count: int) -> None:
 
     def raw(number: int) -> None:
         path = f"/apis/networking.istio.io/v1/namespaces/{space.name}/virtualservices/app-{number}"
-        asked = Asked("patch", "virtualservices")
+        info = RequestInfo("patch", "virtualservices")
         body = [
             {"op": "test", "path": "/spec/http/0/name", "value": "primary"},
             {"op": "replace", "path": "/spec/http/0/route/0/weight", "value": weights[0]},
@@ -158,7 +158,7 @@ def many_rollouts(space: Namespace, count: int) -> None:
         cluster.connection.request(
             "PATCH",
             path,
-            asked,
+            info,
             body=body,
             content_type="application/json-patch+json",
             query={"fieldManager": "raw"},

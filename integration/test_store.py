@@ -327,9 +327,9 @@ def _fresh(crd: Manifest) -> Manifest:
 
 
 def _groups(namespace: Namespace) -> object:
-    from rollway.routers.stores.failures import Asked
+    from rollway.routers.kube.failures import RequestInfo
 
-    return namespace.api.connection.request("GET", "/apis", Asked("get", "groups")).body
+    return namespace.api.connection.request("GET", "/apis", RequestInfo("get", "groups")).body
 
 
 def _wait(condition: object, seconds: float = 30) -> None:
@@ -426,7 +426,7 @@ def test_in_cluster_credentials(nginx: Namespace, scratch: Path, monkeypatch: py
     """Without a kubeconfig a pod's ServiceAccount is used, with its own namespace."""
     from kubernetes.config import incluster_config
 
-    from rollway.routers.stores import connection
+    from rollway.routers.kube import kubeconfig
 
     config = yaml.safe_load(nginx.kubeconfig.read_text())
     (scratch / "token").write_text(config["users"][0]["user"]["token"])
@@ -439,7 +439,7 @@ def test_in_cluster_credentials(nginx: Namespace, scratch: Path, monkeypatch: py
     # The three files are at a fixed place in a pod, which a test has no right to write.
     monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(scratch / "token"))
     monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(scratch / "ca.crt"))
-    monkeypatch.setattr(connection, "_SERVICE_ACCOUNT", str(scratch / "namespace"))
+    monkeypatch.setattr(kubeconfig, "_SERVICE_ACCOUNT", str(scratch / "namespace"))
     host, port = config["clusters"][0]["cluster"]["server"].removeprefix("https://").split(":")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
@@ -472,7 +472,7 @@ def test_discovery_is_kept_on_disk_and_refreshed(
 
 def test_a_server_without_aggregated_discovery(nginx: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """An older server, which lists its groups and resources one by one, is understood as well."""
-    from rollway.routers.stores import discovery
+    from rollway.routers.kube import discovery
 
     monkeypatch.setattr(discovery, "_AGGREGATED", "application/json")
     store = nginx.store(cache=False)
@@ -560,7 +560,7 @@ def test_a_kept_version_that_is_no_longer_served_is_looked_up(
 
 def test_the_whole_identity_of_a_kubeconfig_is_impersonated(nginx: Namespace) -> None:
     """`as`, `as-groups`, `as-uid` and `as-user-extra` all arrive, as kubectl sends them."""
-    from rollway.routers.stores.failures import Asked
+    from rollway.routers.kube.failures import RequestInfo
 
     config = yaml.safe_load(nginx.kubeconfig.read_text())
     config["users"][0]["user"] |= {
@@ -573,7 +573,7 @@ def test_the_whole_identity_of_a_kubeconfig_is_impersonated(nginx: Namespace) ->
     path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     answer = nginx.store().connection.request(
-        "POST", path, Asked("create", "selfsubjectreviews"), body=review
+        "POST", path, RequestInfo("create", "selfsubjectreviews"), body=review
     )
     seen = answer.body["status"]["userInfo"]
     assert (seen["username"], seen["uid"]) == ("ann", "u-1")
@@ -583,8 +583,8 @@ def test_the_whole_identity_of_a_kubeconfig_is_impersonated(nginx: Namespace) ->
 
 def test_a_list_that_takes_too_long_is_begun_again(nginx: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page that the server no longer has starts the list anew; a list that never ends is given up with an error."""
+    from rollway.routers.kube.failures import ExpiredError
     from rollway.routers.stores import cluster
-    from rollway.routers.stores.failures import ExpiredError
 
     for index in range(4):
         nginx.put(m.ingress(f"other-{index}", f"{index}.example.com"))

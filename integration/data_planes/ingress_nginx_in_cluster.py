@@ -18,9 +18,9 @@ from data_planes.ingress_nginx import NAMESPACE, SETTLED_S, SYNC_RATE
 from data_planes.ingress_nginx_image import CONTROLLER
 from harness.kind import HTTP_PORT
 from harness.waiting import until
+from rollway.routers.kube.port_forward import forward
 from rollway.routers.probes.http import Address, NoAnswerError, fetch
 from rollway.routers.probes.pods import NGINX_LABELS
-from rollway.routers.stores.port_forward import forward
 
 if TYPE_CHECKING:
     import signal

@@ -8,9 +8,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rollway.routers.errors import ConflictError, NotFoundError, RollwayError
-from rollway.routers.stores.connection import Connection
-from rollway.routers.stores.discovery import Discovery, Resource
-from rollway.routers.stores.failures import Asked
+from rollway.routers.kube.connection import Connection
+from rollway.routers.kube.discovery import Discovery, Resource
+from rollway.routers.kube.failures import RequestInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -121,7 +121,7 @@ class Api:
         """Return a token of a ServiceAccount."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token"
         body = {"spec": {"expirationSeconds": seconds}}
-        answer = self.connection.request("POST", path, Asked("create", "tokens"), body=body)
+        answer = self.connection.request("POST", path, RequestInfo("create", "tokens"), body=body)
         return str(answer.body["status"]["token"])
 
     def install(self, definitions: Iterable[Manifest]) -> None:
@@ -145,7 +145,7 @@ class Api:
             path = f"/apis/{crd['spec']['group']}/{version}/{crd['spec']['names']['plural']}"
             while True:
                 try:
-                    self.connection.request("GET", path, Asked("list", path), query={"limit": "1"})
+                    self.connection.request("GET", path, RequestInfo("list", path), query={"limit": "1"})
                     break
                 except NotFoundError:
                     if time.monotonic() > deadline:
@@ -177,11 +177,11 @@ class Api:
         resource = self.resource(like)
         namespace = like["metadata"].get("namespace", "")
         verb = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}[method]
-        asked = Asked(verb, resource.plural, resource.group, namespace, name)
+        info = RequestInfo(verb, resource.plural, resource.group, namespace, name)
         version = like["apiVersion"].rpartition("/")[2]
         path = resource.path(namespace, name, version)
         return self.connection.request(
-            method, path, asked, query=query, body=body, content_type=content_type
+            method, path, info, query=query, body=body, content_type=content_type
         ).body
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rollway.routers.stores.connection import Connection
+    from rollway.routers.kube.connection import Connection
 
 WRITES = ("PATCH", "PUT", "POST", "DELETE")
 

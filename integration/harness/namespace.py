@@ -14,10 +14,10 @@ import yaml
 import manifests as m
 from harness.api import Api, like
 from rollway.routers.errors import NotFoundError
+from rollway.routers.kube.connection import Connection
 from rollway.routers.model import ObjectRef, without_server_fields
 from rollway.routers.router import TrafficRouter, read_rollout
 from rollway.routers.stores.cluster import ClusterStore
-from rollway.routers.stores.connection import Connection
 from rollway.routers.testing.memory import Faults
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from data_planes import echo, running_pod
 from harness.waiting import until
-from rollway.routers.stores.failures import Asked
+from rollway.routers.kube.failures import RequestInfo
 
 if TYPE_CHECKING:
     from harness.namespace import Namespace
@@ -143,8 +143,8 @@ class Deployed:
         for pod in self.pods(version):
             place, name = self.namespace.name, pod["metadata"]["name"]
             path = f"/api/v1/namespaces/{place}/pods/{name}:{echo.PORT}/proxy/-/ready"
-            asked = Asked("update", "pods/proxy", "", place, name)
-            self.namespace.api.connection.request("PUT", path, asked, query={"is": str(ready).lower()})
+            info = RequestInfo("update", "pods/proxy", "", place, name)
+            self.namespace.api.connection.request("PUT", path, info, query={"is": str(ready).lower()})
 
     def _any_ready(self, service: str) -> bool:
         return any(

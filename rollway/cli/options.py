@@ -99,8 +99,8 @@ def open_store(
                 f"{', '.join(given)} is for a cluster, and --dir is a directory: give one of them"
             )
         return _directory(directory, namespace), namespace or ""
+    from rollway.routers.kube.connection import TIMEOUT_S  # noqa: PLC0415
     from rollway.routers.stores.cluster import ClusterStore  # noqa: PLC0415
-    from rollway.routers.stores.connection import TIMEOUT_S  # noqa: PLC0415
 
     store = ClusterStore.open(
         kubeconfig, context, user=as_user or "", groups=as_groups or (), timeout=request_timeout or TIMEOUT_S

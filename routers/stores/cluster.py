@@ -17,6 +17,11 @@ from rollway.routers.errors import (
     NotServedError,
     UncertainError,
 )
+from rollway.routers.kube import port_forward
+from rollway.routers.kube.connection import TIMEOUT_S, Connection
+from rollway.routers.kube.discovery import Discovery, default_folder
+from rollway.routers.kube.failures import ExpiredError, RequestInfo
+from rollway.routers.kube.kubeconfig import Identity
 from rollway.routers.model import (
     Evidence,
     Finding,
@@ -29,18 +34,14 @@ from rollway.routers.model import (
     without_server_fields,
 )
 from rollway.routers.plan import Action, pointer
-from rollway.routers.stores import port_forward
-from rollway.routers.stores.connection import TIMEOUT_S, Connection, Identity
-from rollway.routers.stores.discovery import Discovery, default_folder
-from rollway.routers.stores.failures import Asked, ExpiredError
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterable, Sequence
 
+    from rollway.routers.kube.connection import Answer
     from rollway.routers.model import Manifest
     from rollway.routers.plan import Change, Operation
-    from rollway.routers.stores.connection import Answer
 
 FIELD_MANAGER = "rollway"
 _RESTORER = "rollway-restored"
@@ -174,9 +175,9 @@ class ClusterStore:
             StoreError: it cannot be written.
         """
         namespace = event["metadata"]["namespace"]
-        asked = Asked("create", "events", "", namespace)
+        info = RequestInfo("create", "events", "", namespace)
         try:
-            self.connection.request("POST", f"/api/v1/namespaces/{namespace}/events", asked, body=event)
+            self.connection.request("POST", f"/api/v1/namespaces/{namespace}/events", info, body=event)
         except UncertainError:
             raise
         except ConflictError:
@@ -280,10 +281,10 @@ class ClusterStore:
         while True:
             resource = self.discovery.resource(query.group, query.kind)
             verb = "get" if query.name else "list"
-            asked = Asked(verb, resource.plural, query.group, query.namespace, query.name)
+            info = RequestInfo(verb, resource.plural, query.group, query.namespace, query.name)
             try:
                 path = resource.path(query.namespace, query.name)
-                return self.connection.request("GET", path, asked, query=words, accept=accept)
+                return self.connection.request("GET", path, info, query=words, accept=accept)
             except NotServedError:
                 if refreshed:
                     raise
@@ -303,9 +304,9 @@ class ClusterStore:
     ) -> Answer:
         resource = self.discovery.resource(ref.group, ref.kind)
         verb = {"DELETE": "delete", "PUT": "update"}.get(method, "patch")
-        asked = Asked(verb, resource.plural, ref.group, ref.namespace, ref.name)
+        info = RequestInfo(verb, resource.plural, ref.group, ref.namespace, ref.name)
         path = resource.path(ref.namespace, ref.name, _version_of(manifest))
-        return self.connection.request(method, path, asked, query=query, body=body, content_type=content_type)
+        return self.connection.request(method, path, info, query=query, body=body, content_type=content_type)
 
     def _patch(
         self, ref: ObjectRef, manifest: Manifest, patch: Sequence[Operation], query: dict[str, str]

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from rollway.routers import stores
 from rollway.routers.errors import ConflictError, RollwayError
+from rollway.routers.kube.connection import Stop
+from rollway.routers.kube.failures import RequestInfo
 from rollway.routers.model import Evidence, Live, LiveObject, ObjectRef, dig
 from rollway.routers.stores.cluster import CRD, METADATA, Query, live_object
-from rollway.routers.stores.connection import Stop
-from rollway.routers.stores.failures import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -263,7 +263,7 @@ class _Kind:
 
     def _open(self) -> Iterator[dict[str, Any]]:
         resource = self._cluster.discovery.resource(self._query.group, self._query.kind)
-        asked = Asked("watch", resource.plural, self._query.group, self._query.namespace)
+        info = RequestInfo("watch", resource.plural, self._query.group, self._query.namespace)
         query = {
             "resourceVersion": self._version,
             "allowWatchBookmarks": "true",
@@ -271,7 +271,7 @@ class _Kind:
         }
         accept = METADATA.format("") if self._query.metadata_only else "application/json"
         path = resource.path(self._query.namespace)
-        return self._cluster.connection.stream(path, asked, query=query, stop=self._stop, accept=accept)
+        return self._cluster.connection.stream(path, info, query=query, stop=self._stop, accept=accept)
 
     def _take(self, event: dict[str, Any]) -> None:
         manifest, kind = event["object"], event["type"]

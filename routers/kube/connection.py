@@ -1,23 +1,21 @@
 """One API server: kubeconfig in, requests and answers as JSON, and every failure as a typed error.
 
-The only module beside `port_forward` that imports the Kubernetes client. That client gives the kubeconfig, the
-credentials, TLS, proxies and the connection pool (urllib3); objects stay plain JSON, because its generated models would
-drop fields that they do not know.
+The Kubernetes client library gives the kubeconfig, the credentials, TLS, proxies and the connection pool (urllib3);
+objects stay plain JSON, because its generated models would drop fields that they do not know.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from rollway.routers.errors import CredentialsError, RollwayError, UnreachableError
-from rollway.routers.stores.failures import READING, Asked, failure, lost
+from rollway.routers.kube.failures import READING, RequestInfo, failure, lost
+from rollway.routers.kube.kubeconfig import Identity, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +33,6 @@ _ATTEMPTS = 5
 _BODY_ATTEMPTS = 3
 _RETRY_STATUS = (429, 500, 502, 503, 504)
 _WAIT_MAX_S = 30
-_SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 
 class Answer(NamedTuple):
@@ -43,26 +40,6 @@ class Answer(NamedTuple):
 
     status: int
     body: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Whom to act as; empty means as the credentials say. See Kubernetes, "User impersonation"."""
-
-    user: str = ""
-    groups: tuple[str, ...] = ()
-    uid: str = ""
-    extra: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def headers(self) -> list[tuple[str, str]]:
-        """The headers of impersonation."""
-        return [
-            *([("Impersonate-User", self.user)] if self.user else []),
-            *(("Impersonate-Group", group) for group in self.groups),
-            *([("Impersonate-Uid", self.uid)] if self.uid else []),
-            *((f"Impersonate-Extra-{quote(key, safe='')}", value) for key, value in self.extra),
-        ]
 
 
 class Connection:
@@ -88,7 +65,7 @@ class Connection:
         configuration = client.Configuration()
         configuration.connection_pool_maxsize = 16
         self.timeout = timeout
-        self.namespace, own = _load(configuration, kubeconfig, context)
+        self.namespace, own = load(configuration, kubeconfig, context)
         self._identity = identity if identity and (identity.user or identity.groups) else own
         self.host: str = configuration.host.rstrip("/")
         self.configuration = configuration
@@ -101,7 +78,7 @@ class Connection:
         self,
         method: str,
         path: str,
-        asked: Asked,
+        info: RequestInfo,
         *,
         query: Mapping[str, str] | None = None,
         body: Any = None,
@@ -118,21 +95,21 @@ class Connection:
         headers = {"Content-Type": content_type} if content else {}
         for attempt in range(_BODY_ATTEMPTS):
             try:
-                status, raw, wait = self._exchange(method, url, content, {**headers, "Accept": accept}, asked)
+                status, raw, wait = self._exchange(method, url, content, {**headers, "Accept": accept}, info)
             except _BrokenBodyError as error:
                 problem = str(error)
             else:
                 found = _status_of(raw)
                 if status >= 300:
-                    raise failure(asked, status, found, self.host, wait)
+                    raise failure(info, status, found, self.host, wait)
                 if found:
                     return Answer(status, found)
                 problem = "its answer is no JSON object"
             time.sleep(0.05 * 2**attempt)
-        raise lost(asked, self.host, problem)
+        raise lost(info, self.host, problem)
 
     def stream(
-        self, path: str, asked: Asked, *, query: Mapping[str, str], stop: Stop, accept: str
+        self, path: str, info: RequestInfo, *, query: Mapping[str, str], stop: Stop, accept: str
     ) -> Iterator[dict[str, Any]]:
         """Open a watch, and return its events, which end when the server ends it or `stop` is called.
 
@@ -151,15 +128,15 @@ class Connection:
                 "GET", url, headers=headers, timeout=limit, preload_content=False, retries=False
             )
             if answer.status >= 300:
-                problem = failure(asked, answer.status, _status_of(answer.data), self.host)
+                problem = failure(info, answer.status, _status_of(answer.data), self.host)
                 answer.close()
                 raise problem
         except (HTTPError, OSError) as error:
-            raise UnreachableError(f"{asked}: the watch cannot be opened: {_cause(error)}") from error
+            raise UnreachableError(f"{info}: the watch cannot be opened: {_cause(error)}") from error
         stop.answer = answer
-        return self._events(answer, asked)
+        return self._events(answer, info)
 
-    def _events(self, answer: Any, asked: Asked) -> Iterator[dict[str, Any]]:
+    def _events(self, answer: Any, info: RequestInfo) -> Iterator[dict[str, Any]]:
         from kubernetes.watch.watch import iter_resp_lines  # noqa: PLC0415
         from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
@@ -167,10 +144,10 @@ class Connection:
             for line in iter_resp_lines(answer):  # type: ignore[no-untyped-call]
                 event = json.loads(line)
                 if event["type"] == "ERROR":
-                    raise failure(asked, int(event["object"].get("code", 500)), event["object"], self.host)
+                    raise failure(info, int(event["object"].get("code", 500)), event["object"], self.host)
                 yield event
         except (HTTPError, OSError, ValueError, KeyError) as error:
-            raise UnreachableError(f"{asked}: the watch broke off: {_cause(error)}") from error
+            raise UnreachableError(f"{info}: the watch broke off: {_cause(error)}") from error
         finally:
             answer.close()
 
@@ -198,7 +175,7 @@ class Connection:
         return found
 
     def _exchange(
-        self, method: str, url: str, content: bytes | None, headers: Mapping[str, str], asked: Asked
+        self, method: str, url: str, content: bytes | None, headers: Mapping[str, str], info: RequestInfo
     ) -> tuple[int, bytes, str]:
         """Return status, body and Retry-After of one request.
 
@@ -220,7 +197,7 @@ class Connection:
                 preload_content=False,
             )
         except MaxRetryError as error:
-            raise _unanswered(asked, self.host, error) from error
+            raise _unanswered(info, self.host, error) from error
         except (HTTPError, OSError) as error:
             raise UnreachableError(f"{self.host} cannot be asked: {_cause(error)}") from error
         chunks: list[bytes] = []
@@ -285,7 +262,7 @@ def _retries() -> Any:
     )
 
 
-def _unanswered(asked: Asked, host: str, error: Any) -> RollwayError:
+def _unanswered(info: RequestInfo, host: str, error: Any) -> RollwayError:
     """Return the error for a request that no attempt got an answer to."""
     from urllib3.exceptions import ConnectTimeoutError as NoConnectionError  # noqa: PLC0415
     from urllib3.exceptions import NewConnectionError, SSLError  # noqa: PLC0415
@@ -297,12 +274,12 @@ def _unanswered(asked: Asked, host: str, error: Any) -> RollwayError:
             f"{host} cannot be trusted: {_cause(error.reason)}",
             hint="check certificate-authority in the kubeconfig",
         )
-    if never_sent or asked.verb in READING:
+    if never_sent or info.verb in READING:
         return UnreachableError(
-            f"{host} does not answer ({asked.verb} {asked}): {_cause(error.reason)}",
+            f"{host} does not answer ({info.verb} {info}): {_cause(error.reason)}",
             hint="check the cluster, the context and the network; --request-timeout sets how long one request may take",
         )
-    return lost(asked, host, _cause(error.reason))
+    return lost(info, host, _cause(error.reason))
 
 
 def _cause(error: BaseException) -> str:
@@ -320,63 +297,3 @@ def _status_of(raw: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _load(configuration: Any, kubeconfig: str | None, context: str | None) -> tuple[str, Identity]:
-    """Fill the client's configuration; return the namespace and the impersonation that the context asks for."""
-    import yaml  # noqa: PLC0415
-    from kubernetes import config  # noqa: PLC0415
-
-    path = kubeconfig or os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")
-    files = [os.path.expanduser(part) for part in path.split(os.pathsep) if part]
-    try:
-        if not any(os.path.exists(file) for file in files) and not (kubeconfig or context):
-            config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
-            return _pod_namespace(), Identity()
-        chosen, namespace, identity = _context(files, context)
-        config.load_kube_config(path, chosen, configuration, persist_config=False)  # type: ignore[no-untyped-call]
-    except config.ConfigException as error:
-        raise CredentialsError(
-            f"no cluster to talk to: {path}: {error}",
-            hint="give --dir PATH for manifests, or --kubeconfig, --context or KUBECONFIG for a cluster",
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise CredentialsError(f"{path} cannot be used: {type(error).__name__}: {error}") from error
-    return namespace, identity
-
-
-def _context(files: Sequence[str], wanted: str | None) -> tuple[str | None, str, Identity]:
-    """Return the context's name, its namespace and the impersonation of its user; of several files, the first one to say it counts.
-
-    Source: Kubernetes, "Organizing Cluster Access Using kubeconfig Files"; the Python client lets the last file choose
-    the context, and knows no impersonation.
-    """
-    import yaml  # noqa: PLC0415
-
-    contexts: dict[str, Any] = {}
-    users: dict[str, Any] = {}
-    for file in files:
-        if not os.path.exists(file):
-            continue
-        with open(file, encoding="utf-8") as stream:
-            content = yaml.safe_load(stream) or {}
-        wanted = wanted or content.get("current-context") or None
-        for entry in content.get("contexts") or ():
-            contexts.setdefault(entry["name"], entry.get("context") or {})
-        for entry in content.get("users") or ():
-            users.setdefault(entry["name"], entry.get("user") or {})
-    context = contexts.get(wanted or "", {})
-    user = users.get(context.get("user", ""), {})
-    extra = [(key, value) for key, values in (user.get("as-user-extra") or {}).items() for value in values]
-    identity = Identity(
-        user.get("as") or "", tuple(user.get("as-groups") or ()), user.get("as-uid") or "", tuple(extra)
-    )
-    return wanted, context.get("namespace") or "default", identity
-
-
-def _pod_namespace() -> str:
-    try:
-        with open(_SERVICE_ACCOUNT, encoding="utf-8") as stream:
-            return stream.read().strip() or "default"
-    except OSError:
-        return "default"

@@ -15,12 +15,12 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rollway.routers.errors import NotServedError, RollwayError
-from rollway.routers.stores.failures import Asked
+from rollway.routers.kube.failures import RequestInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rollway.routers.stores.connection import Connection
+    from rollway.routers.kube.connection import Connection
 
 MAX_AGE_S = 6 * 3600
 """As kubectl: client-go, `discovery/cached/disk`, used with six hours by cli-runtime."""
@@ -121,8 +121,8 @@ class Discovery:
 
     def _ask(self) -> dict[str, Any]:
         """Return {group: {version: {kind: [plural, namespaced]}}}, versions in the server's order of preference."""
-        asked = Asked("get", "the API groups")
-        body = self._connection.request("GET", "/apis", asked, accept=_AGGREGATED).body
+        info = RequestInfo("get", "the API groups")
+        body = self._connection.request("GET", "/apis", info, accept=_AGGREGATED).body
         if body.get("kind") == "APIGroupDiscoveryList":
             return {
                 item["metadata"]["name"]: {
@@ -146,7 +146,7 @@ class Discovery:
         for entry in group.get("versions", ()):
             path = f"/apis/{entry['groupVersion']}"
             with contextlib.suppress(RollwayError):
-                body = self._connection.request("GET", path, Asked("get", path)).body
+                body = self._connection.request("GET", path, RequestInfo("get", path)).body
                 versions[entry["version"]] = {
                     resource["kind"]: [resource["name"], bool(resource["namespaced"])]
                     for resource in body.get("resources", ())

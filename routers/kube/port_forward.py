@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from rollway.routers.errors import UnreachableError
-from rollway.routers.stores.failures import Asked, failure
+from rollway.routers.kube.failures import RequestInfo, failure
 
 if TYPE_CHECKING:
     import socket
 
-    from rollway.routers.stores.connection import Connection
+    from rollway.routers.kube.connection import Connection
 
 _PROTOCOL = "v4.channel.k8s.io"
 
@@ -29,7 +29,7 @@ def may_forward(connection: Connection, namespace: str) -> bool:
     Raises:
         StoreError: the API server cannot be asked.
     """
-    asked = Asked("create", "selfsubjectaccessreviews", "authorization.k8s.io")
+    info = RequestInfo("create", "selfsubjectaccessreviews", "authorization.k8s.io")
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
     for verb in ("create", "get"):
         attributes = {"namespace": namespace, "verb": verb, "resource": "pods", "subresource": "portforward"}
@@ -38,7 +38,7 @@ def may_forward(connection: Connection, namespace: str) -> bool:
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": attributes},
         }
-        answer = connection.request("POST", path, asked, body=review)
+        answer = connection.request("POST", path, info, body=review)
         if not answer.body.get("status", {}).get("allowed"):
             return False
     return True
@@ -65,7 +65,7 @@ def forward(connection: Connection, namespace: str, pod: str, port: int, timeout
             finally:
                 self.websocket.shutdown()
 
-    asked = Asked("create", "pods/portforward", "", namespace, pod)
+    info = RequestInfo("create", "pods/portforward", "", namespace, pod)
     path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/portforward?ports={port}"
     channel = websocket.WebSocket(sslopt=_tls(connection), skip_utf8_validation=True)
     try:
@@ -77,7 +77,7 @@ def forward(connection: Connection, namespace: str, pod: str, port: int, timeout
             **_proxy(connection),
         )
     except websocket.WebSocketBadStatusException as error:
-        raise failure(asked, error.status_code, _status(error.resp_body), connection.host) from error
+        raise failure(info, error.status_code, _status(error.resp_body), connection.host) from error
     except (websocket.WebSocketException, OSError) as error:
         raise UnreachableError(f"port-forward to pod {namespace}/{pod}: {error}") from error
     channel.settimeout(None)

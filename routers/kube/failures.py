@@ -28,7 +28,7 @@ READING = ("get", "list", "watch")
 """The verbs that change nothing, so that a lost answer leaves nothing open."""
 
 
-class Asked(NamedTuple):
+class RequestInfo(NamedTuple):
     """What a request is about, in the words of RBAC, for the error when it fails."""
 
     verb: str
@@ -48,7 +48,9 @@ class ExpiredError(StoreError):
     """The version to watch from is gone; list again."""
 
 
-def failure(asked: Asked, status: int, body: Mapping[str, Any], host: str, wait: str = "") -> RollwayError:  # noqa: C901, PLR0911 - one line for each kind of failure
+def failure(  # noqa: C901, PLR0911 - one line for each kind of failure
+    info: RequestInfo, status: int, body: Mapping[str, Any], host: str, wait: str = ""
+) -> RollwayError:
     """Return the typed error for an answer that is no success; `wait` is what it said in Retry-After."""
     message = str(body.get("message") or f"status {status}")
     reason, causes = str(body.get("reason", "")), _causes(body)
@@ -59,26 +61,26 @@ def failure(asked: Asked, status: int, body: Mapping[str, Any], host: str, wait:
         )
     if _is_admission(message):
         return AdmissionError(
-            f"{asked} is refused by the cluster: {message}", hint="the policy's owner can tell more"
+            f"{info} is refused by the cluster: {message}", hint="the policy's owner can tell more"
         )
     if status == 403 and " cannot " in message:
-        return _forbidden(asked, message)
+        return _forbidden(info, message)
     if status in (403, 422, 400):
         if status == 422 and not causes and "the server rejected our request" in message:
-            return ConflictError(f"{asked} has changed where the plan relies on it")
-        return AdmissionError(f"{asked} is refused by the API server: {message}")
+            return ConflictError(f"{info} has changed where the plan relies on it")
+        return AdmissionError(f"{info} is refused by the API server: {message}")
     if status == 404:
         if not body.get("details") and not reason.startswith("NotFound"):
-            return NotServedError(f"{host} does not serve {asked.resource}.{asked.group}: {message}")
-        return NotFoundError(f"{asked} not found: {message}")
+            return NotServedError(f"{host} does not serve {info.resource}.{info.group}: {message}")
+        return NotFoundError(f"{info} not found: {message}")
     if status == 409:
-        return _conflict(asked, causes, message)
+        return _conflict(info, causes, message)
     if status == 410:
-        return ExpiredError(f"{asked}: {message}")
-    if asked.verb in READING or status == 429:
+        return ExpiredError(f"{info}: {message}")
+    if info.verb in READING or status == 429:
         after = f", asking to wait {wait} s" if wait else ""
-        return UnreachableError(f"{host} answered {status} to {asked.verb} {asked}{after}: {message}")
-    return lost(asked, host, f"it answered {status}: {message}")
+        return UnreachableError(f"{host} answered {status} to {info.verb} {info}{after}: {message}")
+    return lost(info, host, f"it answered {status}: {message}")
 
 
 def _causes(body: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -94,35 +96,35 @@ def _is_admission(message: str) -> bool:
     )
 
 
-def _forbidden(asked: Asked, message: str) -> ForbiddenError:
-    where = f"in namespace {asked.namespace}" if asked.namespace else "in the whole cluster"
-    resource = f"{asked.resource}.{asked.group}" if asked.group else asked.resource
+def _forbidden(info: RequestInfo, message: str) -> ForbiddenError:
+    where = f"in namespace {info.namespace}" if info.namespace else "in the whole cluster"
+    resource = f"{info.resource}.{info.group}" if info.group else info.resource
     # An apply that would create needs a second verb, which only the server's words tell.
-    verb = message.partition(" cannot ")[2].partition(" ")[0] or asked.verb
-    name = f" {asked.name}" if asked.name else ""
+    verb = message.partition(" cannot ")[2].partition(" ")[0] or info.verb
+    name = f" {info.name}" if info.name else ""
     return ForbiddenError(
         f"the role lacks the verb {verb} on {resource}{name} {where}: {message}",
         hint="`rollway rbac NAME` prints the least role for a Rollout",
     )
 
 
-def _conflict(asked: Asked, causes: Sequence[Mapping[str, Any]], message: str) -> RollwayError:
+def _conflict(info: RequestInfo, causes: Sequence[Mapping[str, Any]], message: str) -> RollwayError:
     owned = [cause for cause in causes if cause.get("reason") == "FieldManagerConflict"]
     if not owned:
-        return ConflictError(f"{asked} has changed since it was read: {message}")
+        return ConflictError(f"{info} has changed since it was read: {message}")
     # The message of a cause is `conflict with "NAME" [with subresource "S"] using VERSION`.
     fields = "; ".join(f"{cause.get('field')}: {cause.get('message')}" for cause in owned)
     return ForeignOwnerError(
-        f"{asked} has fields that another manager applied: {fields}",
+        f"{info} has fields that another manager applied: {fields}",
         hint="let that manager give them up, or take them over with --adopt",
     )
 
 
-def lost(asked: Asked, host: str, problem: str) -> RollwayError:
+def lost(info: RequestInfo, host: str, problem: str) -> RollwayError:
     """Return the error for a request whose answer did not come, or not whole."""
-    if asked.verb in READING:
-        return UnreachableError(f"{host} gave no whole answer ({asked.verb} {asked}): {problem}")
+    if info.verb in READING:
+        return UnreachableError(f"{host} gave no whole answer ({info.verb} {info}): {problem}")
     return UncertainError(
-        f"whether {asked} was written is not known, because {host} gave no whole answer: {problem}",
+        f"whether {info} was written is not known, because {host} gave no whole answer: {problem}",
         hint="run the same command again: it goes on from what is there",
     )
