@@ -37,46 +37,46 @@ tests: .venv/ready  ## unit, contract, property, golden, fuzz, CLI, README and w
 integration: cluster-tests traffic  ## every test with real processes: the next and `traffic`
 
 cluster-tests: .venv/ready  ## the tests on a real API server (ARGS=more words for pytest)
-	$(BIN)/python integration/warm.py
+	$(BIN)/python integration/programs/warm.py
 	$(BIN)/coverage erase
 	$(BIN)/pytest integration --ignore=integration/traffic --force-enable-socket --numprocesses 2 --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report --fail-under=95 --include='$(CLUSTER_CODE)'
 
 cluster-tests-all: .venv/ready  ## the same on every version of Kubernetes that there is a build for
-	set -e; for minor in $$($(BIN)/python integration/warm.py --versions); do \
-	  $(BIN)/python integration/warm.py --cluster local --kubernetes $$minor; \
+	set -e; for minor in $$($(BIN)/python integration/programs/warm.py --versions); do \
+	  $(BIN)/python integration/programs/warm.py --cluster local --kubernetes $$minor; \
 	  $(BIN)/pytest integration --ignore=integration/traffic --kubernetes=$$minor --force-enable-socket --numprocesses 2 $(ARGS); done
 
-# Where a Docker engine runs it is used, and otherwise one of our own is started (engine.py). The cluster tests of routers
+# Where a Docker engine runs it is used, and otherwise one of our own is started. The cluster tests of routers
 # whose data plane is not there ask nothing that the local API server does not answer.
 OTHER_ROUTERS := $(addprefix --deselect=integration/,$(addprefix test_contract_on_cluster.py::,TestIstioHosts TestIstioSubsets TestSmi) test_concurrency.py)
 integration-kind: CLUSTER = kind
 integration-kind: .venv/ready  ## the tests where kubelets run pods (CLUSTER=kind|k3s|existing, KEEP=1 leaves the kind cluster, ARGS=...)
-	$(BIN)/python integration/warm.py --cluster $(CLUSTER)
-	$(if $(filter kind,$(CLUSTER)),$(BIN)/python integration/engine.py $(if $(KEEP),--stay)) $(abspath $(BIN))/pytest integration --cluster=$(CLUSTER) $(if $(KEEP),--keep) --force-enable-socket -s -rs $(OTHER_ROUTERS) $(ARGS)
+	$(BIN)/python integration/programs/warm.py --cluster $(CLUSTER)
+	$(if $(filter kind,$(CLUSTER)),$(BIN)/python integration/programs/engine.py $(if $(KEEP),--stay)) $(abspath $(BIN))/pytest integration --cluster=$(CLUSTER) $(if $(KEEP),--keep) --force-enable-socket -s -rs $(OTHER_ROUTERS) $(ARGS)
 
 kind-images: .venv/ready  ## the images of a kind cluster without any image registry: node, ingress-nginx, echo, rollway
-	$(BIN)/python integration/warm.py --cluster kind --kind-images packages
+	$(BIN)/python integration/programs/warm.py --cluster kind --kind-images packages
 
 .venv/traffic: .venv/ready
 	$(BIN)/pip install --quiet --group traffic
 	touch $@
 
 traffic: .venv/traffic  ## the tests on live traffic: ingress-nginx, istiod with Envoy, an SMI mesh (ARGS=more words for pytest)
-	$(BIN)/python integration/warm.py --traffic
-	$(BIN)/python integration/sandbox.py $(abspath $(BIN))/pytest integration/traffic --force-enable-socket -s $(ARGS)
-	$(BIN)/python integration/traffic/readme_lab.py
+	$(BIN)/python integration/programs/warm.py --traffic
+	$(BIN)/python integration/programs/sandbox.py $(abspath $(BIN))/pytest integration/traffic --force-enable-socket -s $(ARGS)
+	$(BIN)/python integration/programs/readme_lab.py
 
 picture: .venv/ready  ## draw docs/ramp.svg from the ramps that `make traffic` recorded
 	$(BIN)/pip install --quiet --group docs
 	$(BIN)/python docs/draw_ramp.py
 
 lab: .venv/traffic  ## a shell with the example shop behind real data planes (RUN='command' runs one and stops)
-	@$(BIN)/python integration/warm.py --traffic >/dev/null
-	@$(BIN)/python integration/sandbox.py $(abspath $(BIN))/python integration/lab.py $(if $(RUN),--run '$(subst ','\'',$(value RUN))')
+	@$(BIN)/python integration/programs/warm.py --traffic >/dev/null
+	@$(BIN)/python integration/programs/sandbox.py $(abspath $(BIN))/python integration/programs/lab.py $(if $(RUN),--run '$(subst ','\'',$(value RUN))')
 
 cluster: .venv/ready  ## a local control plane with the example objects, until Ctrl-C (RUN='command' runs one and stops)
-	@$(BIN)/python integration/play.py $(if $(RUN),--run '$(subst ','\'',$(value RUN))')
+	@$(BIN)/python integration/programs/play.py $(if $(RUN),--run '$(subst ','\'',$(value RUN))')
 
 bench: .venv/ready  ## the figures of benchmarks/, measured now
 	$(BIN)/python benchmarks/bench.py

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.docker import docker
+from containers.docker import docker
 from harness.waiting import until
 
 if TYPE_CHECKING:
     from harness.providers import Cluster
 
 ROOT = Path(__file__).resolve().parent.parent
-PLAY = [sys.executable, str(ROOT / "integration" / "play.py")]
+PLAY = [sys.executable, str(ROOT / "integration" / "programs" / "play.py")]
 
 
 def listening(port: str) -> bool:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import engine
+from containers import container_runtime, engine, images, kind
+from containers.docker import docker
 from data_planes import ingress_nginx_files
-from harness import container_runtime, images, kind, tools
-from harness.docker import docker
+from harness import tools
 
 if TYPE_CHECKING:
     from pathlib import Path

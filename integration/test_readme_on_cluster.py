@@ -25,7 +25,7 @@ def test_the_cluster_block_prints_what_it_shows() -> None:
     ((command, shown),) = commands(block)
     wanted = re.fullmatch(r"make cluster RUN='([^']+)'", command)
     assert wanted
-    play = [sys.executable, str(ROOT / "integration" / "play.py"), "--run", wanted[1]]
+    play = [sys.executable, str(ROOT / "integration" / "programs" / "play.py"), "--run", wanted[1]]
     done = subprocess.run(play, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     assert settled(done.stdout) == settled(shown)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 import yaml
 
-from data_planes import ingress_nginx_files, ingress_nginx_image
+from containers import ingress_nginx_image
+from containers.ingress_nginx_image import CONTROLLER
+from containers.kind import HTTP_PORT
+from data_planes import ingress_nginx_files
 from data_planes.ingress_nginx import NAMESPACE, SETTLED_S, SYNC_RATE
-from data_planes.ingress_nginx_image import CONTROLLER
-from harness.kind import HTTP_PORT
 from harness.waiting import until
 from rollway.routers.kube.port_forward import forward
 from rollway.routers.probes.http import Address, NoAnswerError, fetch
@@ -25,9 +26,9 @@ from rollway.routers.probes.pods import NGINX_LABELS
 if TYPE_CHECKING:
     import signal
 
+    from containers.kind import Node
     from data_planes import PodPorts
     from harness.api import Api
-    from harness.kind import Node
     from harness.providers import Cluster
     from rollway.routers.model import Manifest
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import crds, kind, providers, tools
+from containers import kind
+from harness import crds, providers, tools
 from harness.api import Api
 from harness.namespace import Namespace
 

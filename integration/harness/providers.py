@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-import engine
-from harness import control_plane, images, kind, tools
+from containers import engine, images, kind
+from harness import control_plane, tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from containers.kind import Node
     from harness.control_plane import ControlPlane
-    from harness.kind import Node
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-import sandbox
 from data_planes import echo
 from data_planes.ingress_nginx import IngressNginx
 from data_planes.ingress_nginx_in_cluster import IngressNginxInCluster
@@ -22,6 +21,7 @@ from data_planes.istio import Istio
 from data_planes.kubelet import Kubelet
 from data_planes.prometheus import Prometheus
 from data_planes.smi_mesh import SmiMesh
+from harness import sandbox
 from harness.namespace import Namespace, complete
 from harness.traffic import Shop
 from harness.workloads import Deployed

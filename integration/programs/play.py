@@ -13,15 +13,15 @@ from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "integration")]
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "tests"))
 
-from harness import crds, providers, tools  # noqa: E402 - after the path
-from harness.api import Api  # noqa: E402
-from harness.control_plane import StartError  # noqa: E402
-from harness.namespace import Namespace  # noqa: E402
+from harness import crds, providers, tools
+from harness.api import Api
+from harness.control_plane import StartError
+from harness.namespace import Namespace
 
-EXAMPLES = ROOT / "examples" / "shop"
+EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples" / "shop"
 
 
 def fill(api: Api, cluster: providers.Cluster, name: str) -> Namespace:

@@ -22,15 +22,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import engine
+from containers import engine
+from containers.docker import docker
 from harness import debian, tools
 from harness.daemon import Daemon
-from harness.docker import docker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_FILES = Path(__file__).resolve().parent.parent / "images"
+_FILES = Path(__file__).resolve().parent
 _PROJECT = Path(__file__).resolve().parent.parent.parent
 _NOBODY = 65532
 _FOR_DEBIAN = ("--python-version", "3.11", "--implementation", "cp", "--only-binary", ":all:")

@@ -1,6 +1,6 @@
 """Run a command in user, network, mount and process namespaces of its own, so that nothing it sends leaves the machine.
 
-    python integration/sandbox.py COMMAND...
+    python integration/programs/sandbox.py COMMAND...
 
 Inside, every address of 10.244.0.0/16 is local, so Services can have endpoints that an API server accepts; all
 processes that the command leaves behind end with it. It needs `unshare` (util-linux) and `ip` (iproute2), and no root.
@@ -11,33 +11,23 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
-from harness import unshare
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-INSIDE = "ROLLWAY_SANDBOX"
-PODS = "10.244.0.0/16"
-
-
-def unavailable() -> str:
-    """Say why there can be no sandbox on this machine; empty when there can."""
-    return unshare.unavailable({"ip": "iproute2", "mount": "mount"}, user=True)
-
-
-def inside() -> bool:
-    """Tell whether this process is in a sandbox."""
-    return INSIDE in os.environ
+from harness import sandbox, unshare
 
 
 def main() -> None:
     """Become the command in a new sandbox; called again inside, set the network up first."""
-    if inside():
-        for words in ("link set lo up", f"route add local {PODS} dev lo"):
+    if sandbox.inside():
+        for words in ("link set lo up", f"route add local {sandbox.PODS} dev lo"):
             subprocess.run(["ip", *words.split()], check=True)
         os.execvp(sys.argv[1], sys.argv[1:])
-    why = unavailable()
+    why = sandbox.unavailable()
     if why:
         sys.exit(f"error: {why}")
-    environment = {**os.environ, INSIDE: "1", "PATH": unshare.PATH}
+    environment = {**os.environ, sandbox.INSIDE: "1", "PATH": unshare.PATH}
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         environment.pop(name, None)
         environment.pop(name.upper(), None)

@@ -14,19 +14,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "integration")]
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "tests"))
 
-import sandbox  # noqa: E402 - after the path
-from data_planes import DataPlane, echo  # noqa: E402
-from data_planes.ingress_nginx import IngressNginx  # noqa: E402
-from data_planes.istio import Istio  # noqa: E402
-from data_planes.kubelet import Kubelet  # noqa: E402
-from data_planes.smi_mesh import SmiMesh  # noqa: E402
-from harness import crds, providers, tools  # noqa: E402
-from harness.api import Api  # noqa: E402
-from harness.control_plane import StartError  # noqa: E402
-from harness.traffic import Shop  # noqa: E402
+from data_planes import DataPlane, echo
+from data_planes.ingress_nginx import IngressNginx
+from data_planes.istio import Istio
+from data_planes.kubelet import Kubelet
+from data_planes.smi_mesh import SmiMesh
+from harness import crds, providers, sandbox, tools
+from harness.api import Api
+from harness.control_plane import StartError
+from harness.traffic import Shop
 
 BANNER = """\
 Rollout `shop` runs behind each of these, in the namespace of that name:
@@ -75,7 +74,7 @@ def main() -> int:
     parser.add_argument("--run", default="", help="a command to run instead of a shell")
     words = parser.parse_args()
     if not sandbox.inside():
-        print("error: start it with `make lab`, or inside integration/sandbox.py", file=sys.stderr)
+        print("error: start it with `make lab`, or inside integration/programs/sandbox.py", file=sys.stderr)
         return 1
     signal.signal(signal.SIGTERM, lambda *_words: sys.exit(143))
     planes: list[DataPlane] = [IngressNginx(), Istio(), SmiMesh()]

@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
-import engine
-from harness import images, tools
-from harness.docker import DockerError, docker
+from containers import engine, images
+from containers.docker import DockerError, docker
+from harness import tools
 
 SOURCES = ("auto", "registry", "packages")
 """Where the images come from; `auto` is the registry where it answers, and packages elsewhere."""

@@ -7,10 +7,11 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "tests"))
 
-from data_planes import ingress_nginx_image
-from harness import crds, debian, images, kind, providers, tools
+from containers import images, ingress_nginx_image, kind
+from harness import crds, debian, providers, tools
 
 
 def main() -> None:

@@ -1,36 +1,29 @@
-"""Run a command beside a Docker engine: the one that runs here, or else one of its own that ends with the command.
+"""A Docker engine: the one that runs on this machine, or else Debian's, unpacked and not installed.
 
-    python integration/engine.py [--stay] COMMAND...
-
-The engine of its own is Debian's, unpacked and not installed, in network, mount and process namespaces of its own: the
-machine's network and firewall are not touched, nothing leaves it, and what a killed command leaves behind ends as well.
-It needs root, apt, and `unshare` (util-linux). Its images stay in the cache, so they are loaded once. With `--stay` a
-shell follows the command, in which `docker` finds the engine.
+`programs/engine.py` makes the namespaces in which an engine of ours runs.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import fcntl
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from containers.docker import DockerError, docker
 from harness import debian, tools, unshare
-from harness.control_plane import StartError, flags
+from harness.control_plane import flags
 from harness.daemon import Daemon
-from harness.docker import DockerError, docker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 INSIDE = "ROLLWAY_ENGINE"
-_HARNESS = Path(__file__).resolve().parent / "harness"
+"""The variable that is set where a command runs beside an engine of ours."""
 
 
 def running(environment: Mapping[str, str] | None = None) -> str:
@@ -106,7 +99,7 @@ def _programs(root: Path, folder: Path) -> dict[str, str]:
     for name, target in {**links, "docker-init": "usr/bin/tini-static"}.items():
         (folder / "bin" / name).symlink_to(root / target)
     runtime = folder / "bin/rollway-runc"
-    script = _HARNESS / "container_runtime.py"
+    script = Path(__file__).resolve().parent / "container_runtime.py"
     runtime.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "{root}/usr/sbin/runc" "$@"\n')
     runtime.chmod(0o755)
     libraries = f"{root}/usr/lib/x86_64-linux-gnu"
@@ -115,58 +108,3 @@ def _programs(root: Path, folder: Path) -> dict[str, str]:
         "LD_LIBRARY_PATH": f"{libraries}:{root}/lib/x86_64-linux-gnu",
         "XTABLES_LIBDIR": f"{libraries}/xtables",
     }
-
-
-def main() -> int:
-    """Become the command where an engine runs; else make the namespaces, start one in them, and run the command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--stay", action="store_true", help="open a shell beside an engine of ours afterwards"
-    )
-    parser.add_argument("command", nargs=argparse.REMAINDER)
-    words = parser.parse_args()
-    if INSIDE in os.environ:
-        try:
-            return _beside_an_engine(words.command, stay=words.stay)
-        except StartError as error:
-            print(f"error: {' '.join(str(error).split())[-1000:]}", file=sys.stderr)
-            return 1
-    why = unavailable()
-    if why:
-        print(f"error: {why}", file=sys.stderr)
-        return 1
-    if not running():
-        os.execvp(words.command[0], words.command)
-    try:
-        # From inside, nothing can be downloaded any more.
-        debian.unpacked(debian.ENGINE)
-    except tools.MissingToolError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    os.environ |= {INSIDE: "1", "PATH": unshare.PATH}
-    inside = unshare.command(sys.executable, __file__, *sys.argv[1:], user=False)
-    return os.execvp(inside[0], inside)
-
-
-def _beside_an_engine(command: list[str], *, stay: bool) -> int:
-    with started() as environment:
-        process = subprocess.Popen(command, env=dict(environment))
-        # Ctrl-C reaches the command as well, which then takes its cluster away; this waits for it.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, lambda number, _frame: process.send_signal(number))
-        status = process.wait()
-        if stay:
-            print("the engine runs until this shell ends; `docker ps` shows what is in it", flush=True)
-            subprocess.run(
-                ["bash", "--norc", "-i"],
-                env={**environment, "PS1": "engine$ "},
-                check=False,
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-            )
-        return status
-
-
-if __name__ == "__main__":
-    sys.exit(main())

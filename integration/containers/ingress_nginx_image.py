@@ -7,8 +7,9 @@ import shutil
 import struct
 from pathlib import Path
 
+from containers import images
 from data_planes import ingress_nginx_files
-from harness import debian, images, tools
+from harness import debian, tools
 
 CONTROLLER = "/nginx-ingress-controller"
 _STATUS_PORT = 10246
