@@ -339,7 +339,7 @@ def test_a_gitops_tool_that_applies_without_weights_leaves_them(namespace: Names
 
 
 def test_a_role_that_may_not_write_events(namespace: Namespace) -> None:
-    """A change without the right to write its Event is an error that says so; a refusal stays a refusal, with a note."""
+    """A change without the right to write its Event is made and reported, with a note; a refusal stays a refusal."""
     shop.put(namespace, shop.ISTIO)
     roles = json.loads(rollway("rbac", "shop", "-o", "json").stdout)["items"]
     roles[0]["rules"] = [rule for rule in roles[0]["rules"] if rule["resources"] != ["events"]]
@@ -350,7 +350,7 @@ def test_a_role_that_may_not_write_events(namespace: Namespace) -> None:
         assert time.monotonic() < deadline
     ran = rollway("set-weight", "shop", "20", "--as", "ann")
     assert (ran.code, "the Event about it was not written" in ran.stderr, "--no-events" in ran.stderr) == (
-        1,
+        0,
         True,
         True,
     )

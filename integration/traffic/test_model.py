@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import manifests as m
 from harness.waiting import until
-from rollway.routers.backends import ingress_nginx as model
+from rollway.routers.backends.nginx import controller as model
 from rollway.routers.model import ObjectRef
 from rollway.routers.rollout import DEFAULT_PREFIX
 

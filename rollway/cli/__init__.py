@@ -128,11 +128,11 @@ def _write(
 ) -> None:
     """Set a weight, tell of it, and leave an Event about it."""
     from rollway.cli import output as out  # noqa: PLC0415
-    from rollway.cli.events import Recorder  # noqa: PLC0415
     from rollway.cli.progress import Waiting  # noqa: PLC0415
+    from rollway.routers.events import Recorder  # noqa: PLC0415
 
     wanted = router.rollout.split(weight)
-    record = Recorder(router, enabled=events and not words["dry_run"])
+    record = Recorder(router, enabled=events and not words["dry_run"], note=out.note)
     with record.failures(wanted), Waiting() as waiting:
         result = router.set_weight(weight, verify=evidence_level(verify), waiting=waiting, **words)
     if output == "text":
@@ -247,10 +247,10 @@ def reset(router: TrafficRouter, output: str, *, events: bool, **words: Any) -> 
     """Send all traffic to stable, verify it, then delete the objects that rollway made."""
     from rollway.cli import documents  # noqa: PLC0415
     from rollway.cli import output as out  # noqa: PLC0415
-    from rollway.cli.events import REMOVED, Recorder  # noqa: PLC0415
+    from rollway.routers.events import REMOVED, Recorder, summary  # noqa: PLC0415
 
     wanted = router.rollout.split(0)
-    record = Recorder(router, enabled=events and not words["dry_run"])
+    record = Recorder(router, enabled=events and not words["dry_run"], note=out.note)
     with record.failures(wanted):
         results = router.reset(**words)
     if output != "text":
@@ -262,7 +262,7 @@ def reset(router: TrafficRouter, output: str, *, events: bool, **words: Any) -> 
         if not results:
             click.echo(f"{router.rollout.ref}: all traffic goes to stable, and nothing is left to delete")
     if any(result.changed for result in results):
-        record(REMOVED, "\n".join(out.words(result, wanted) for result in results), asked=wanted)
+        record(REMOVED, "\n".join(summary(result, wanted) for result in results), asked=wanted)
 
 
 @cli.command()
@@ -322,24 +322,11 @@ def gitops(router: TrafficRouter, tool: Tool, output: str) -> None:
 @scope_options
 def lint(store: Store, namespace: str, name: str | None, output: str) -> None:
     """Check one Rollout or all, and what their data planes would say, with file and line."""
-    from rollway.cli import output as out  # noqa: PLC0415
     from rollway.cli import report  # noqa: PLC0415
+    from rollway.routers import linting  # noqa: PLC0415
 
-    problems = report.lint(store, namespace, name)
-    if output == "text":
-        for problem in problems:
-            click.echo(problem.line)
-        counts = [
-            sum(problem.severity == name for problem in problems) for name in ("fault", "refusal", "note")
-        ]
-        names = ("fault", "refusal", "note")
-        click.echo(
-            ", ".join(
-                f"{count} {name}{'s' * (count != 1)}" for count, name in zip(counts, names, strict=True)
-            )
-        )
-    else:
-        out.document([problem.document for problem in problems], output)
+    problems = linting.lint(store, namespace, name or "")
+    report.problems(problems, output)
     severities = {problem.severity for problem in problems}
     if severities & {"fault", "refusal"}:
         raise click.exceptions.Exit(2 if "fault" in severities else 4)

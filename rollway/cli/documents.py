@@ -10,8 +10,8 @@ from rollway.routers.weights import percent
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rollway.cli.events import Wish
     from rollway.routers.engine import Observation, Result
+    from rollway.routers.events import Wish
     from rollway.routers.model import Finding, ObjectRef, ObjectVerdict, Reading, Rollout, Traffic, Verdict
     from rollway.routers.plan import Plan
     from rollway.routers.weights import Split

@@ -12,13 +12,11 @@ from rollway.routers.model import Evidence, Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rollway.cli.events import Wish
     from rollway.routers.engine import Observation, Result
+    from rollway.routers.events import Wish
     from rollway.routers.model import Finding, Manifest, Reading
     from rollway.routers.plan import Plan
     from rollway.routers.weights import Split
-
-DONE = {"create": "created", "patch": "patched", "apply": "updated", "delete": "deleted"}
 
 
 def document(value: Any, form: str) -> None:
@@ -75,6 +73,11 @@ def findings(found: Iterable[Finding]) -> None:
         click.echo(f"{label} {finding}", err=True)
 
 
+def note(text: str) -> None:
+    """Print a note to stderr."""
+    click.echo(f"{click.style('note:', fg='yellow')} {text}", err=True)
+
+
 def plan(value: Plan, wanted: Split) -> None:
     """Print a plan: the weights before and after, the diff, and the fingerprint."""
     click.echo(f"Plan for {value.rollout.ref}: canary {wanted}")
@@ -112,29 +115,15 @@ def diff(value: Plan) -> None:
 
 def result(value: Result, wanted: Split) -> None:
     """Print what a writing verb did, or would do, and the evidence that it reached."""
+    from rollway.routers.events import summary  # noqa: PLC0415 - tables do not need it
+
     if value.plan and value.dry_run:
         plan(value.plan, wanted)
     else:
-        click.echo(words(value, wanted))
+        click.echo(summary(value, wanted))
     if value.dry_run:
         checked = ", and the cluster would take it" if value.dry_run == "server" and value.plan else ""
         click.echo(f"dry run: nothing was written{checked}")
-
-
-def words(value: Result, wanted: Split) -> str:
-    """Say what a writing verb did, and the evidence that it reached."""
-    lines: list[str] = []
-    if value.plan is None:
-        lines.append(f"{value.rollout.ref}: canary {wanted}; nothing to change")
-    else:
-        done = "removing what rollway made" if value.plan.removal else f"canary {wanted}"
-        lines.append(f"{value.rollout.ref}: {done}")
-        actions = {change.ref: change.action.value for change in value.plan.changes}
-        lines += [f"  {DONE[actions.get(ref, 'apply')]} {ref}" for ref in value.written]
-    if value.verdict:
-        reason = f" ({value.verdict.reason})" if value.verdict.reason else ""
-        lines.append(f"  verified: {value.verdict.evidence.name.lower()}{reason}")
-    return "\n".join(lines)
 
 
 _LOADED = {Outcome.MATCHES: "yes", Outcome.DIFFERS: "not yet", Outcome.UNKNOWN: "unknown"}

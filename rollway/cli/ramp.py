@@ -9,8 +9,8 @@ import click
 
 from rollway.cli import documents
 from rollway.cli import output as out
-from rollway.cli.events import STARTED, Recorder
 from rollway.cli.progress import Interrupt, RampDisplay
+from rollway.routers.events import STARTED, Recorder
 from rollway.routers.guards import canary_weight
 from rollway.routers.ramp import Ramp, weights
 
@@ -35,7 +35,7 @@ def run(
     # Objects that do not agree are brought to one weight by the first step; the largest is where it goes on from.
     live = max((canary_weight(reading) for reading in router.observe().readings), default=0)
     steps = weights(*span, rollout.total, live)
-    record = Recorder(router, enabled=events)
+    record = Recorder(router, enabled=events, note=out.note)
     record(STARTED, f"{rollout.ref}: canary {live} of {rollout.total} now, then {', '.join(map(str, steps))}")
     with Interrupt() as interrupt, RampDisplay(rollout.total) as display:
         ramp = Ramp(router, live, patience, display.waits)

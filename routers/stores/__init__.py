@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from rollway.routers.model import Evidence, Live, LiveObject, Need, ObjectRef
+    from rollway.routers.model import Evidence, Live, LiveObject, Manifest, Need, ObjectRef
     from rollway.routers.plan import Change
 
 
@@ -38,6 +38,27 @@ class Store(Protocol):
             ConflictError: the object is no longer what the change was computed from.
             UnsupportedError: the store cannot check without storing.
             StoreError: the store cannot be written.
+        """
+        ...
+
+
+@runtime_checkable
+class EventStore(Protocol):
+    """A store that keeps Kubernetes Events as well."""
+
+    def record(self, event: Manifest) -> None:
+        """Write a Kubernetes Event, whose name must be its own.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        ...
+
+    def recorded(self, namespace: str, selector: str) -> Sequence[Manifest]:
+        """Return the Events of a namespace that still exist and have a label, given as `key=value`.
+
+        Raises:
+            StoreError: they cannot be read.
         """
         ...
 

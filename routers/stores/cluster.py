@@ -169,11 +169,7 @@ class ClusterStore:
             raise ConflictError(f"{change.ref} is gone") from error
 
     def record(self, event: Manifest) -> None:
-        """Write a Kubernetes Event, whose name must be its own.
-
-        Raises:
-            StoreError: it cannot be written.
-        """
+        """Write an Event, whose name must be its own; see `rollway.routers.stores.EventStore`."""
         namespace = event["metadata"]["namespace"]
         info = RequestInfo("create", "events", "", namespace)
         try:
@@ -182,6 +178,11 @@ class ClusterStore:
             raise
         except ConflictError:
             return  # it is there: a first attempt was stored, and its answer got lost
+
+    def recorded(self, namespace: str, selector: str) -> Sequence[Manifest]:
+        """Return the Events that the API server still has; see `rollway.routers.stores.EventStore`."""
+        need = Need("", "Event", namespace=namespace, required=False, selector=selector, runtime=True)
+        return [item.manifest for item in self.read([need]).of("", "Event")]
 
     def may_forward(self, namespace: str) -> bool:
         """Tell whether the role allows port-forward to the pods of a namespace; see `port_forward`."""

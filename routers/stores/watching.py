@@ -22,7 +22,7 @@ from rollway.routers.stores.cluster import CRD, METADATA, Query, live_object
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from rollway.routers.model import Need
+    from rollway.routers.model import Manifest, Need
     from rollway.routers.plan import Change
     from rollway.routers.stores.cluster import ClusterStore
 
@@ -88,6 +88,14 @@ class WatchingStore:
         if kind and not dry_run:
             kind.keep(change.ref, stored)
         return stored
+
+    def record(self, event: Manifest) -> None:
+        """Write an Event through the cluster store; see `rollway.routers.stores.EventStore`."""
+        self._cluster.record(event)
+
+    def recorded(self, namespace: str, selector: str) -> Sequence[Manifest]:
+        """Ask the API server: Events are many, and nobody waits for one, so they are not watched."""
+        return self._cluster.recorded(namespace, selector)
 
     def close(self) -> None:
         """End every watch, and wait for the threads."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rollway.routers import stores
 from rollway.routers.errors import ConflictError, NotFoundError, StoreError
-from rollway.routers.model import Evidence, Live, LiveObject, duplicate
+from rollway.routers.model import Evidence, Live, LiveObject, dig, duplicate
 from rollway.routers.plan import Action
 from rollway.routers.stores.manifests import ref_of
 from rollway.routers.stores.patches import patched
@@ -130,3 +130,18 @@ class MemoryStore(Faults):
             else:
                 self.manifests[change.ref] = duplicate(change.after)
             return LiveObject(change.ref, duplicate(self.manifests[change.ref]), self.version(change.ref))
+
+    def record(self, event: Manifest) -> None:
+        """Keep an Event like any other object; see `rollway.routers.stores.EventStore`."""
+        self.put(event)
+
+    def recorded(self, namespace: str, selector: str) -> Sequence[Manifest]:
+        """Return the Events with a label; see `rollway.routers.stores.EventStore`."""
+        key, _, value = selector.partition("=")
+        with self._lock:
+            return [
+                duplicate(manifest)
+                for ref, manifest in self.manifests.items()
+                if (ref.kind, ref.namespace) == ("Event", namespace)
+                and dig(manifest, "metadata", "labels", key) == value
+            ]

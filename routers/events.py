@@ -1,4 +1,8 @@
-"""Kubernetes Events about weight changes and refusals, in the words that the command prints."""
+"""Kubernetes Events about weight changes and refusals, in the words that the command prints.
+
+Every store that keeps Events takes them (`rollway.routers.stores.EventStore`): a cluster, a cluster that is watched, and
+the memory of the tests. Files keep none.
+"""
 
 from __future__ import annotations
 
@@ -8,31 +12,28 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import click
-
-from rollway.cli import output as out
-from rollway.routers.errors import ForbiddenError, NotVerifiedError, RefusedError, RollwayError, StoreError
-from rollway.routers.model import Evidence, Need, dig
+from rollway.routers.errors import NotVerifiedError, RefusedError, RollwayError, StoreError
+from rollway.routers.model import Evidence, dig
 from rollway.routers.ownership import ROLLOUT_ANNOTATION
+from rollway.routers.stores import EventStore
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rollway.routers.engine import Result
     from rollway.routers.model import Manifest, Rollout
     from rollway.routers.router import TrafficRouter
     from rollway.routers.stores import Store
-    from rollway.routers.stores.cluster import ClusterStore
 
 UPDATED = "TrafficWeightUpdated"
 REFUSED = "TrafficWeightRefused"
 UNVERIFIED = "TrafficWeightNotVerified"
 REMOVED = "TrafficRoutingRemoved"
 STARTED = "TrafficRampStarted"
+_DONE = {"create": "created", "patch": "patched", "apply": "updated", "delete": "deleted"}
 _LONGEST = 1024
 """An Event's message is refused beyond this many characters (Kubernetes, `validation.go` of core/v1)."""
-
 
 _WISH = "rollway.dev/wish"
 """The annotation of an Event that holds a `Wish` as JSON."""
@@ -46,37 +47,65 @@ class Wish(NamedTuple):
     time: datetime
 
 
+def summary(result: Result, wanted: Split) -> str:
+    """Write what a call did, object by object, and the evidence that it reached."""
+    lines: list[str] = []
+    if result.plan is None:
+        lines.append(f"{result.rollout.ref}: canary {wanted}; nothing to change")
+    else:
+        done = "removing what rollway made" if result.plan.removal else f"canary {wanted}"
+        lines.append(f"{result.rollout.ref}: {done}")
+        actions = {change.ref: change.action.value for change in result.plan.changes}
+        lines += [f"  {_DONE[actions.get(ref, 'apply')]} {ref}" for ref in result.written]
+    if result.verdict:
+        reason = f" ({result.verdict.reason})" if result.verdict.reason else ""
+        lines.append(f"  verified: {result.verdict.evidence.name.lower()}{reason}")
+    return "\n".join(lines)
+
+
 def last_wish(store: Store, rollout: Rollout) -> Wish | None:
-    """Return what was asked for last, as far as the Events on the Rollout still tell (an API server keeps them an hour)."""
-    cluster = _recording(store) if rollout.uid else None
-    if cluster is None:
+    """Return what was asked for last, as far as the Events on the Rollout show it (an API server keeps them an hour).
+
+    None for a store without Events, and for a Rollout that is only a manifest.
+
+    Raises:
+        StoreError: the Events cannot be read.
+    """
+    if not rollout.uid or not isinstance(store, EventStore):
         return None
-    selector = f"{ROLLOUT_ANNOTATION}={rollout.name}"
-    need = Need("", "Event", namespace=rollout.namespace, required=False, selector=selector, runtime=True)
-    try:
-        events = cluster.read([need]).of("", "Event")
-    except RollwayError as error:
-        click.echo(f"note: what was asked last cannot be told: {error.message}", err=True)
-        return None
-    ours = [item.manifest for item in events if dig(item.manifest, "involvedObject", "uid") == rollout.uid]
+    events = store.recorded(rollout.namespace, f"{ROLLOUT_ANNOTATION}={rollout.name}")
+    ours = [event for event in events if dig(event, "involvedObject", "uid") == rollout.uid]
     return max(filter(None, map(_wish_of, ours)), key=lambda wish: wish.time, default=None)
 
 
 def _wish_of(event: Manifest) -> Wish | None:
     try:
-        found = json.loads(dig(event, "metadata", "annotations", _WISH) or "")
-        split, evidence = Split(found["canary"], found["total"]), Evidence[found["evidence"].upper()]
-        return Wish(split, evidence, datetime.fromisoformat(found["time"]))
+        marks = json.loads(dig(event, "metadata", "annotations", _WISH) or "")
+        split, evidence = Split(marks["canary"], marks["total"]), Evidence[marks["evidence"].upper()]
+        return Wish(split, evidence, datetime.fromisoformat(marks["time"]))
     except (ValueError, KeyError, TypeError, AttributeError, RollwayError):
         return None  # an Event of another kind, or somebody else's
 
 
 class Recorder:
-    """Write Events on one Rollout; none for a Rollout that is not in the cluster, or for a directory."""
+    """Write Events on one Rollout; none for a Rollout that is only a manifest, or for a store without Events.
 
-    def __init__(self, router: TrafficRouter, *, enabled: bool) -> None:
+    What happened counts, and not whether there is an Event about it: `note` is called with the reason when one could
+    not be written.
+    """
+
+    def __init__(
+        self,
+        router: TrafficRouter,
+        *,
+        enabled: bool = True,
+        note: Callable[[str], None] = lambda _reason: None,
+    ) -> None:
         self._rollout = router.rollout
-        self._store = _recording(router.store) if enabled and router.rollout.uid else None
+        self._note = note
+        self._store: EventStore | None = None
+        if enabled and router.rollout.uid and isinstance(router.store, EventStore):
+            self._store = router.store
 
     def __call__(
         self,
@@ -87,54 +116,36 @@ class Recorder:
         asked: Split | None = None,
         evidence: Evidence = Evidence.WRITTEN,
     ) -> None:
-        """Write one Event, with what was asked if that was written; a server that does not take it is told on stderr.
-
-        Raises:
-            ForbiddenError: the role lacks the verb, which no later call would mend.
-        """
+        """Write one Event, with what was asked if that was written."""
         if self._store is None:
             return
+        wish = Wish(asked, evidence, datetime.now(UTC)) if asked else None
         try:
-            wish = Wish(asked, evidence, datetime.now(UTC)) if asked else None
             self._store.record(_event(self._rollout, reason, message, kind, wish))
-        except ForbiddenError as error:
-            raise ForbiddenError(
-                f"the Event about it was not written: {error.message}",
-                hint="give the role that rule, or use --no-events",
-            ) from error
         except (StoreError, RefusedError) as error:
-            click.echo(f"note: the Event about it was not written: {error.message}", err=True)
+            self._note(f"the Event about it was not written: {error.message} (--no-events leaves Events out)")
 
     def written(self, result: Result, wanted: Split) -> None:
         """Write an Event about a change, if there was one."""
         if result.changed:
             evidence = result.verdict.evidence if result.verdict else Evidence.WRITTEN
-            self(UPDATED, out.words(result, wanted), asked=wanted, evidence=evidence)
+            self(UPDATED, summary(result, wanted), asked=wanted, evidence=evidence)
 
     @contextlib.contextmanager
     def failures(self, wanted: Split) -> Iterator[None]:
-        """Write an Event about a refusal, or a weight that was not proven; it goes on whether or not that works."""
+        """Write an Event about a refusal, or about a weight that was not proven, and let the error through."""
         try:
             yield
-        except (RefusedError, NotVerifiedError) as failure:
-            try:
-                if isinstance(failure, NotVerifiedError):
-                    self(UNVERIFIED, str(failure), "Warning", asked=wanted)
-                else:
-                    self(REFUSED, str(failure), "Warning")
-            except ForbiddenError as error:
-                click.echo(f"note: {error.message}", err=True)
+        except NotVerifiedError as failure:
+            self(UNVERIFIED, str(failure), "Warning", asked=wanted)
+            raise
+        except RefusedError as failure:
+            self(REFUSED, str(failure), "Warning")
             raise
 
 
-def _recording(store: Store) -> ClusterStore | None:
-    from rollway.routers.stores.cluster import ClusterStore  # noqa: PLC0415 - a directory does not need it
-
-    return store if isinstance(store, ClusterStore) else None
-
-
 def _marks(rollout: Rollout, wish: Wish) -> dict[str, Any]:
-    found = {
+    marks = {
         "canary": wish.split.canary,
         "total": wish.split.total,
         "evidence": wish.evidence.name.lower(),
@@ -142,7 +153,7 @@ def _marks(rollout: Rollout, wish: Wish) -> dict[str, Any]:
     }
     # A label holds 63 characters; the Events of a longer name are not found again.
     labels = {ROLLOUT_ANNOTATION: rollout.name} if len(rollout.name) <= 63 else {}
-    return {"labels": labels, "annotations": {_WISH: json.dumps(found)}}
+    return {"labels": labels, "annotations": {_WISH: json.dumps(marks)}}
 
 
 def _event(rollout: Rollout, reason: str, message: str, kind: str, wish: Wish | None) -> Manifest:

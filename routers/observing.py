@@ -1,0 +1,71 @@
+"""Observe all Rollouts of a store with a single reading, whatever the store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from rollway.routers.engine import Engine, needs_of
+from rollway.routers.errors import RollwayError
+from rollway.routers.model import Live, dig
+from rollway.routers.router import read_rollouts
+from rollway.routers.stores import missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rollway.routers.engine import Observation
+    from rollway.routers.model import LiveObject, ObjectRef, Rollout
+    from rollway.routers.stores import Store
+
+
+class Observations(NamedTuple):
+    """What the objects of every Rollout show, and the Rollouts that could not be observed."""
+
+    observed: list[Observation]
+    errors: list[tuple[ObjectRef, RollwayError]]
+
+
+def observe_all(store: Store, namespace: str = "") -> Observations:
+    """Observe every Rollout with traffic routing in a namespace (empty: in all), in order of namespace and name.
+
+    A Rollout with faults, or whose objects are missing, is among the errors; the others are observed all the same.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    rollouts: list[Rollout] = []
+    result = Observations([], [])
+    for item, rollout in read_rollouts(store, namespace):
+        if isinstance(rollout, RollwayError):
+            if is_routed(item):
+                result.errors.append((item.ref, rollout))
+        else:
+            rollouts.append(rollout)
+    live = read_together(store, rollouts)
+    for rollout in rollouts:
+        try:
+            require(store, rollout, live)
+            result.observed.append(Engine(store).observe(rollout, live))
+        except RollwayError as error:
+            result.errors.append((rollout.ref, error))
+    return result
+
+
+def is_routed(rollout: LiveObject) -> bool:
+    """Tell whether a Rollout asks for traffic routing at all; one that does not is none of rollway's business."""
+    strategy = dig(rollout.manifest, "spec", "strategy")
+    return any(dig(strategy, name, "trafficRouting") is not None for name in ("canary", "blueGreen"))
+
+
+def read_together(store: Store, rollouts: Iterable[Rollout]) -> Live:
+    """Read what all Rollouts need at once, whether or not it is there."""
+    needs = [replace(need, required=False) for rollout in rollouts for need in needs_of(rollout)]
+    return store.read(needs) if needs else Live(())
+
+
+def require(store: Store, rollout: Rollout, live: Live) -> None:
+    """Raise the store's own error when something that a Rollout requires was not read."""
+    absent = missing(needs_of(rollout), live)
+    if absent:
+        store.read(absent)
