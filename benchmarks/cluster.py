@@ -28,9 +28,9 @@ import manifests as m  # noqa: E402 - after the path
 from harness import crds, providers, shop, tools  # noqa: E402
 from harness.api import Api  # noqa: E402
 from harness.namespace import Namespace  # noqa: E402
-from rollway.routers.engine import needs_of  # noqa: E402
 from rollway.routers.kube.connection import Connection  # noqa: E402
 from rollway.routers.kube.failures import RequestInfo  # noqa: E402
+from rollway.routers.planning import needs_of  # noqa: E402
 from rollway.routers.router import TrafficRouter, read_rollout  # noqa: E402
 from rollway.routers.stores.watching import WatchingStore  # noqa: E402
 

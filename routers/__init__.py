@@ -12,7 +12,7 @@ if __name__ != "rollway.routers":
     raise ImportError(f"this package is rollway.routers, and not {__name__}")
 
 if TYPE_CHECKING:
-    from rollway.routers.engine import Result
+    from rollway.routers.applying import Result
     from rollway.routers.errors import RollwayError
     from rollway.routers.guards import Limits
     from rollway.routers.model import Evidence, Rollout, Traffic, Verdict
@@ -29,7 +29,7 @@ _HOME = {
     "Evidence": "rollway.routers.model",
     "Limits": "rollway.routers.guards",
     "Plan": "rollway.routers.plan",
-    "Result": "rollway.routers.engine",
+    "Result": "rollway.routers.applying",
     "RollwayError": "rollway.routers.errors",
     "Rollout": "rollway.routers.model",
     "Split": "rollway.routers.weights",

@@ -21,7 +21,7 @@ from rollway.routers.weights import Split
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rollway.routers.engine import Result
+    from rollway.routers.applying import Result
     from rollway.routers.model import Manifest, Rollout
     from rollway.routers.router import TrafficRouter
     from rollway.routers.stores import Store

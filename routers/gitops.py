@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from rollway.routers.engine import wanted_changes
-from rollway.routers.model import Access, Traffic
+from rollway.routers.model import Access, Context, Traffic
 from rollway.routers.plan import Action, differences, pointer
+from rollway.routers.planning import wanted_changes
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def weight_pointers(rollout: Rollout, live: Live) -> dict[ObjectRef, list[str]]:
     total = rollout.total
     found: dict[ObjectRef, dict[str, None]] = {}
     for weight in dict.fromkeys((0, 1, total // 2, total - 1, total)):
-        for change in wanted_changes(rollout, Traffic(Split(weight, total)), live, Access.SHARED):
+        context = Context(rollout, Traffic(Split(weight, total)), live)
+        for change in wanted_changes(context, Access.SHARED):
             assert change.action is Action.PATCH, "a shared object is patched"
             for path, _, _ in differences(change.before, change.after):
                 found.setdefault(change.ref, {})[pointer(path)] = None

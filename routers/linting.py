@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from rollway.routers.engine import Engine
 from rollway.routers.errors import InvalidInputError, ManifestError, RollwayError
-from rollway.routers.model import Traffic
+from rollway.routers.model import Context, Traffic
 from rollway.routers.observing import is_routed, read_together, require
+from rollway.routers.planning import check, observe
 from rollway.routers.router import read_rollout, read_rollouts
 from rollway.routers.weights import Split
 
@@ -51,9 +51,8 @@ def _lint(store: Store, item: LiveObject, rollout: Rollout | RollwayError, live:
         if isinstance(rollout, RollwayError):
             raise rollout
         require(store, rollout, live)
-        engine = Engine(store)
-        want = engine.observe(rollout, live).traffic or Traffic(Split(0, rollout.total))
-        for finding in engine.check(rollout, want, live):
+        want = observe(rollout, live).traffic or Traffic(Split(0, rollout.total))
+        for finding in check(Context(rollout, want, live)):
             if finding.code != "files-only":
                 there = live[finding.ref].locate(()) if finding.ref and finding.ref in live else ""
                 yield Problem(there or place, finding.severity.value, name, str(finding))

@@ -212,7 +212,7 @@ class Traffic:
 
 
 class Capabilities(NamedTuple):
-    """What a backend can do; the engine refuses a wish whose flag is off, before it renders anything."""
+    """What a backend can do; planning refuses a wish whose flag is off, before it renders anything."""
 
     objects: str
     """The routing objects, for people: `Ingress`, `VirtualService`."""

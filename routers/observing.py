@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from rollway.routers.engine import Engine, needs_of
 from rollway.routers.errors import RollwayError
 from rollway.routers.model import Live, dig
+from rollway.routers.planning import needs_of, observe
 from rollway.routers.router import read_rollouts
 from rollway.routers.stores import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rollway.routers.engine import Observation
     from rollway.routers.model import LiveObject, ObjectRef, Rollout
+    from rollway.routers.planning import Observation
     from rollway.routers.stores import Store
 
 
@@ -46,7 +46,7 @@ def observe_all(store: Store, namespace: str = "") -> Observations:
     for rollout in rollouts:
         try:
             require(store, rollout, live)
-            result.observed.append(Engine(store).observe(rollout, live))
+            result.observed.append(observe(rollout, live))
         except RollwayError as error:
             result.errors.append((rollout.ref, error))
     return result

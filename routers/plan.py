@@ -90,8 +90,10 @@ class Plan:
     findings: tuple[Finding, ...]
     fingerprint: str
     adopt: bool = False
+    create: bool = True
+    """Whether an object that is absent is created; off for a wish that an absent object fulfils."""
     removal: bool = False
-    """Whether the plan deletes our objects; `adopt` and `removal` let the engine plan the same again after a conflict."""
+    """Whether the plan deletes our objects; with `adopt` and `create`, what planning the same again needs to know."""
     observed: Live = field(default_factory=lambda: Live(()), compare=False, repr=False)
     """The objects that the plan was made from."""
 
@@ -117,7 +119,7 @@ def change_for(
     """
     if need.access is Access.MANAGED:
         return _managed_change(need, found, wanted, rollout, adopt=adopt)
-    assert found is not None, f"{need.ref} is shared, so the engine has read it"
+    assert found is not None, f"{need.ref} is shared, so it was read as required"
     if found.manifest == wanted:
         return None
     edits = list(differences(found.manifest, wanted))

@@ -20,7 +20,7 @@ from rollway.routers.weights import parse_weight
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rollway.routers.engine import Result
+    from rollway.routers.applying import Result
     from rollway.routers.router import TrafficRouter, WriteOptions
 
 PATIENCE_S = 120.0

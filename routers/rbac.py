@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from rollway.routers.engine import needs_of
 from rollway.routers.model import Access
+from rollway.routers.planning import needs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

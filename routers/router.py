@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
-from rollway.routers.engine import Engine, Observation, Result, needs_of
+from rollway.routers import planning
+from rollway.routers.applying import Result, Writer
 from rollway.routers.errors import (
     AmbiguousError,
     ForbiddenError,
@@ -20,16 +21,17 @@ from rollway.routers.guards import Limits, lift
 from rollway.routers.model import (
     CANARY,
     STABLE,
+    Context,
     Evidence,
     Finding,
     Need,
     Outcome,
     Severity,
     Traffic,
-    Verdict,
     dig,
 )
 from rollway.routers.rollout import parse_rollout
+from rollway.routers.verifying import Verifier
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
@@ -37,12 +39,15 @@ if TYPE_CHECKING:
 
     from rollway.routers.model import (
         HeaderRoute,
+        Live,
         LiveObject,
         Manifest,
         MirrorRoute,
         Rollout,
+        Verdict,
     )
     from rollway.routers.plan import DryRun, Plan
+    from rollway.routers.planning import Observation, Proposal
     from rollway.routers.probes import Probe
     from rollway.routers.stores import Store
 
@@ -147,39 +152,50 @@ class TrafficRouter:
     """What can be asked beside the store: data planes, or a URL that answers from them."""
 
     @property
-    def _engine(self) -> Engine:
-        return Engine(self.store, self.limits, self.probes)
+    def _writer(self) -> Writer:
+        return Writer(self.store, self.limits)
+
+    @property
+    def _verifier(self) -> Verifier:
+        return Verifier(self.store.evidence, self.limits, self.probes)
 
     def observe(self, *, check: bool = False) -> Observation:
         """Return what the live objects say, one by one and together.
 
         With `check`, what the data planes say to them as well, and with probes whether they have loaded each.
         """
-        live = self.store.read(needs_of(self.rollout))
-        observation = self._engine.observe(self.rollout, live)
+        live = self._read()
+        observation = planning.observe(self.rollout, live)
         if not check:
             return observation
+        context = Context(self.rollout, observation.nearest_traffic, live)
         try:
-            findings = self._engine.check(self.rollout, self._said(observation), live)
+            findings = planning.check(context)
         except RefusedError as error:
             problem = Finding("cannot-carry-weights", Severity.REFUSAL, None, error.message, error.hint)
             findings = (*observation.findings, problem)
-        loaded = self._engine.loaded(self.rollout, observation.traffic, live) if observation.traffic else ()
+        loaded = self._verifier.loaded(context) if observation.traffic else ()
         return replace(observation, findings=findings, loaded=loaded)
 
     def plan(self, traffic: Traffic | int | str, *, adopt: bool = False) -> Plan | None:
         """Return the changes that the wish needs, or None when there are none. Writes nothing.
 
-        Raises what `rollway.routers.engine.Engine.plan` raises.
+        Raises:
+            UnsupportedError: a backend lacks a feature of the wish.
+            NotFoundError, AmbiguousError, ManifestError: the objects do not fit the Rollout.
+            ForeignOwnerError: an object of ours by name belongs to somebody else.
+            RefusedError: nothing has to change, and yet a data plane would not do what the objects say.
         """
-        return self._engine.plan(self.rollout, self._traffic(traffic), adopt=adopt)
+        proposal = self._propose(self._traffic(traffic), adopt=adopt)
+        planning.refuse_idle(proposal, self.limits)
+        return proposal.plan
 
     def apply(self, plan: Plan, *, expect: str = "", dry_run: DryRun = False) -> Result:
         """Write a plan; plans again after a conflict, puts back after a failure.
 
-        Raises what `rollway.routers.engine.Engine.apply` raises.
+        Raises what `rollway.routers.applying.Writer.apply` raises.
         """
-        return self._engine.apply(plan, expect=expect, dry_run=dry_run)
+        return self._writer.apply(plan, expect=expect, dry_run=dry_run)
 
     def set_traffic(self, traffic: Traffic, **options: Unpack[WriteOptions]) -> Result:
         """Plan, guard, apply and verify one wish. The same call twice writes nothing the second time.
@@ -188,21 +204,22 @@ class TrafficRouter:
             NotVerifiedError: it was written, and what is there is not what was asked.
             RollwayError: anything that `plan` and `apply` raise.
         """
-        engine, level = self._engine, options.get("verify")
+        verifier, level = self._verifier, options.get("verify")
         expect, dry_run = options.get("expect", ""), options.get("dry_run", False)
-        engine.probes_for(self.rollout, level)
+        verifier.probes_for(self.rollout, level)
         proposal = self._ready(traffic, options)
         if proposal.plan:
-            result = engine.apply(proposal.plan, expect=expect, dry_run=dry_run)
+            result = self.apply(proposal.plan, expect=expect, dry_run=dry_run)
         elif expect:
             raise StalePlanError(
                 f"nothing has to change for {self.rollout.ref} now, so plan {expect} is out of date"
             )
         else:
-            engine.refuse_idle(proposal)
-            result = replace(proposal, dry_run=dry_run, findings=proposal.live.notes)
+            planning.refuse_idle(proposal, self.limits)
+            live = proposal.context.live
+            result = Result(self.rollout, None, dry_run=dry_run, findings=live.notes, live=live)
         try:
-            return engine.confirm(result, traffic, level, options.get("timeout", TIMEOUT_S))
+            return verifier.confirm(result, traffic, level, options.get("timeout", TIMEOUT_S))
         except NotVerifiedError as error:
             if options.get("on_failure") != "back" or not traffic.split.canary:
                 raise
@@ -272,24 +289,17 @@ class TrafficRouter:
         Raises:
             UnsupportedError: neither the store nor the probes can show that level of evidence.
         """
-        self._engine.probes_for(self.rollout, level)
-        live = self.store.read(needs_of(self.rollout))
-        want = (
-            self._traffic(traffic)
-            if traffic is not None
-            else self._said(self._engine.observe(self.rollout, live))
-        )
-        return self._engine.verify(self.rollout, want, level, live, timeout)
+        self._verifier.probes_for(self.rollout, level)
+        wish = None if traffic is None else self._traffic(traffic)
+        return self._verifier.verify(self._context(wish), level, timeout)
 
     def check(self) -> Sequence[Finding]:
         """Return what the data planes say to the objects as they are now."""
-        live = self.store.read(needs_of(self.rollout))
-        want = self._said(self._engine.observe(self.rollout, live))
-        return self._engine.check(self.rollout, want, live)
+        return planning.check(self._context())
 
     def render(self, weight: int | str) -> list[Manifest]:
         """Return the objects as the weight wants them. Writes nothing."""
-        return self._engine.wanted(self.rollout, self._traffic(weight))
+        return planning.wanted_objects(self._context(self._traffic(weight)))
 
     def reset(self, *, adopt: bool = False, dry_run: DryRun = False) -> list[Result]:
         """Send all traffic to stable, verify it, then delete the objects that are ours.
@@ -300,29 +310,42 @@ class TrafficRouter:
         Raises:
             NotVerifiedError: the traffic did not go to stable; nothing was deleted.
         """
-        engine = self._engine
         all_stable = Traffic(Split(0, self.rollout.total))
         results: list[Result] = []
-        last = engine.propose(self.rollout, all_stable, adopt=adopt, create=False)
-        if last.plan:
-            last = engine.apply(last.plan, dry_run=dry_run)
-            results.append(last)
+        proposal = self._propose(all_stable, adopt=adopt, create=False)
+        live = proposal.context.live
+        if proposal.plan:
+            results.append(self.apply(proposal.plan, dry_run=dry_run))
+            live = results[-1].live
         if not dry_run:
-            verdict = engine.verify(self.rollout, all_stable, live=last.live, timeout=TIMEOUT_S)
+            context = Context(self.rollout, all_stable, live)
+            verdict = self._verifier.verify(context, timeout=TIMEOUT_S)
             if verdict.outcome is Outcome.DIFFERS:
                 raise NotVerifiedError(
                     f"{self.rollout.ref} {verdict.outcome.value}: {verdict.reason}; nothing was deleted"
                 )
-        removal = engine.plan_removal(self.rollout, adopt=adopt, live=last.live)
+        removal = planning.propose_removal(self.rollout, live, adopt=adopt).plan
         if removal:
-            results.append(engine.apply(removal, dry_run=dry_run))
+            results.append(self.apply(removal, dry_run=dry_run))
         return results
 
-    def _ready(self, traffic: Traffic, options: WriteOptions) -> Result:
+    def _read(self) -> Live:
+        return self.store.read(planning.needs_of(self.rollout))
+
+    def _context(self, want: Traffic | None = None) -> Context:
+        """Return a wish with the objects as they are now; without a wish, with what the objects say."""
+        live = self._read()
+        return Context(self.rollout, want or planning.observe(self.rollout, live).nearest_traffic, live)
+
+    def _propose(self, want: Traffic, *, adopt: bool = False, create: bool = True) -> Proposal:
+        planning.refuse_unsupported(self.rollout, want)
+        return planning.propose(Context(self.rollout, want, self._read()), adopt=adopt, create=create)
+
+    def _ready(self, traffic: Traffic, options: WriteOptions) -> Proposal:
         """Return a proposal, waiting as long as the options allow for what can still become ready."""
         deadline = time.monotonic() + options.get("wait", 0)
         while True:
-            proposal = self._engine.propose(self.rollout, traffic, adopt=options.get("adopt", False))
+            proposal = self._propose(traffic, adopt=options.get("adopt", False))
             pending = [
                 found
                 for found in lift(proposal.findings, self.limits.allow)
@@ -339,11 +362,4 @@ class TrafficRouter:
         return wish if isinstance(wish, Traffic) else Traffic(self.rollout.split(wish))
 
     def _now(self) -> Traffic:
-        return self._said(self.observe())
-
-    def _said(self, observation: Observation) -> Traffic:
-        """Return the traffic that the objects agree on; of objects that do not, what the first one says."""
-        if observation.traffic:
-            return observation.traffic
-        said = (reading.traffic for reading in observation.readings if reading.traffic)
-        return next(said, Traffic(Split(0, self.rollout.total)))
+        return self.observe().nearest_traffic

@@ -16,7 +16,6 @@ from rollway.routers.backends.nginx import controller
 from rollway.routers.backends.nginx.backend import canary_name
 from rollway.routers.backends.nginx.controller import Policy, load, read_canary, read_paths
 from rollway.routers.backends.smi.backend import quantity
-from rollway.routers.engine import Engine
 from rollway.routers.errors import ManifestError, RollwayError
 from rollway.routers.model import ObjectRef, Severity, Traffic
 from rollway.routers.rollout import DEFAULT_PREFIX, parse_rollout
@@ -338,10 +337,10 @@ def test_weight_over_total_reads_as_everything() -> None:
         m.path("shop-canary"),
         metadata=canary_metadata(canary="true", canary_weight="300", canary_weight_total="200"),
     )
-    engine, rollout = Engine(MemoryStore([m.ingress(), canary])), parse_rollout(m.rollout(NGINX))
-    assert engine.observe(rollout).traffic == Traffic(Split(100))
+    rollout = parse_rollout(m.rollout(NGINX))
+    assert TrafficRouter(rollout, MemoryStore([m.ingress(), canary])).observe().traffic == Traffic(Split(100))
     off = m.ingress("shop-web-canary", metadata=canary_metadata(canary="false"))
-    assert Engine(MemoryStore([m.ingress(), off])).observe(rollout).readings[0].traffic is None
+    assert TrafficRouter(rollout, MemoryStore([m.ingress(), off])).observe().readings[0].traffic is None
 
 
 INGRESSES = st.lists(
@@ -428,7 +427,7 @@ def test_wildcard_destination_rules_match_by_suffix() -> None:
         [m.virtual_service(http=[{"route": pair}]), m.destination_rule(host="*.default.svc.cluster.local")]
     )
     TrafficRouter(parse_rollout(m.rollout(SUBSETS)), store).set_weight(30)
-    assert Engine(store).observe(parse_rollout(m.rollout(SUBSETS))).traffic == Traffic(Split(30))
+    assert TrafficRouter(parse_rollout(m.rollout(SUBSETS)), store).observe().traffic == Traffic(Split(30))
 
 
 def test_alike_and_broken_subsets_are_told() -> None:
@@ -478,7 +477,7 @@ def test_a_selector_may_match_several_tls_routes() -> None:
     store = MemoryStore([m.virtual_service(tls=tls)])
     routing = {"istio": {"virtualService": {"name": "web", "tlsRoutes": [{"port": 443}]}}}
     assert len(TrafficRouter(parse_rollout(m.rollout(routing)), store).set_weight(10).written) == 1
-    assert len(Engine(store).observe(parse_rollout(m.rollout(routing))).readings) == 2
+    assert len(TrafficRouter(parse_rollout(m.rollout(routing)), store).observe().readings) == 2
 
 
 def test_zero_of_nothing_is_nothing_to_do() -> None:
@@ -566,7 +565,9 @@ def test_a_split_without_weights_says_nothing() -> None:
         m.traffic_split(shop_canary=None),
         m.traffic_split(beta=1),
     ):
-        reading = Engine(MemoryStore([live])).observe(parse_rollout(m.rollout({"smi": {}}))).readings[0]
+        reading = (
+            TrafficRouter(parse_rollout(m.rollout({"smi": {}})), MemoryStore([live])).observe().readings[0]
+        )
         assert reading.traffic is None
 
 

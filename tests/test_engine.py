@@ -1,4 +1,4 @@
-"""The engine and the facade: guards, fingerprints, retries, compensation, verification, reset."""
+"""Planning, applying, verifying and the facade: guards, fingerprints, retries, compensation, verification, reset."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import manifests as m
 from rollway import routers
 from rollway.routers import backends
-from rollway.routers.engine import Engine, Result, needs_of
+from rollway.routers.applying import Result
 from rollway.routers.errors import (
     AmbiguousError,
     ApplyError,
@@ -38,9 +38,11 @@ from rollway.routers.model import (
     duplicate,
 )
 from rollway.routers.plan import Action, Change
+from rollway.routers.planning import needs_of, propose_removal
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter, read_rollout, read_rollouts
 from rollway.routers.testing import MemoryStore
+from rollway.routers.verifying import Verifier
 from rollway.routers.weights import Split
 
 ISTIO = {"istio": {"virtualService": {"name": "web"}}}
@@ -127,10 +129,10 @@ def test_no_delete_stops_reset_before_deletions() -> None:
 def test_removal_is_planned_for_own_objects_only() -> None:
     """The deletion of managed objects is refused for those of others, unless they are adopted."""
     found = router(NGINX, m.ingress("shop-web-canary"))
-    engine = Engine(found.store)
+    live = found.store.read(needs_of(found.rollout))
     with pytest.raises(ForeignOwnerError):
-        engine.plan_removal(found.rollout)
-    assert engine.plan_removal(found.rollout, adopt=True) is not None
+        propose_removal(found.rollout, live)
+    assert propose_removal(found.rollout, live, adopt=True).plan is not None
 
 
 def test_an_allowed_refusal_becomes_a_note() -> None:
@@ -496,10 +498,10 @@ def test_many_threads_move_many_rollouts() -> None:
 
 
 def test_results_of_dry_runs_are_not_verified() -> None:
-    """A dry run has no verdict; the engine leaves its result alone."""
-    engine = Engine(store())
+    """A dry run has no verdict; verifying leaves its result alone."""
+    verifier = Verifier(Evidence.WRITTEN)
     result = Result(parse_rollout(m.rollout(ALL)), None, dry_run=True)
-    assert engine.confirm(result, Traffic(Split(0))) is result
+    assert verifier.confirm(result, Traffic(Split(0))) is result
 
 
 def test_a_memory_store_behaves() -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import manifests as m
-from rollway.routers.engine import needs_of
 from rollway.routers.errors import ForbiddenError
 from rollway.routers.model import Outcome, Traffic
+from rollway.routers.planning import needs_of
 from rollway.routers.probes.pods import SIDECARS, Pods
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.testing import MemoryStore

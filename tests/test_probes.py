@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import manifests as m
-from rollway.routers.engine import needs_of
 from rollway.routers.errors import InvalidInputError, NotVerifiedError, UnsupportedError
 from rollway.routers.model import Evidence, Outcome, Traffic, Verdict
+from rollway.routers.planning import needs_of
 from rollway.routers.probes import covering, envoy, ingress_nginx, prove, worst
 from rollway.routers.probes.http import base_url
 from rollway.routers.probes.requests import Identity, Sample, check_sample, interval, judge, within

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import manifests as m
-from rollway.routers.engine import needs_of
 from rollway.routers.model import Outcome, Traffic
+from rollway.routers.planning import needs_of
 from rollway.routers.probes.http import NoAnswerError
 from rollway.routers.probes.prometheus import Metric, count, ingress_nginx_metric, istio_metric, judge
 from rollway.routers.rollout import parse_rollout

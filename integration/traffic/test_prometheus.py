@@ -8,8 +8,8 @@ import pytest
 
 from harness.process import rollway
 from harness.shop import SUBSETS
-from rollway.routers.engine import needs_of
 from rollway.routers.model import Outcome, Traffic
+from rollway.routers.planning import needs_of
 from rollway.routers.probes.http import Address
 from rollway.routers.probes.prometheus import PrometheusProbe
 from rollway.routers.router import read_rollout

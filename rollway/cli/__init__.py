@@ -301,7 +301,7 @@ def gitops(router: TrafficRouter, tool: Tool, output: str) -> None:
     """Print what keeps a GitOps tool from writing the weights of your own objects back."""
     from rollway.cli import output as out  # noqa: PLC0415
     from rollway.routers import gitops as stanzas  # noqa: PLC0415
-    from rollway.routers.engine import needs_of  # noqa: PLC0415
+    from rollway.routers.planning import needs_of  # noqa: PLC0415
 
     pointers = stanzas.weight_pointers(router.rollout, router.store.read(needs_of(router.rollout)))
     if not pointers:

@@ -10,10 +10,11 @@ from rollway.routers.weights import percent
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rollway.routers.engine import Observation, Result
+    from rollway.routers.applying import Result
     from rollway.routers.events import Wish
     from rollway.routers.model import Finding, ObjectRef, ObjectVerdict, Reading, Rollout, Traffic, Verdict
     from rollway.routers.plan import Plan
+    from rollway.routers.planning import Observation
     from rollway.routers.weights import Split
 
 

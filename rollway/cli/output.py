@@ -12,10 +12,11 @@ from rollway.routers.model import Evidence, Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rollway.routers.engine import Observation, Result
+    from rollway.routers.applying import Result
     from rollway.routers.events import Wish
     from rollway.routers.model import Finding, Manifest, Reading
     from rollway.routers.plan import Plan
+    from rollway.routers.planning import Observation
     from rollway.routers.weights import Split
 
 

@@ -146,8 +146,8 @@ def _found_probes(
     lacking = [name for name in router.rollout.backends if not any(name in probe.backends for probe in given)]
     if not lacking or not isinstance(router.store, ClusterStore):
         return []
-    from rollway.routers.engine import needs_of  # noqa: PLC0415
     from rollway.routers.errors import UnsupportedError  # noqa: PLC0415
+    from rollway.routers.planning import needs_of  # noqa: PLC0415
     from rollway.routers.probes.pods import Pods  # noqa: PLC0415
 
     pods = Pods(router.store, namespaces)

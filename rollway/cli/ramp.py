@@ -15,7 +15,7 @@ from rollway.routers.guards import canary_weight
 from rollway.routers.ramp import Ramp, weights
 
 if TYPE_CHECKING:
-    from rollway.routers.engine import Result
+    from rollway.routers.applying import Result
     from rollway.routers.router import TrafficRouter
 
 

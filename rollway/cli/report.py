@@ -20,9 +20,9 @@ from rollway.routers.observing import observe_all
 from rollway.routers.router import TrafficRouter, read_rollout
 
 if TYPE_CHECKING:
-    from rollway.routers.engine import Observation
     from rollway.routers.events import Wish
     from rollway.routers.linting import Problem
+    from rollway.routers.planning import Observation
     from rollway.routers.probes import Probe
     from rollway.routers.stores import Store
 

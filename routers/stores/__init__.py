@@ -1,4 +1,4 @@
-"""Where objects live. A store is the only thing that reads and writes; the engine decides what."""
+"""Where objects live. A store is the only thing that reads and writes; planning decides what."""
 
 from __future__ import annotations
 

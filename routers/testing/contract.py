@@ -19,7 +19,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rollway.routers.backends import backends_of
-from rollway.routers.engine import Engine, needs_of
 from rollway.routers.errors import (
     ApplyError,
     ConflictError,
@@ -32,6 +31,7 @@ from rollway.routers.errors import (
 )
 from rollway.routers.model import Access, HeaderRoute, MirrorRoute, Outcome, Strategy, Traffic
 from rollway.routers.ownership import ROLLOUT_ANNOTATION
+from rollway.routers.planning import needs_of
 from rollway.routers.router import TrafficRouter
 from rollway.routers.stores import Store
 from rollway.routers.testing.memory import MemoryStore
@@ -129,7 +129,7 @@ class BackendContract:
 
     def splits(self, store: ContractStore) -> set[Split | None]:
         """Return the splits that the objects say."""
-        readings: tuple[Reading, ...] = Engine(store).observe(self.rollout()).readings
+        readings: tuple[Reading, ...] = self.router(store).observe().readings
         return {reading.traffic.split if reading.traffic else None for reading in readings}
 
     # -- pure
@@ -149,7 +149,7 @@ class BackendContract:
         rollout = replace(self.rollout(), total=total)
         store = self.store()
         TrafficRouter(rollout, store).set_traffic(Traffic(split))
-        observation = Engine(store).observe(rollout)
+        observation = TrafficRouter(rollout, store).observe()
         assert {reading.traffic for reading in observation.readings} == {Traffic(split)}
         assert all(reading.exact for reading in observation.readings)
 
@@ -188,7 +188,7 @@ class BackendContract:
         """The weights in the objects are whole numbers that sum to the total."""
         store = self.store()
         self.router(store).set_weight(weight)
-        readings = Engine(store).observe(self.rollout()).readings
+        readings = self.router(store).observe().readings
         assert readings
         for reading in readings:
             assert sum(int(value) for _, value in reading.weights) == 100
@@ -239,7 +239,7 @@ class BackendContract:
 
     def test_absent_objects_say_nothing(self) -> None:
         """Before the first write the canary has nothing, and observing does not fail."""
-        observation = Engine(self.store()).observe(self.rollout())
+        observation = self.router().observe()
         assert observation.traffic == Traffic(Split(0))
 
     def test_garbage_is_a_typed_error(self) -> None:
@@ -252,7 +252,7 @@ class BackendContract:
                 continue  # an API server does not even take it
             before = copy.deepcopy(store.manifests)
             with pytest.raises(RollwayError) as caught:
-                Engine(store).observe(self.rollout())
+                self.router(store).observe()
             assert str(broken["metadata"]["name"]) in str(caught.value)
             assert store.manifests == before
 
@@ -293,7 +293,7 @@ class BackendContract:
         missing = [part for part in backends_of(self.rollout()) if part.capabilities.missing(feature) == name]
         if not missing:
             self.router(store).set_traffic(feature)
-            assert Engine(store).observe(self.rollout()).traffic == feature
+            assert self.router(store).observe().traffic == feature
             return
         with pytest.raises(UnsupportedError, match=name):
             self.router(store).set_traffic(feature)

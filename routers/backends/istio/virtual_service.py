@@ -59,7 +59,7 @@ class Target:
 
 def stanza_of(rollout: Rollout) -> IstioRoute:
     """Return the Rollout's Istio stanza."""
-    assert rollout.istio is not None, "the engine asks only the backends that the route names"
+    assert rollout.istio is not None, "only the backends that the Rollout names are asked"
     return rollout.istio
 
 

@@ -100,7 +100,7 @@ class NginxBackend:
 
 
 def _stanza(rollout: Rollout) -> NginxRoute:
-    assert rollout.nginx is not None, "the engine asks only the backends that the route names"
+    assert rollout.nginx is not None, "only the backends that the Rollout names are asked"
     return rollout.nginx
 
 

@@ -168,7 +168,7 @@ class SmiBackend:
 
 
 def _stanza(rollout: Rollout) -> SmiRoute:
-    assert rollout.smi is not None, "the engine asks only the backends that the route names"
+    assert rollout.smi is not None, "only the backends that the Rollout names are asked"
     return rollout.smi
 
 

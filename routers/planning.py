@@ -1,0 +1,257 @@
+"""Compute what has to change for a wish: what is needed, what the objects say, and the plan. Pure: no store is seen here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from rollway.routers import guards, ownership
+from rollway.routers.backends import BUILTIN, backend, backends_of
+from rollway.routers.errors import ManifestError, RefusedError, RollwayError, UnsupportedError, WeightError
+from rollway.routers.model import (
+    Access,
+    Context,
+    Evidence,
+    LiveObject,
+    Need,
+    Traffic,
+    without_server_fields,
+)
+from rollway.routers.plan import Action, Change, Plan, change_for, fingerprint
+from rollway.routers.weights import Split
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rollway.routers.backends import Backend
+    from rollway.routers.guards import Limits
+    from rollway.routers.model import Finding, Live, Manifest, ObjectRef, ObjectVerdict, Reading, Rollout
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the live objects say: one reading for each object or route, and the traffic if they agree."""
+
+    rollout: Rollout
+    readings: tuple[Reading, ...]
+    findings: tuple[Finding, ...] = ()
+    evidence: Evidence = Evidence.WRITTEN
+    loaded: tuple[ObjectVerdict, ...] = ()
+    """Whether the data planes have what each object says; empty where none was asked."""
+
+    @property
+    def traffic(self) -> Traffic | None:
+        """The traffic that all objects agree on; an absent object gives the canary nothing. None when they differ."""
+        nothing = Traffic(Split(0, self.rollout.total))
+        distinct = {reading.traffic or nothing for reading in self.readings}
+        return distinct.pop() if len(distinct) == 1 else None
+
+    @property
+    def nearest_traffic(self) -> Traffic:
+        """The traffic that all objects agree on; where they differ, that of the first object that exists."""
+        if self.traffic:
+            return self.traffic
+        existing = (reading.traffic for reading in self.readings if reading.traffic)
+        return next(existing, Traffic(Split(0, self.rollout.total)))
+
+
+class Proposal(NamedTuple):
+    """What planning comes to: the plan (None when nothing has to change), and what the data planes say to the objects.
+
+    `context.live` holds the objects that it was computed from.
+    """
+
+    context: Context
+    plan: Plan | None
+    findings: tuple[Finding, ...] = ()
+
+
+class Simulation(NamedTuple):
+    """What a wish comes to: the changes, the objects as they would be then, and what the data planes say to those."""
+
+    changes: tuple[Change, ...]
+    after: Live
+    findings: tuple[Finding, ...]
+
+
+def needs_of(rollout: Rollout) -> list[Need]:
+    """Return what the backends of a Rollout need, each object once, with the strongest access that was asked for."""
+    strength = [Access.READ, Access.SHARED, Access.MANAGED]
+    needs: dict[tuple[str, str, str, str, str], Need] = {}
+    for part in backends_of(rollout):
+        for need in part.needs(rollout):
+            key = (need.group, need.kind, need.namespace, need.name, need.selector)
+            if key not in needs or strength.index(need.access) > strength.index(needs[key].access):
+                needs[key] = need
+    return list(needs.values())
+
+
+def observe(rollout: Rollout, live: Live) -> Observation:
+    """Return what the live objects say."""
+    readings = tuple(reading for part in backends_of(rollout) for reading in part.observe(rollout, live))
+    return Observation(rollout, readings, live.notes)
+
+
+def check(context: Context) -> tuple[Finding, ...]:
+    """Return what the data planes would say if the wish were written."""
+    return simulate(context, adopt=True).findings
+
+
+def wanted_objects(context: Context) -> list[Manifest]:
+    """Return the objects as the wish wants them, stamped, whatever the live ones are."""
+    return [
+        ownership.stamp(wanted, context.rollout)
+        if need.access is Access.MANAGED
+        else without_server_fields(wanted)
+        for part in backends_of(context.rollout)
+        for need, wanted in _rendered(part, context)
+    ]
+
+
+def wanted_changes(context: Context, access: Access) -> list[Change]:
+    """Return what the wish would change in the objects of one access, whatever the data planes say to it."""
+    return [
+        change
+        for part in backends_of(context.rollout)
+        for need, wanted in _rendered(part, context)
+        if need.access is access
+        and (change := change_for(need, context.live.get(need.ref), wanted, context.rollout, adopt=True))
+    ]
+
+
+def simulate(context: Context, *, adopt: bool) -> Simulation:
+    """Compute the changes for a wish, and judge the objects as they would be after them.
+
+    Raises what `propose` raises.
+    """
+    rollout, want, live = context
+    changes: list[Change] = []
+    after: dict[ObjectRef, LiveObject] = {}
+    for part in backends_of(rollout):
+        for need, wanted in _rendered(part, context):
+            present = live.get(need.ref)
+            change = change_for(need, present, wanted, rollout, adopt=adopt)
+            if change:
+                changes.append(change)
+                assert change.after is not None, "rendering never deletes"
+                after[need.ref] = LiveObject(need.ref, change.after, present.version if present else "")
+    simulated = live.after(after.values())
+    findings = [finding for part in backends_of(rollout) for finding in part.check(rollout, want, simulated)]
+    return Simulation(tuple(changes), simulated, (*dict.fromkeys(findings), *live.notes))
+
+
+def propose(context: Context, *, adopt: bool = False, create: bool = True) -> Proposal:
+    """Return what has to change for the wish. With `create` off, absent objects stay absent.
+
+    Raises:
+        UnsupportedError: a backend lacks a feature of the wish.
+        NotFoundError, AmbiguousError, ManifestError: the objects do not fit the Rollout.
+        ForeignOwnerError: an object of ours by name belongs to somebody else.
+    """
+    refuse_unsupported(context.rollout, context.want)
+    simulation = simulate(context, adopt=adopt)
+    if not create:
+        made = tuple(change for change in simulation.changes if change.action is not Action.CREATE)
+        simulation = simulation._replace(changes=made)
+    if not simulation.changes:
+        return Proposal(context, None, simulation.findings)
+    plan = replace(_plan(context, simulation), adopt=adopt, create=create)
+    return Proposal(context, plan, simulation.findings)
+
+
+def propose_removal(rollout: Rollout, live: Live, *, adopt: bool = False) -> Proposal:
+    """Return the deletion of every managed object of the Rollout that exists.
+
+    Raises:
+        ForeignOwnerError: one of them belongs to somebody else.
+    """
+    context = Context(rollout, Traffic(Split(0, rollout.total)), live)
+    changes: list[Change] = []
+    for need in needs_of(rollout):
+        present = live.get(need.ref) if need.access is Access.MANAGED else None
+        if present is None:
+            continue
+        if not adopt:
+            ownership.refuse_foreign(present.ref, present.manifest, rollout)
+        changes.append(
+            Change(Action.DELETE, present.ref, present.manifest, None, (), present.version, need.derived_from)
+        )
+    if not changes:
+        return Proposal(context, None, live.notes)
+    after = live.after((), [change.ref for change in changes])
+    plan = _plan(context, Simulation(tuple(changes), after, live.notes))
+    return Proposal(context, replace(plan, adopt=adopt, removal=True), live.notes)
+
+
+def propose_again(plan: Plan, live: Live) -> Proposal:
+    """Return what is left to do for the same wish, from objects that were read anew.
+
+    Raises what `propose` and `propose_removal` raise.
+    """
+    if plan.removal:
+        return propose_removal(plan.rollout, live, adopt=plan.adopt)
+    context = Context(plan.rollout, plan.want, live)
+    return propose(context, adopt=plan.adopt, create=plan.create)
+
+
+def refuse_idle(proposal: Proposal, limits: Limits) -> None:
+    """Raise RefusedError when nothing has to change, and yet a data plane would not do what the objects say."""
+    reasons = [] if proposal.plan else guards.refusals(proposal.findings, limits)
+    if reasons:
+        ref = proposal.context.rollout.ref
+        raise RefusedError(f"nothing to change for {ref}, and yet it does not work:", reasons=reasons)
+
+
+def refuse_unsupported(rollout: Rollout, want: Traffic) -> None:
+    """Raise UnsupportedError when a backend of the Rollout lacks a feature of the wish, WeightError for another total."""
+    if want.split.total != rollout.total:
+        raise WeightError(
+            f"the wish counts out of {want.split.total}, and {rollout.ref} out of {rollout.total}"
+        )
+    for part in backends_of(rollout):
+        missing = part.capabilities.missing(want)
+        if missing:
+            able = [name for name in BUILTIN if not backend(name).capabilities.missing(want)]
+            raise UnsupportedError(
+                f"backend {part.name} cannot do {missing}, which {rollout.ref} asks for",
+                hint=f"backends that can: {', '.join(able) or 'none yet'}",
+            )
+
+
+def _plan(context: Context, simulation: Simulation) -> Plan:
+    rollout, want, live = context
+    try:
+        before = observe(rollout, live).readings
+    except ManifestError:
+        before = ()  # our own object is garbage, which is what this plan mends
+    after = observe(rollout, simulation.after).readings
+    # An object that only a whole-kind need asked for counts by what was found out from it, not by its version.
+    versions = {
+        need.ref: live[need.ref].version for need in needs_of(rollout) if need.name and need.ref in live
+    }
+    changes, findings = simulation.changes, simulation.findings
+    mark = fingerprint(rollout, want, versions, changes, findings)
+    return Plan(rollout, want, changes, before, after, findings, mark, observed=live)
+
+
+def _rendered(part: Backend, context: Context) -> Iterator[tuple[Need, Manifest]]:
+    """Render with one backend, and pair each object with the need that allows it to be written."""
+    writable = {
+        need.ref: need for need in part.needs(context.rollout) if need.name and need.access is not Access.READ
+    }
+    for wanted in part.render(*context):
+        metadata = wanted["metadata"]
+        ref = next(
+            (
+                ref
+                for ref in writable
+                if (ref.kind, ref.name) == (wanted["kind"], metadata["name"])
+                and ref.namespace == metadata.get("namespace", ref.namespace)
+            ),
+            None,
+        )
+        if ref is None:
+            raise RollwayError(
+                f"backend {part.name} rendered {wanted['kind']} {metadata['name']}, which it did not ask to write"
+            )
+        yield writable[ref], wanted

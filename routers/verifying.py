@@ -1,0 +1,129 @@
+"""Compare a wish with what is really there: in the objects, in the data planes, and in counted requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from rollway.routers import guards
+from rollway.routers.errors import NotVerifiedError, RefusedError, UnsupportedError
+from rollway.routers.guards import Limits
+from rollway.routers.model import Context, Evidence, Outcome, Verdict, without_server_fields
+from rollway.routers.plan import Action
+from rollway.routers.planning import observe, simulate
+from rollway.routers.probes import covering, prove
+
+if TYPE_CHECKING:
+    from rollway.routers.applying import Result
+    from rollway.routers.model import Live, ObjectVerdict, Rollout, Traffic
+    from rollway.routers.plan import Plan
+    from rollway.routers.probes import Probe
+
+PROBED = (Evidence.ACCEPTED, Evidence.LOADED, Evidence.MEASURED)
+"""The levels that only a probe shows, the lowest first."""
+
+
+def written(context: Context, limits: Limits) -> Verdict:
+    """Compare the wish with the objects, and with what the data planes would say to them."""
+    readings = observe(context.rollout, context.live).readings
+    try:
+        simulation = simulate(context, adopt=True)
+    except RefusedError as error:
+        return Verdict(Outcome.UNKNOWN, Evidence.WRITTEN, readings, error.message)
+    changes = simulation.changes
+    # An absent object is as good as one that gives the canary nothing.
+    absent = all(change.action is Action.CREATE for change in changes) and not context.want.split.canary
+    if changes and not absent:
+        names = ", ".join(str(change.ref) for change in changes)
+        return Verdict(Outcome.DIFFERS, Evidence.WRITTEN, readings, f"not as asked: {names}")
+    refused = guards.refusals(simulation.findings, limits)
+    if refused:
+        return Verdict(Outcome.UNKNOWN, Evidence.WRITTEN, readings, "; ".join(refused))
+    return Verdict(Outcome.MATCHES, Evidence.WRITTEN, readings)
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """Show how much is known about a wish: by the objects of a store, and by what the probes ask."""
+
+    stored: Evidence
+    """The evidence that the store shows by itself."""
+    limits: Limits = field(default_factory=Limits)
+    probes: tuple[Probe, ...] = ()
+
+    def loaded(self, context: Context) -> tuple[ObjectVerdict, ...]:
+        """Ask the data planes once whether they have what the objects say, which is what is wanted."""
+        probes = [probe for probe in self.probes if probe.evidence is Evidence.LOADED]
+        return tuple(verdict for probe in probes for verdict in probe.judge(*context).objects)
+
+    def verify(self, context: Context, level: Evidence | None = None, timeout: float = 0) -> Verdict:
+        """Compare the wish with what is really there, at a level of evidence (default: the highest there is).
+
+        A data plane that does not follow yet is asked again for `timeout` seconds.
+
+        Raises:
+            UnsupportedError: neither the store nor the probes can show that level.
+        """
+        probes = self.probes_for(context.rollout, level)
+        return self._proved(written(context, self.limits), probes, context, timeout)
+
+    def confirm(
+        self, result: Result, want: Traffic, level: Evidence | None = None, timeout: float = 0
+    ) -> Result:
+        """Add the verdict to a result, and raise NotVerifiedError unless it matches.
+
+        What the store answered to each write is what it holds, so `written` needs no further reading.
+        """
+        if result.dry_run:
+            return result
+        probes = self.probes_for(result.rollout, level)
+        context = Context(result.rollout, want, result.live)
+        if result.plan and _stored_as_planned(result.plan, result.live):
+            # What was planned was judged then; judging the same objects again would tell no more.
+            verdict = Verdict(Outcome.MATCHES, Evidence.WRITTEN, result.plan.after)
+        elif result.plan is None:
+            # The reading that showed no difference is the evidence that all is written.
+            verdict = Verdict(Outcome.MATCHES, Evidence.WRITTEN)
+        else:
+            verdict = written(context, self.limits)
+        verdict = self._proved(verdict, probes, context, timeout)
+        if verdict.outcome is not Outcome.MATCHES:
+            raise NotVerifiedError(f"{result.rollout.ref} {verdict.outcome.value}: {verdict.reason}")
+        return replace(result, verdict=verdict)
+
+    def probes_for(self, rollout: Rollout, level: Evidence | None) -> tuple[Probe, ...]:
+        """Return the probes that show a level of evidence, the lowest level first (None: every one that there is).
+
+        Raises:
+            UnsupportedError: neither the store nor the probes can show that level for every router of the Rollout.
+        """
+        by_level = {step: covering(self.probes, rollout, step) for step in PROBED}
+        if level is not None and level > self.stored and not by_level.get(level):
+            highest = max([self.stored, *(step for step, probes in by_level.items() if probes)])
+            raise UnsupportedError(
+                f"evidence {level.name.lower()!r} cannot be shown for {rollout.ref}; the highest here is {highest.name.lower()!r}",
+                hint="loaded needs the address of the data plane of every router (--nginx-status, --envoy-admin), "
+                "measured a --url or a --prometheus",
+            )
+        return tuple(
+            probe for step, probes in by_level.items() if level is None or step <= level for probe in probes
+        )
+
+    def _proved(
+        self, verdict: Verdict, probes: tuple[Probe, ...], context: Context, timeout: float
+    ) -> Verdict:
+        """Add what the data planes say to a verdict on the objects."""
+        if not probes or verdict.outcome is not Outcome.MATCHES:
+            return verdict
+        return prove(probes, *context, timeout)._replace(readings=verdict.readings)
+
+
+def _stored_as_planned(plan: Plan, live: Live) -> bool:
+    """Tell whether every change of a plan is in the store as it was planned, whatever the server added."""
+    return all(
+        change.ref not in live
+        if change.after is None
+        else change.ref in live
+        and without_server_fields(live[change.ref].manifest) == without_server_fields(change.after)
+        for change in plan.changes
+    )
