@@ -11,10 +11,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from rollway.routers.errors import WeightError
 from rollway.routers.weights import Split, parse_weight
+
+_Stanza = TypeVar("_Stanza")
 
 Manifest: TypeAlias = dict[str, Any]
 """One Kubernetes object as plain data: dicts, lists, strings, integers, booleans and None."""
@@ -299,60 +302,35 @@ class Verdict(NamedTuple):
     objects: tuple[ObjectVerdict, ...] = ()
 
 
-class NginxRoute(NamedTuple):
-    """The `trafficRouting.nginx` stanza. Annotation keys come with their prefix."""
+class PingPong(NamedTuple):
+    """The two Services of a Rollout whose roles are swapped at each promotion.
 
-    stable_ingresses: tuple[str, ...]
-    annotation_prefix: str = "nginx.ingress.kubernetes.io"
-    annotations: tuple[tuple[str, str], ...] = ()
+    `stable` is `ping`, `pong`, or empty where the Rollout's status does not say it.
+    """
 
-
-class TlsMatch(NamedTuple):
-    """Select a TLS route by port, by its whole set of SNI hosts, or both; 0 and empty mean not asked."""
-
-    port: int = 0
-    sni_hosts: tuple[str, ...] = ()
+    ping: str
+    pong: str
+    stable: str = ""
 
 
-class VirtualServiceRoute(NamedTuple):
-    """One VirtualService and the routes in it that carry the weights; an empty selection means: find them."""
+class RolloutStatus(NamedTuple):
+    """What a controller reports of a Rollout; all of it is absent where none runs."""
 
-    name: str
-    namespace: str
-    http: tuple[str, ...] = ()
-    tls: tuple[TlsMatch, ...] = ()
-    tcp: tuple[int, ...] = ()
-
-
-class DestinationRuleRoute(NamedTuple):
-    """The DestinationRule whose subsets play stable and canary."""
-
-    name: str
-    stable_subset: str
-    canary_subset: str
-    additional_subsets: tuple[str, ...] = ()
-
-
-class IstioRoute(NamedTuple):
-    """The `trafficRouting.istio` stanza."""
-
-    virtual_services: tuple[VirtualServiceRoute, ...]
-    destination_rule: DestinationRuleRoute | None = None
-
-
-class SmiRoute(NamedTuple):
-    """The `trafficRouting.smi` stanza with its defaults filled in."""
-
-    root_service: str
-    traffic_split: str
+    phase: str = ""
+    """`Progressing`, `Paused`, `Healthy` or `Degraded`."""
+    current_step: int | None = None
+    """The index of the step that the controller is at, from 0."""
+    pause_reasons: tuple[str, ...] = ()
+    aborted: bool = False
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """A Rollout as the backends see it: who is stable, who is canary, and which routers carry the weights.
+    """A Rollout as the backends see it: who is stable, who is canary, and the stanza of each backend.
 
     `total` is the sum that weights refer to (`maxTrafficWeight`, else 100). `uid` is empty for a Rollout that is
-    only a manifest.
+    only a manifest. `stanzas` holds, by the backend's name and in the order in which they are applied, what each backend
+    read of its own stanza. `status` and `steps` (as written) decide nothing here, and are left out of comparison.
     """
 
     name: str
@@ -364,30 +342,43 @@ class Rollout:
     uid: str = ""
     api_version: str = "argoproj.io/v1alpha1"
     managed_routes: tuple[str, ...] = ()
-    nginx: NginxRoute | None = None
-    istio: IstioRoute | None = None
-    smi: SmiRoute | None = None
+    stanzas: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    ping_pong: PingPong | None = None
+    status: RolloutStatus = field(default=RolloutStatus(), compare=False, repr=False)
+    steps: tuple[Manifest, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "stanzas", MappingProxyType(dict(self.stanzas)))
         if self.stable_service and self.stable_service == self.canary_service:
             raise WeightError(
                 f"Service {self.stable_service!r} is both stable and canary of Rollout {self.name!r}"
             )
-        if not self.backends:
-            raise WeightError(f"Rollout {self.name!r} names no router")
+        if not self.stanzas:
+            raise WeightError(f"Rollout {self.name!r} names no backend")
 
     @property
     def backends(self) -> tuple[str, ...]:
         """The names of the backends that this Rollout uses, in the order in which they are applied."""
-        return tuple(name for name in ("nginx", "istio", "smi") if getattr(self, name) is not None)
+        return tuple(self.stanzas)
 
     @property
     def ref(self) -> ObjectRef:
         """The Rollout object itself."""
         return ObjectRef("argoproj.io", "Rollout", self.namespace, self.name)
 
+    def stanza(self, kind: type[_Stanza]) -> _Stanza:
+        """Return the stanza of a type; a backend asks for its own.
+
+        Raises:
+            LookupError: the Rollout has no such stanza, so that backend is not one of its own.
+        """
+        for stanza in self.stanzas.values():
+            if isinstance(stanza, kind):
+                return stanza
+        raise LookupError(f"Rollout {self.name} has no {kind.__name__}")
+
     def split(self, weight: int | str) -> Split:
-        """Read a weight and make it a Split of this route's total.
+        """Read a weight and make it a Split of this Rollout's total.
 
         Raises:
             WeightError: it cannot be read, is out of range, or is neither 0 nor total for a blue-green Rollout.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.routers import guards, ownership
-from rollway.routers.backends import BUILTIN, backend, backends_of
+from rollway.routers.backends import backends_of, packages
 from rollway.routers.errors import ManifestError, RefusedError, RollwayError, UnsupportedError, WeightError
 from rollway.routers.model import (
     Access,
@@ -211,7 +211,7 @@ def refuse_unsupported(rollout: Rollout, want: Traffic) -> None:
     for part in backends_of(rollout):
         missing = part.capabilities.missing(want)
         if missing:
-            able = [name for name in BUILTIN if not backend(name).capabilities.missing(want)]
+            able = [package.name for package in packages() if not package.backend.capabilities.missing(want)]
             raise UnsupportedError(
                 f"backend {part.name} cannot do {missing}, which {rollout.ref} asks for",
                 hint=f"backends that can: {', '.join(able) or 'none yet'}",

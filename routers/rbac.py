@@ -95,7 +95,7 @@ def _merged(found: Iterable[Rule]) -> list[Rule]:
 
 def data_plane_rules(rollout: Rollout) -> list[Rule]:
     """Return the rules in a data plane's namespace that the evidence `loaded` needs; `create` since Kubernetes 1.35."""
-    gateways = [Rule("networking.istio.io", "gateways", ("get",))] if rollout.istio else []
+    gateways = [Rule("networking.istio.io", "gateways", ("get",))] if "istio" in rollout.backends else []
     return [Rule("", "pods", ("list",)), Rule("", "pods/portforward", ("get", "create")), *gateways]
 
 

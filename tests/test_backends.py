@@ -15,10 +15,11 @@ from rollway.routers.backends.istio.virtual_service import host_name
 from rollway.routers.backends.nginx import controller
 from rollway.routers.backends.nginx.backend import canary_name
 from rollway.routers.backends.nginx.controller import Policy, load, read_canary, read_paths
+from rollway.routers.backends.nginx.stanza import DEFAULT_PREFIX
 from rollway.routers.backends.smi.backend import quantity
 from rollway.routers.errors import ManifestError, RollwayError
 from rollway.routers.model import ObjectRef, Severity, Traffic
-from rollway.routers.rollout import DEFAULT_PREFIX, parse_rollout
+from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
 from rollway.routers.stores.manifests import ref_of
 from rollway.routers.testing import MemoryStore

@@ -178,7 +178,7 @@ def test_status_of_all_tells_what_it_cannot_read(shop: Path) -> None:
     (shop / "more.yaml").write_text(yaml.safe_dump_all(broken))
     ran = rollway("status", "--dir", str(shop))
     assert ran.code == 1
-    assert "router 'alb' is not supported" in ran.stderr
+    assert "backend 'alb' is not supported" in ran.stderr
     assert "Ingress default/none not found" in ran.stderr
     assert "plain" not in ran.stderr
     assert "Rollout default/shop" in ran.stdout
@@ -253,9 +253,9 @@ def test_lint_tells_every_finding_with_its_place(shop: Path) -> None:
     ran = rollway("lint", "--dir", str(shop))
     assert ran.code == 2
     for line in (
-        "broken.yaml:12: fault: default/a: spec.strategy.canary.trafficRouting.alb: router 'alb'",
+        "broken.yaml:12: fault: default/a: spec.strategy.canary.trafficRouting.alb: backend 'alb'",
         "fault: default/b: VirtualService default/none not found",
-        "broken.yaml:41: refusal: default/c: spec.strategy.canary.trafficRouting.ambassador: router 'ambassador' is not supported",
+        "broken.yaml:41: refusal: default/c: spec.strategy.canary.trafficRouting.ambassador: backend 'ambassador' is not supported",
         "note: default/d: has no trafficRouting",
     ):
         assert line in ran.stdout, ran.stdout

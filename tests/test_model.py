@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rollway.routers.backends.smi.stanza import SmiTrafficRouting
 from rollway.routers.errors import UnsupportedError, WeightError
 from rollway.routers.model import (
     Access,
@@ -20,7 +21,6 @@ from rollway.routers.model import (
     ObjectRef,
     Rollout,
     Severity,
-    SmiRoute,
     Strategy,
     Traffic,
     dig,
@@ -162,16 +162,18 @@ def test_a_split_tells_all_readings() -> None:
 
 
 def test_a_route_cannot_be_wrong() -> None:
-    """A Rollout needs two different Services and a router."""
+    """A Rollout needs two different Services and a backend."""
     with pytest.raises(WeightError, match="both stable and canary"):
-        Rollout("shop", "default", "a", "a", smi=SmiRoute("a", "shop"))
-    with pytest.raises(WeightError, match="no router"):
+        Rollout("shop", "default", "a", "a", stanzas={"smi": SmiTrafficRouting("a", "shop")})
+    with pytest.raises(WeightError, match="no backend"):
         Rollout("shop", "default", "a", "b")
 
 
 def test_blue_green_takes_all_or_nothing() -> None:
     """A blue-green route refuses what is neither 0 nor total."""
-    rollout = Rollout("shop", "default", "a", "b", Strategy.BLUE_GREEN, smi=SmiRoute("a", "shop"))
+    rollout = Rollout(
+        "shop", "default", "a", "b", Strategy.BLUE_GREEN, stanzas={"smi": SmiTrafficRouting("a", "shop")}
+    )
     assert rollout.split(0) == Split(0)
     assert rollout.split("100%") == Split(100)
     with pytest.raises(WeightError, match="only 0 and 100"):

@@ -9,17 +9,19 @@ from typing import Any
 import pytest
 
 import manifests as m
-from rollway.routers.errors import ManifestError, RollwayError, UnsupportedError
-from rollway.routers.model import (
-    DestinationRuleRoute,
-    NginxRoute,
-    SmiRoute,
-    Strategy,
-    TlsMatch,
-    VirtualServiceRoute,
+from rollway.routers.backends import packages
+from rollway.routers.backends.istio.stanza import (
+    IstioDestinationRule,
+    IstioTrafficRouting,
+    IstioVirtualService,
+    TLSRoute,
 )
+from rollway.routers.backends.nginx.stanza import NginxTrafficRouting
+from rollway.routers.backends.smi.stanza import SmiTrafficRouting
+from rollway.routers.errors import ManifestError, RollwayError, UnsupportedError
+from rollway.routers.model import PingPong, RolloutStatus, Strategy
 from rollway.routers.rollout import dotted, parse_rollout
-from rollway.routers.rollout.schema import ROLLOUT
+from rollway.routers.rollout.schema import rollout_schema
 
 NGINX = {"stableIngress": "web"}
 
@@ -32,7 +34,7 @@ def faults(manifest: Any) -> tuple[str, ...]:
 
 
 def test_every_field_is_read() -> None:
-    """A manifest with every field of every router becomes a Rollout that has them all."""
+    """A manifest with every field of every backend becomes a Rollout that has them all."""
     routing = {
         "maxTrafficWeight": 1000,
         "managedRoutes": [{"name": "beta"}],
@@ -72,15 +74,17 @@ def test_every_field_is_read() -> None:
     assert rollout.managed_routes == ("beta",)
     assert rollout.backends == ("nginx", "istio", "smi")
     annotations = (("c", "3"), ("example.com/a", "1"), ("example.com/b", "2"))
-    assert rollout.nginx == NginxRoute(("web", "admin"), "example.com", annotations)
-    assert rollout.istio is not None
-    assert rollout.istio.virtual_services == (
-        VirtualServiceRoute("web", "other", ("primary",)),
-        VirtualServiceRoute("tcp", "default", (), (TlsMatch(443, ("a",)),), (3306,)),
-        VirtualServiceRoute("a.b", "c"),
+    assert rollout.stanza(NginxTrafficRouting) == NginxTrafficRouting(
+        ("web", "admin"), "example.com", annotations
     )
-    assert rollout.istio.destination_rule == DestinationRuleRoute("shop", "s", "c", ("x",))
-    assert rollout.smi == SmiRoute("root", "split")
+    istio = rollout.stanza(IstioTrafficRouting)
+    assert istio.virtual_services == (
+        IstioVirtualService("web", "other", ("primary",)),
+        IstioVirtualService("tcp", "default", (), (TLSRoute(443, ("a",)),), (3306,)),
+        IstioVirtualService("a.b", "c"),
+    )
+    assert istio.destination_rule == IstioDestinationRule("shop", "s", "c", ("x",))
+    assert rollout.stanza(SmiTrafficRouting) == SmiTrafficRouting("root", "split")
 
 
 def test_defaults_are_those_of_argo() -> None:
@@ -94,8 +98,8 @@ def test_defaults_are_those_of_argo() -> None:
     manifest["metadata"] = {"name": "shop", "uid": "1"}
     rollout = parse_rollout(manifest, namespace="prod")
     assert (rollout.namespace, rollout.total, rollout.uid) == ("prod", 100, "1")
-    assert rollout.nginx == NginxRoute(("web",), "nginx.ingress.kubernetes.io")
-    assert rollout.smi == SmiRoute("shop-stable", "shop")
+    assert rollout.stanza(NginxTrafficRouting) == NginxTrafficRouting(("web",), "nginx.ingress.kubernetes.io")
+    assert rollout.stanza(SmiTrafficRouting) == SmiTrafficRouting()
 
 
 def test_blue_green_has_routing_too() -> None:
@@ -108,11 +112,9 @@ def test_blue_green_has_routing_too() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("status", "stable"), [(None, "pong"), ("", "pong"), ("pong", "pong"), ("ping", "ping")]
-)
+@pytest.mark.parametrize(("status", "stable"), [(None, ""), ("", ""), ("pong", "pong"), ("ping", "ping")])
 def test_ping_pong_follows_the_status(status: str | None, stable: str) -> None:
-    """Pong is stable unless the status says ping."""
+    """The status says which Service is stable; without one nobody has decided it yet."""
     manifest = m.rollout(
         {"smi": {}},
         pingPong={"pingService": "ping", "pongService": "pong"},
@@ -121,7 +123,23 @@ def test_ping_pong_follows_the_status(status: str | None, stable: str) -> None:
     )
     if status is not None:
         manifest["status"] = {"canary": {"stablePingPong": status}}
-    assert parse_rollout(manifest).stable_service == stable
+    rollout = parse_rollout(manifest)
+    assert rollout.ping_pong == PingPong("ping", "pong", stable)
+    assert rollout.stable_service == (stable or "pong")
+
+
+def test_the_status_of_a_controller_is_read() -> None:
+    """Phase, step, pauses and abort are read where they are of the right type, and no status is a fault."""
+    manifest = m.rollout({"smi": {}}, steps=[{"setWeight": 5}, "odd", {"pause": {}}])
+    pause = {"reason": "CanaryPauseStep", "startTime": "2026-01-01T00:00:00Z"}
+    manifest["status"] = {"phase": "Paused", "currentStepIndex": 1, "pauseConditions": [pause], "abort": True}
+    rollout = parse_rollout(manifest)
+    assert rollout.status == RolloutStatus("Paused", 1, ("CanaryPauseStep",), aborted=True)
+    assert rollout.steps == ({"setWeight": 5}, {"pause": {}})
+    manifest["status"] = {"phase": 3, "currentStepIndex": "1", "pauseConditions": {}, "abort": "no"}
+    assert parse_rollout(manifest).status == RolloutStatus()
+    manifest["spec"]["strategy"]["canary"]["steps"] = "none"
+    assert parse_rollout(manifest).steps == ()
 
 
 def test_named_services_come_before_ping_pong() -> None:
@@ -195,8 +213,8 @@ def test_subsets_need_no_services_but_not_one() -> None:
         ({"maxTrafficWeight": 0, "smi": {}}, "maxTrafficWeight: 0 is less than the minimum of 1"),
         ({"maxTrafficWeight": True, "smi": {}}, 'maxTrafficWeight: true is not of type "integer"'),
         ({"managedRoutes": [{}], "smi": {}}, "managedRoutes[0].name: is required"),
-        ({}, "trafficRouting: names no router: add one of nginx, istio, smi"),
-        (None, "trafficRouting: names no router"),
+        ({}, "trafficRouting: names no backend: add one of nginx, istio, smi"),
+        (None, "trafficRouting: names no backend"),
     ],
 )
 def test_each_fault_is_told_with_its_path(routing: Any, fault: str) -> None:
@@ -204,25 +222,25 @@ def test_each_fault_is_told_with_its_path(routing: Any, fault: str) -> None:
     assert any(fault in line for line in faults(m.rollout(routing))), faults(m.rollout(routing))
 
 
-@pytest.mark.parametrize("router", ["alb", "traefik", "apisix", "ambassador", "appMesh", "plugins"])
-def test_another_router_is_refused_by_name(router: str) -> None:
-    """A router that rollway lacks is refused even beside one that it has; supported ones are listed."""
-    routings: list[dict[str, Any]] = [{router: {}}, {router: {}, "smi": {}}]
+@pytest.mark.parametrize("name", ["alb", "traefik", "apisix", "ambassador", "appMesh", "plugins"])
+def test_another_backend_is_refused_by_name(name: str) -> None:
+    """A backend that rollway lacks is refused even beside one that it has; supported ones are listed."""
+    routings: list[dict[str, Any]] = [{name: {}}, {name: {}, "smi": {}}]
     for routing in routings:
         with pytest.raises(
-            UnsupportedError, match=rf"router '{router}' is not supported \(supported: nginx, istio, smi\)"
+            UnsupportedError, match=rf"backend '{name}' is not supported \(supported: nginx, istio, smi\)"
         ):
             parse_rollout(m.rollout(routing))
 
 
-def test_a_misspelled_router_is_recognized() -> None:
-    """A typo in a router's name gets the nearest one."""
+def test_a_misspelled_backend_is_recognized() -> None:
+    """A typo in a backend's name gets the nearest one."""
     with pytest.raises(UnsupportedError, match="did you mean 'nginx'"):
         parse_rollout(m.rollout({"ngnix": NGINX}))
 
 
 def test_all_faults_come_together() -> None:
-    """Faults of types, of rules and of other routers are told in one error, each once."""
+    """Faults of types, of rules and of other backends are told in one error, each once."""
     manifest = m.rollout(
         {"alb": {}, "maxTrafficWeight": "9", "nginx": {}, "istio": {"virtualService": {"routes": [1]}}},
         canaryService="shop-stable",
@@ -266,7 +284,7 @@ def test_broken_manifests_have_faults_too(manifest: Any, fault: str) -> None:
 
 
 def test_unknown_keys_elsewhere_are_ignored() -> None:
-    """Only the routers' stanzas are strict."""
+    """Only the backends' stanzas are strict."""
     manifest = m.rollout({"smi": {}}, steps=[{"setWeight": 5}], future={"a": 1})
     manifest["spec"]["template"] = {"anything": [1, None]}
     manifest["metadata"]["labels"] = {1: 2}
@@ -291,4 +309,4 @@ def test_paths_are_written_as_people_do() -> None:
 def test_schema_in_docs_is_the_one_in_use() -> None:
     """docs/schema/rollout.json is what the code checks against."""
     path = Path(__file__).parent.parent / "docs" / "schema" / "rollout.json"
-    assert json.loads(path.read_text()) == ROLLOUT
+    assert json.loads(path.read_text()) == rollout_schema(packages())

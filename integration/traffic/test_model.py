@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import manifests as m
 from harness.waiting import until
 from rollway.routers.backends.nginx import controller as model
+from rollway.routers.backends.nginx.stanza import DEFAULT_PREFIX
 from rollway.routers.model import ObjectRef
-from rollway.routers.rollout import DEFAULT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable

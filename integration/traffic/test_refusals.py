@@ -11,7 +11,7 @@ import pytest
 import manifests as m
 from harness import shop as shops
 from harness.process import rollway
-from rollway.routers.rollout import DEFAULT_PREFIX
+from rollway.routers.backends.nginx.stanza import DEFAULT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable

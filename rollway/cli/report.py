@@ -12,7 +12,7 @@ import click
 from rollway.cli import documents
 from rollway.cli import output as out
 from rollway.cli.probes import data_plane_probes
-from rollway.routers.backends import BUILTIN, backend
+from rollway.routers.backends import packages
 from rollway.routers.errors import StoreError
 from rollway.routers.events import last_wish
 from rollway.routers.model import Access
@@ -134,13 +134,13 @@ def capabilities() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         "MIRROR ROUTES",
     )
     rows: list[tuple[str, ...]] = []
-    for name in BUILTIN:
-        able = backend(name).capabilities
+    for package in packages():
+        able = package.backend.capabilities
         group = able.versions[0].partition("/")[0]
         versions = ", ".join(version.partition("/")[2] for version in able.versions)
         rows.append(
             (
-                name,
+                package.name,
                 able.objects,
                 "ours" if able.access is Access.MANAGED else "shared",
                 f"{group}/{versions}",

@@ -1,30 +1,37 @@
-"""The backends: pure functions between Traffic and one kind of routing object, and the table of those built in.
+"""The backends: each a package that owns its stanza, its translation, its data plane and the probes of that.
 
-A backend holds no state, does no I/O and never sees a store. To add one, write its module, add it to `BUILTIN`, and
-give it a fixture class for the contract suite in `rollway.routers.testing`.
+A backend `NAME` is a package with a light `__init__.py` that holds `PACKAGE`, and with these modules:
+
+- `stanza.py`: `STANZA`, the schema, the type and the parser of its part of `trafficRouting`;
+- `backend.py`: `BACKEND`, pure functions between Traffic and one kind of routing object.
+
+To add one here, write its package, add it to `BUILTIN`, and give it a fixture class for the contract suite in
+`rollway.routers.testing`. The rest of the code knows no backend by name.
 """
 
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rollway.routers.backends.stanzas import Stanza
     from rollway.routers.model import Capabilities, Finding, Live, Manifest, Need, Reading, Rollout, Traffic
 
 BUILTIN = {
-    "nginx": "rollway.routers.backends.nginx.backend:NginxBackend",
-    "istio": "rollway.routers.backends.istio.backend:IstioBackend",
-    "smi": "rollway.routers.backends.smi.backend:SmiBackend",
+    "nginx": "rollway.routers.backends.nginx",
+    "istio": "rollway.routers.backends.istio",
+    "smi": "rollway.routers.backends.smi",
 }
-"""Where each backend lives, by the name of its stanza in `trafficRouting`. Imported when it is first used."""
+"""The package of each backend that comes with rollway, in the order in which they are applied."""
 
 
 class Backend(Protocol):
-    """Translate between Traffic and one kind of routing object."""
+    """Translate between Traffic and one kind of routing object. Holds no state and does no I/O."""
 
     name: ClassVar[str]
     capabilities: ClassVar[Capabilities]
@@ -51,20 +58,60 @@ class Backend(Protocol):
         ...
 
     def check(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Finding]:
-        """Tell what the data plane would ignore, reject or break if `live` were as given.
+        """Report what the data plane would ignore, reject or break if `live` were as given.
 
         `live` already holds the wanted objects in place of the present ones.
         """
         ...
 
 
+@dataclass(frozen=True)
+class BackendPackage:
+    """One backend as the rest of the code sees it; its parts are imported when they are first used.
+
+    `paths` are the places of its stanza below `trafficRouting`, of which a Rollout has one; without any it stands under
+    the backend's name.
+    """
+
+    name: str
+    module: str
+    paths: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def places(self) -> tuple[tuple[str, ...], ...]:
+        """Where the stanza may stand below `trafficRouting`."""
+        return self.paths or ((self.name,),)
+
+    @property
+    def stanza(self) -> Stanza:
+        """How its stanza is checked and read."""
+        return cast("Stanza", self._part("stanza", "STANZA"))
+
+    @property
+    def backend(self) -> Backend:
+        """Its translation."""
+        return cast("Backend", self._part("backend", "BACKEND"))
+
+    def _part(self, module: str, name: str) -> Any:
+        return getattr(import_module(f"{self.module}.{module}"), name)
+
+
 @functools.cache
+def package(name: str) -> BackendPackage:
+    """Return the backend of that name."""
+    return cast("BackendPackage", import_module(BUILTIN[name]).PACKAGE)
+
+
+def packages() -> tuple[BackendPackage, ...]:
+    """Return every backend, in the order in which they are applied."""
+    return tuple(map(package, BUILTIN))
+
+
 def backend(name: str) -> Backend:
-    """Return the built-in backend of that name."""
-    module, _, attribute = BUILTIN[name].partition(":")
-    return cast("Backend", getattr(import_module(module), attribute)())
+    """Return the translation of the backend of that name."""
+    return package(name).backend
 
 
 def backends_of(rollout: Rollout) -> tuple[Backend, ...]:
-    """Return the backends that the route uses, in the order in which they are applied."""
+    """Return the backends that the Rollout uses, in the order in which they are applied."""
     return tuple(backend(name) for name in rollout.backends)

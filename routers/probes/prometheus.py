@@ -32,8 +32,9 @@ from rollway.routers.probes.requests import REQUESTS, compare
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from rollway.routers.backends.istio.stanza import IstioVirtualService
     from rollway.routers.backends.istio.virtual_service import Destination
-    from rollway.routers.model import Live, Rollout, Traffic, VirtualServiceRoute
+    from rollway.routers.model import Live, Rollout, Traffic
     from rollway.routers.probes.http import Address
 
 WITHIN_S = 300.0
@@ -274,7 +275,7 @@ def istio_metric(rollout: Rollout, live: Live) -> Metric:
 
 
 def _refuse_other_ways(
-    rollout: Rollout, service: VirtualServiceRoute, live: Live, roles: Mapping[Destination, str]
+    rollout: Rollout, service: IstioVirtualService, live: Live, roles: Mapping[Destination, str]
 ) -> None:
     """Raise NoAnswerError where another route of a VirtualService leads to the same destinations."""
     ref = ref_of(service)
@@ -298,8 +299,8 @@ def _versions(rollout: Rollout, live: Live) -> dict[str, str]:
         for subset in dig(live[ref].manifest, "spec", "subsets") or ()
     }
     found = {
-        str(labels.get(rule.stable_subset) or ""): STABLE,
-        str(labels.get(rule.canary_subset) or ""): CANARY,
+        str(labels.get(rule.stable_subset_name) or ""): STABLE,
+        str(labels.get(rule.canary_subset_name) or ""): CANARY,
     }
     if len(found) < 2 or "" in found:
         raise NoAnswerError(

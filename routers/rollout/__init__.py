@@ -1,40 +1,31 @@
-"""Read a Rollout manifest into a Rollout, and tell every fault of it at once, with path, file and line.
+"""Read a Rollout manifest into a Rollout, and report every fault of it at once, with path, file and line.
 
 The manifest is Argo Rollouts' own (`argoproj.io/v1alpha1`), plus `trafficRouting` under `blueGreen`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jsonschema_rs
 
+from rollway.routers.backends import packages
 from rollway.routers.errors import ManifestError, UnsupportedError
-from rollway.routers.model import (
-    DestinationRuleRoute,
-    IstioRoute,
-    NginxRoute,
-    Rollout,
-    SmiRoute,
-    Strategy,
-    TlsMatch,
-    VirtualServiceRoute,
-    dig,
-)
-from rollway.routers.rollout.schema import ROLLOUT, ROUTERS
+from rollway.routers.model import PingPong, Rollout, RolloutStatus, Strategy, dig
+from rollway.routers.rollout.schema import COMMON_KEYS, rollout_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from rollway.routers.backends import BackendPackage
     from rollway.routers.model import Manifest, Pointer
 
-DEFAULT_PREFIX = "nginx.ingress.kubernetes.io"
-_ROUTING_KEYS = {*ROUTERS, "maxTrafficWeight", "managedRoutes"}
-_validator = jsonschema_rs.Draft202012Validator(ROLLOUT)
+_STRATEGIES = ("canary", "blueGreen")
 
 
 class _Faults:
-    """Collect faults with their pointer; `unsupported` counts those that only name another router."""
+    """Collect faults with their pointer; `unsupported` counts those that only name a backend that there is not."""
 
     def __init__(self, locate: Callable[[Pointer], str]) -> None:
         self._locate = locate
@@ -75,17 +66,46 @@ def parse_rollout(
         UnsupportedError: nothing is wrong but the router, which rollway does not have.
     """
     faults = _Faults(locate)
-    clean = _check_schema(manifest, faults)
+    schema = _Schema.of(tuple(_mentioned(manifest)))
+    clean = _check_schema(manifest, schema, faults)
     if clean is not None:
-        rollout = _read(clean, namespace, faults)
+        rollout = _read(clean, namespace, schema.packages, faults)
         if rollout and not faults.lines:
             return rollout
     name = _name(manifest)
     if faults.unsupported and faults.unsupported == len(faults.lines):
         raise UnsupportedError(
-            f"Rollout {name} asks for a router that rollway does not have:", reasons=faults.lines
+            f"Rollout {name} asks for a backend that rollway does not have:", reasons=faults.lines
         )
     raise ManifestError(f"Rollout {name}", faults.lines)
+
+
+class _Schema(NamedTuple):
+    """The schema of a Rollout with the stanzas of some backends."""
+
+    packages: tuple[BackendPackage, ...]
+    document: dict[str, Any]
+    validator: jsonschema_rs.Draft202012Validator
+
+    @classmethod
+    @functools.cache
+    def of(cls, mentioned: tuple[BackendPackage, ...]) -> _Schema:
+        """Compile it, once for each set of backends; a manifest has one or two of them."""
+        document = rollout_schema(mentioned)
+        return cls(mentioned, document, jsonschema_rs.Draft202012Validator(document))
+
+
+def _mentioned(manifest: Any) -> Iterator[BackendPackage]:
+    """Yield the backends whose stanza the manifest has."""
+    routings = [dig(manifest, "spec", "strategy", strategy, "trafficRouting") for strategy in _STRATEGIES]
+    for package in packages():
+        if any(_has(routing, place) for routing in routings for place in package.places):
+            yield package
+
+
+def _has(routing: Any, place: tuple[str, ...]) -> bool:
+    parent = dig(routing, *place[:-1])
+    return isinstance(parent, dict) and place[-1] in parent
 
 
 def _name(manifest: Any) -> str:
@@ -101,15 +121,15 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def _check_schema(manifest: Any, faults: _Faults) -> Any:
+def _check_schema(manifest: Any, schema: _Schema, faults: _Faults) -> Any:
     """Add the faults that the schema finds; return the manifest without them, or None when too little is left."""
     view = _without_nulls(_relevant(manifest))
     faulty: list[Pointer] = []
-    for error in _validator.iter_errors(view):
+    for error in schema.validator.iter_errors(view):
         kind = error.kind
         faulty.append(tuple(error.instance_path))
         if isinstance(kind, jsonschema_rs.ValidationErrorKind.AdditionalProperties):
-            known = _known_keys(error.schema_path)
+            known = _known_keys(schema.document, error.schema_path)
             faulty[-1:] = [(*error.instance_path, key) for key in kind.unexpected]
             for key in kind.unexpected:
                 faults.add([*error.instance_path, key], f"unknown key{_nearest(key, known)}")
@@ -122,20 +142,44 @@ def _check_schema(manifest: Any, faults: _Faults) -> Any:
         else:
             quote = " (put it in quotes)" if error.message.endswith('type "string"') else ""
             faults.add(error.instance_path, error.message + quote)
-    for strategy in ("canary", "blueGreen"):
+    for strategy in _STRATEGIES:
         path = ("spec", "strategy", strategy, "trafficRouting")
-        routing = dig(view, *path)
-        for key in routing if isinstance(routing, dict) else ():
-            if key not in _ROUTING_KEYS:
-                faults.unsupported += 1
-                supported = ", ".join(ROUTERS)
-                close = _closest(key, sorted(_ROUTING_KEYS), 0.6)
-                hint = f"; did you mean {close!r}?" if close else ""
-                faults.add([*path, key], f"router {key!r} is not supported (supported: {supported}){hint}")
-    return _without(view, faulty)
+        _refuse_unknown(dig(view, *path), path, faults)
+    return _without(view, faulty, schema.validator)
 
 
-def _without(view: Any, faulty: Sequence[Pointer]) -> Any:
+def _refuse_unknown(routing: Any, path: tuple[str, ...], faults: _Faults) -> None:
+    """Add a fault for each stanza of `trafficRouting` that is no backend's."""
+    unknown = list(_unknown(routing, {(key,) for key in COMMON_KEYS} | _places()))
+    for place in unknown:
+        faults.unsupported += 1
+        supported = ", ".join(package.name for package in packages())
+        heads = sorted({*COMMON_KEYS, *(known[0] for known in _places())})
+        close = _closest(place[-1], heads, 0.6)
+        hint = f"; did you mean {close!r}?" if close else ""
+        name = ".".join(place)
+        faults.add([*path, *place], f"backend {name!r} is not supported (supported: {supported}){hint}")
+
+
+def _places() -> set[tuple[str, ...]]:
+    return {place for package in packages() for place in package.places}
+
+
+def _unknown(
+    value: Any, known: set[tuple[str, ...]], above: tuple[str, ...] = ()
+) -> Iterator[tuple[str, ...]]:
+    """Yield the paths of mappings that are on no known path."""
+    for key in value if isinstance(value, dict) else ():
+        place = (*above, key)
+        if place in known:
+            continue
+        if any(path[: len(place)] == place for path in known):
+            yield from _unknown(value[key], known, place)
+        else:
+            yield place
+
+
+def _without(view: Any, faulty: Sequence[Pointer], validator: jsonschema_rs.Draft202012Validator) -> Any:
     """Take the faulty values out, the deepest and last ones first; None when the rest is still not valid."""
     for path in sorted(set(faulty), key=lambda steps: [str(step).zfill(9) for step in steps], reverse=True):
         parent = dig(view, *path[:-1])
@@ -143,7 +187,7 @@ def _without(view: Any, faulty: Sequence[Pointer]) -> Any:
             del parent[int(path[-1])]
         elif path:
             parent.pop(path[-1], None)
-    return view if _validator.is_valid(view) else None
+    return view if validator.is_valid(view) else None
 
 
 def _relevant(manifest: Any) -> Any:
@@ -156,15 +200,15 @@ def _relevant(manifest: Any) -> Any:
     for key, keep in (
         ("metadata", ("name", "namespace", "uid")),
         ("spec", ("strategy",)),
-        ("status", ("canary",)),
+        ("status", ("canary", "phase", "currentStepIndex", "pauseConditions", "abort")),
     ):
         if isinstance(view.get(key), dict):
             view[key] = {inner: view[key][inner] for inner in keep if inner in view[key]}
     return view
 
 
-def _known_keys(schema_path: Sequence[str | int]) -> list[str]:
-    node: Any = ROLLOUT
+def _known_keys(schema: Mapping[str, Any], schema_path: Sequence[str | int]) -> list[str]:
+    node: Any = schema
     for step in schema_path[:-1]:
         node = node[step]
     return list(node["properties"])
@@ -181,60 +225,103 @@ def _closest(key: str, known: Sequence[str], cutoff: float) -> str:
     return "".join(difflib.get_close_matches(key, known, n=1, cutoff=cutoff))
 
 
-def _read(rollout: Manifest, namespace: str, faults: _Faults) -> Rollout | None:
-    strategies = [name for name in ("canary", "blueGreen") if name in rollout["spec"]["strategy"]]
+def _read(
+    rollout: Manifest, namespace: str, known: Sequence[BackendPackage], faults: _Faults
+) -> Rollout | None:
+    strategies = [name for name in _STRATEGIES if name in rollout["spec"]["strategy"]]
     if len(strategies) != 1:
         both = "both canary and blueGreen are given: keep one" if strategies else "give canary or blueGreen"
         faults.add(("spec", "strategy"), both)
         return None
-    path = ("spec", "strategy", strategies[0])
-    body = rollout["spec"]["strategy"][strategies[0]]
+    strategy = strategies[0]
+    path = ("spec", "strategy", strategy)
+    body = rollout["spec"]["strategy"][strategy]
     routing = body.get("trafficRouting", {})
     namespace = rollout["metadata"].get("namespace") or namespace
-    stable, canary = _services(rollout, body, strategies[0])
-    named = [name for name in ROUTERS if name in routing]
-    where = (*path, "trafficRouting")
-    if not named and not faults.unsupported:
-        faults.add(where, f"names no router: add one of {', '.join(ROUTERS)}")
-    nginx = _nginx(routing["nginx"], (*where, "nginx"), faults) if "nginx" in routing else None
-    istio = _istio(routing["istio"], (*where, "istio"), namespace, faults) if "istio" in routing else None
-    _check_services((stable, canary), body, path, faults, needed=_needs_services(named, istio))
+    stable, canary, ping_pong = _services(rollout, body, strategy)
+    stanzas = _stanzas(routing, (*path, "trafficRouting"), namespace, known, faults)
+    needed = not stanzas or any(
+        package.stanza.needs_services(stanzas[package.name]) for package in known if package.name in stanzas
+    )
+    _check_services((stable, canary), body, path, faults, needed=needed)
     if faults.lines:
         return None
-    smi = routing.get("smi")
-    name = rollout["metadata"]["name"]
     return Rollout(
-        name=name,
+        name=rollout["metadata"]["name"],
         namespace=namespace,
         stable_service=stable,
         canary_service=canary,
-        strategy=Strategy(strategies[0]),
+        strategy=Strategy(strategy),
         total=routing.get("maxTrafficWeight", 100),
         uid=rollout["metadata"].get("uid", ""),
         api_version=rollout.get("apiVersion", "argoproj.io/v1alpha1"),
         managed_routes=tuple(entry["name"] for entry in routing.get("managedRoutes", [])),
-        nginx=nginx,
-        istio=istio,
-        smi=None
-        if smi is None
-        else SmiRoute(smi.get("rootService") or stable, smi.get("trafficSplitName") or name),
+        stanzas=stanzas,
+        ping_pong=ping_pong,
+        status=_status(rollout),
+        steps=_steps(body),
     )
 
 
-def _services(rollout: Manifest, body: Manifest, strategy: str) -> tuple[str, str]:
-    """Return (stable, canary). Ping-pong counts only where neither service is named, as in Argo Rollouts."""
+def _stanzas(
+    routing: Manifest,
+    path: tuple[str, ...],
+    namespace: str,
+    known: Sequence[BackendPackage],
+    faults: _Faults,
+) -> dict[str, Any]:
+    """Read the stanza of each backend that the manifest names."""
+    stanzas: dict[str, Any] = {}
+    for package in known:
+        given = [place for place in package.places if _has(routing, place)]
+        for place in given[:1]:
+            where = (*path, *place)
+
+            def fault(below: Sequence[str | int], message: str, where: tuple[str, ...] = where) -> None:
+                faults.add((*where, *below), message)
+
+            stanzas[package.name] = package.stanza.read(dig(routing, *place), namespace, fault)
+        for place in given[1:]:
+            faults.add(
+                (*path, *place), f"{'.'.join(given[0])} is given as well, and means the same: keep one"
+            )
+    if not stanzas and not faults.unsupported:
+        names = ", ".join(package.name for package in packages())
+        faults.add(path, f"names no backend: add one of {names}")
+    return stanzas
+
+
+def _services(rollout: Manifest, body: Manifest, strategy: str) -> tuple[str, str, PingPong | None]:
+    """Return (stable, canary, ping-pong), which counts only where neither service is named, as in Argo Rollouts."""
     if strategy == "blueGreen":
-        return body["activeService"], body["previewService"]
+        return body["activeService"], body["previewService"], None
     stable, canary = body.get("stableService", ""), body.get("canaryService", "")
-    ping_pong = body.get("pingPong")
-    if ping_pong and not stable and not canary:
-        ping, pong = ping_pong["pingService"], ping_pong["pongService"]
-        return (ping, pong) if dig(rollout, "status", "canary", "stablePingPong") == "ping" else (pong, ping)
-    return stable, canary
+    services = body.get("pingPong")
+    if not services or stable or canary:
+        return stable, canary, None
+    ping, pong = services["pingService"], services["pongService"]
+    said = dig(rollout, "status", "canary", "stablePingPong") or ""
+    roles = (ping, pong) if said == "ping" else (pong, ping)
+    return *roles, PingPong(ping, pong, said)
 
 
-def _needs_services(named: Sequence[str], istio: IstioRoute | None) -> bool:
-    return named != ["istio"] or (istio is not None and istio.destination_rule is None)
+def _status(rollout: Manifest) -> RolloutStatus:
+    """Read what a controller reports. A status is never a fault: what is not of the right type counts as absent."""
+    status = rollout.get("status", {})
+    phase, step = status.get("phase"), status.get("currentStepIndex")
+    conditions = status.get("pauseConditions")
+    reasons = [dig(entry, "reason") for entry in conditions] if isinstance(conditions, list) else []
+    return RolloutStatus(
+        phase if isinstance(phase, str) else "",
+        step if type(step) is int else None,
+        tuple(reason for reason in reasons if isinstance(reason, str)),
+        status.get("abort") is True,
+    )
+
+
+def _steps(body: Manifest) -> tuple[Manifest, ...]:
+    steps = body.get("steps")
+    return tuple(step for step in steps if isinstance(step, dict)) if isinstance(steps, list) else ()
 
 
 def _check_services(
@@ -243,78 +330,11 @@ def _check_services(
     stable, canary = pair
     for key, value, other in (("stableService", stable, canary), ("canaryService", canary, stable)):
         if not value and (needed or other):
-            faults.add(
-                (*path, key), "is required" + (" beside the other one" if other else " for this router")
-            )
+            reason = " beside the other one" if other else " for this backend"
+            faults.add((*path, key), f"is required{reason}")
     if stable and stable == canary:
         key = next(name for name in ("canaryService", "previewService", "pingPong") if name in body)
         faults.add(
             (*path, key),
             f"Service {canary!r} is already the stable one; the canary needs a Service of its own",
         )
-
-
-def _nginx(stanza: Manifest, path: tuple[str, ...], faults: _Faults) -> NginxRoute:
-    single, several = stanza.get("stableIngress", ""), stanza.get("stableIngresses", [])
-    if bool(single) == bool(several):
-        what = "both are given" if single else "neither is given"
-        faults.add(
-            (*path, "stableIngress"), f"exactly one of stableIngress and stableIngresses is needed; {what}"
-        )
-    for index, name in enumerate(several):
-        if name in several[:index]:
-            faults.add((*path, "stableIngresses", index), f"Ingress {name!r} is listed twice")
-    prefix = stanza.get("annotationPrefix") or DEFAULT_PREFIX
-    additional = stanza.get("additionalIngressAnnotations", {})
-    annotations = {
-        key if key.startswith(prefix) else f"{prefix}/{key}": value for key, value in additional.items()
-    }
-    annotations |= stanza.get("canaryIngressAnnotations", {})
-    return NginxRoute(tuple(several or [single]), prefix, tuple(sorted(annotations.items())))
-
-
-def _istio(stanza: Manifest, path: tuple[str, ...], namespace: str, faults: _Faults) -> IstioRoute:
-    single, several = stanza.get("virtualService"), stanza.get("virtualServices", [])
-    if (single is not None) == bool(several):
-        what = "both are given" if single else "neither is given"
-        faults.add(
-            (*path, "virtualService"), f"exactly one of virtualService and virtualServices is needed; {what}"
-        )
-    services = [_virtual_service(entry, namespace) for entry in ([single] if single else several)]
-    for index, entry in enumerate(services):
-        if (entry.name, entry.namespace) in [(other.name, other.namespace) for other in services[:index]]:
-            faults.add(
-                (*path, "virtualServices", index),
-                f"VirtualService {entry.namespace}/{entry.name} is listed twice",
-            )
-    rule = stanza.get("destinationRule")
-    if rule and rule["stableSubsetName"] == rule["canarySubsetName"]:
-        faults.add(
-            (*path, "destinationRule", "canarySubsetName"),
-            f"subset {rule['canarySubsetName']!r} is already the stable one; the canary needs a subset of its own",
-        )
-    return IstioRoute(
-        tuple(services),
-        rule
-        and DestinationRuleRoute(
-            rule["name"],
-            rule["stableSubsetName"],
-            rule["canarySubsetName"],
-            tuple(rule.get("additionalSubsetNames", [])),
-        ),
-    )
-
-
-def _virtual_service(entry: Manifest, namespace: str) -> VirtualServiceRoute:
-    """Split `name.namespace` at the last dot, `.cluster.local` dropped (Argo Rollouts, utils/istio, #4709)."""
-    name, dot, home = entry["name"].removesuffix(".cluster.local").removesuffix(".svc").rpartition(".")
-    tls = tuple(
-        TlsMatch(item.get("port", 0), tuple(item.get("sniHosts", []))) for item in entry.get("tlsRoutes", [])
-    )
-    return VirtualServiceRoute(
-        name if dot else home,
-        home if dot else namespace,
-        tuple(entry.get("routes", [])),
-        tls,
-        tuple(item["port"] for item in entry.get("tcpRoutes", [])),
-    )

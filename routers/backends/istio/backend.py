@@ -20,6 +20,7 @@ from rollway.routers.backends.endpoints import (
     slice_need,
 )
 from rollway.routers.backends.istio.virtual_service import (
+    FIELDS,
     GROUP,
     SECTIONS,
     Target,
@@ -52,7 +53,8 @@ from rollway.routers.weights import divide, nearest_split, percent
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rollway.routers.model import Live, Manifest, Rollout, VirtualServiceRoute
+    from rollway.routers.backends.istio.stanza import IstioVirtualService
+    from rollway.routers.model import Live, Manifest, Rollout
     from rollway.routers.weights import Split
 
 
@@ -156,13 +158,18 @@ def _check_subsets(rollout: Rollout, want: Traffic, live: Live) -> Iterator[Find
     subsets = dig(live[ref].manifest, "spec", "subsets")
     listed = subsets if isinstance(subsets, list) else []
     labels = {str(dig(entry, "name")): dig(entry, "labels") for entry in listed}
-    for name, weight in ((rule.stable_subset, want.split.stable), (rule.canary_subset, want.split.canary)):
+    for name, weight in (
+        (rule.stable_subset_name, want.split.stable),
+        (rule.canary_subset_name, want.split.canary),
+    ):
         if name not in labels:
             severity = Severity.REFUSAL if weight else Severity.NOTE
             message = f"has no subset {name}: requests for it would be answered with 503"
             yield Finding("istio-subset-missing", severity, ref, message, "add the subset")
-    if rule.stable_subset in labels and labels[rule.stable_subset] == labels.get(rule.canary_subset):
-        message = f"subsets {rule.stable_subset} and {rule.canary_subset} have the same labels, so both select the same pods"
+    if rule.stable_subset_name in labels and labels[rule.stable_subset_name] == labels.get(
+        rule.canary_subset_name
+    ):
+        message = f"subsets {rule.stable_subset_name} and {rule.canary_subset_name} have the same labels, so both select the same pods"
         yield Finding("istio-subsets-alike", Severity.NOTE, ref, message)
 
 
@@ -185,7 +192,7 @@ def _check_ready(rollout: Rollout, want: Traffic, live: Live) -> Iterator[Findin
         str(dig(entry, "name")): dig(entry, "labels") for entry in dig(manifest, "spec", "subsets") or ()
     }
     name, namespace, *_ = host_name(str(dig(manifest, "spec", "host")), ref.namespace).split(".")
-    roles = {STABLE: rule.stable_subset, CANARY: rule.canary_subset}
+    roles = {STABLE: rule.stable_subset_name, CANARY: rule.canary_subset_name}
     # A missing subset is a finding of its own; slices of another namespace were not asked for.
     if namespace == ref.namespace and all(subset in subsets for subset in roles.values()):
         host = ObjectRef("", "Service", namespace, name)
@@ -211,9 +218,9 @@ def _check_sums(ref: ObjectRef, manifest: Manifest, want: Traffic) -> Iterator[F
                 yield Finding("istio-zero-sum", severity, ref, message, "give one destination a weight")
 
 
-def _check_sections(service: VirtualServiceRoute, manifest: Manifest) -> Iterator[Finding]:
+def _check_sections(service: IstioVirtualService, manifest: Manifest) -> Iterator[Finding]:
     for section in SECTIONS:
-        selectors = getattr(service, section)
+        selectors = getattr(service, FIELDS[section])
         if selectors and not dig(manifest, "spec", section):
             message = f"has no {section} section, so {field_of(section)} of the Rollout names nothing there"
             yield Finding("istio-section-missing", Severity.NOTE, ref_of(service), message)
@@ -241,3 +248,6 @@ def _check_share(split: Split, target: Target) -> Iterator[Finding]:
             message,
             "write the route's weights out of a larger sum",
         )
+
+
+BACKEND = IstioBackend()

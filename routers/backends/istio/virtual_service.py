@@ -9,16 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rollway.routers.backends.istio.stanza import IstioTrafficRouting, TLSRoute
 from rollway.routers.errors import AmbiguousError, ManifestError, NotFoundError
-from rollway.routers.model import CANARY, STABLE, IstioRoute, ObjectRef, TlsMatch, dig
+from rollway.routers.model import CANARY, STABLE, ObjectRef, dig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rollway.routers.model import Live, Manifest, Rollout, VirtualServiceRoute
+    from rollway.routers.backends.istio.stanza import IstioVirtualService
+    from rollway.routers.model import Live, Manifest, Rollout
 
 GROUP = "networking.istio.io"
 SECTIONS = ("http", "tls", "tcp")
+FIELDS = {"http": "routes", "tls": "tls_routes", "tcp": "tcp_routes"}
+"""The attribute of the stanza that selects routes of a section."""
 
 
 class Destination(NamedTuple):
@@ -57,13 +61,12 @@ class Target:
         return sum(self.weights) - self.pair
 
 
-def stanza_of(rollout: Rollout) -> IstioRoute:
+def stanza_of(rollout: Rollout) -> IstioTrafficRouting:
     """Return the Rollout's Istio stanza."""
-    assert rollout.istio is not None, "only the backends that the Rollout names are asked"
-    return rollout.istio
+    return rollout.stanza(IstioTrafficRouting)
 
 
-def ref_of(service: VirtualServiceRoute) -> ObjectRef:
+def ref_of(service: IstioVirtualService) -> ObjectRef:
     """Name the VirtualService object."""
     return ObjectRef(GROUP, "VirtualService", service.namespace, service.name)
 
@@ -92,7 +95,7 @@ def destination_of(item: Manifest, namespace: str) -> Destination:
     return Destination(host_name(str(host), namespace), str(subset or ""))
 
 
-def find_targets(rollout: Rollout, service: VirtualServiceRoute, live: Live) -> Sequence[Target]:
+def find_targets(rollout: Rollout, service: IstioVirtualService, live: Live) -> Sequence[Target]:
     """Find the routes of a VirtualService that carry the weights, in all sections.
 
     Raises:
@@ -107,13 +110,13 @@ def find_targets(rollout: Rollout, service: VirtualServiceRoute, live: Live) -> 
     return known[1]
 
 
-def _find(rollout: Rollout, service: VirtualServiceRoute, live: Live) -> Sequence[Target]:
+def _find(rollout: Rollout, service: IstioVirtualService, live: Live) -> Sequence[Target]:
     ref = ref_of(service)
     manifest = live[ref].manifest
     found: list[Target] = []
     for section in SECTIONS:
         entries = routes_of(ref, manifest, section)
-        selectors: Sequence[Any] = getattr(service, section)
+        selectors: Sequence[Any] = getattr(service, FIELDS[section])
         if not entries:
             continue
         if selectors:
@@ -156,7 +159,7 @@ def field_of(section: str) -> str:
 def _roles(rollout: Rollout) -> str:
     rule = stanza_of(rollout).destination_rule
     if rule:
-        return f"subset {rule.stable_subset} and subset {rule.canary_subset} of DestinationRule {rule.name}"
+        return f"subset {rule.stable_subset_name} and subset {rule.canary_subset_name} of DestinationRule {rule.name}"
     return f"stable Service {rollout.stable_service} and canary Service {rollout.canary_service}"
 
 
@@ -205,7 +208,7 @@ def _selected(
 
 
 def _describe(selector: Any) -> str:
-    if isinstance(selector, TlsMatch):
+    if isinstance(selector, TLSRoute):
         port = [f"port {selector.port}"] if selector.port else []
         return " and ".join(
             [*port, *([f"SNI hosts {', '.join(selector.sni_hosts)}"] if selector.sni_hosts else [])]
@@ -220,7 +223,7 @@ def _matches(section: str, entry: Manifest, selector: Any) -> bool:
     blocks = entry.get("match")
     blocks = [block for block in blocks if isinstance(block, dict)] if isinstance(blocks, list) else []
     ports = {str(block.get("port")) for block in blocks}
-    if not isinstance(selector, TlsMatch):
+    if not isinstance(selector, TLSRoute):
         return ports == {str(selector)}
     hosts = {
         str(host) for block in blocks if isinstance(block.get("sniHosts"), list) for host in block["sniHosts"]
@@ -275,7 +278,7 @@ def _role(rollout: Rollout, ref: ObjectRef, item: Manifest, live: Live) -> str |
         rule_host = str(dig(live[found].manifest, "spec", "host"))
         suffix = rule_host.removeprefix("*") if rule_host.startswith("*") else None
         same = full.endswith(suffix) if suffix is not None else full == host_name(rule_host, found.namespace)
-        names = {rule.stable_subset: STABLE, rule.canary_subset: CANARY}
+        names = {rule.stable_subset_name: STABLE, rule.canary_subset_name: CANARY}
         return names.get(str(subset)) if same else None
     hosts = {
         host_name(rollout.stable_service, rollout.namespace): STABLE,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from rollway.routers.backends.endpoints import check_services, endpoint_needs
 from rollway.routers.backends.nginx import controller
+from rollway.routers.backends.nginx.stanza import NginxTrafficRouting
 from rollway.routers.backends.services import service_needs, service_refs, unknown_services
 from rollway.routers.errors import ManifestError, NotFoundError
 from rollway.routers.model import (
@@ -22,7 +23,6 @@ from rollway.routers.model import (
     Capabilities,
     Finding,
     Need,
-    NginxRoute,
     ObjectRef,
     Reading,
     Severity,
@@ -99,9 +99,8 @@ class NginxBackend:
         return [*findings, *check_services(rollout, want.split, live, ports, keep_stable=True)]
 
 
-def _stanza(rollout: Rollout) -> NginxRoute:
-    assert rollout.nginx is not None, "only the backends that the Rollout names are asked"
-    return rollout.nginx
+def _stanza(rollout: Rollout) -> NginxTrafficRouting:
+    return rollout.stanza(NginxTrafficRouting)
 
 
 def pairs(rollout: Rollout) -> Iterator[tuple[ObjectRef, ObjectRef]]:
@@ -373,3 +372,6 @@ def _notes(
             canary,
             'has "/" where the stable Ingress omits the path: only so they match',
         )
+
+
+BACKEND = NginxBackend()

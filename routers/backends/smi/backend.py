@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from rollway.routers.backends.endpoints import check_services, endpoint_needs
 from rollway.routers.backends.services import service_needs, unknown_services
+from rollway.routers.backends.smi.stanza import SmiTrafficRouting
 from rollway.routers.errors import ManifestError, RefusedError
 from rollway.routers.model import (
     Access,
@@ -20,7 +21,6 @@ from rollway.routers.model import (
     ObjectRef,
     Reading,
     Severity,
-    SmiRoute,
     Traffic,
     dig,
 )
@@ -108,7 +108,7 @@ class SmiBackend:
                 api_version=f"{GROUP}/{version}",
                 name=ref.name,
                 namespace=ref.namespace,
-                root_service=_stanza(rollout).root_service,
+                root_service=_root(rollout),
                 backends=[{"service": name, "weight": _write(name, wanted, raw, version)} for name in order],
             )
         ]
@@ -133,7 +133,7 @@ class SmiBackend:
 
     def check(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Finding]:
         """Tell of overlapping splits, of a guessed API version and of a share that the integers cannot hold."""
-        ref, root = _ref(rollout), _stanza(rollout).root_service
+        ref, root = _ref(rollout), _root(rollout)
         findings = [*unknown_services(rollout, live), *check_services(rollout, want.split, live, {})]
         for other in live.of(GROUP, ref.kind):
             same_root = (
@@ -167,13 +167,14 @@ class SmiBackend:
         return findings
 
 
-def _stanza(rollout: Rollout) -> SmiRoute:
-    assert rollout.smi is not None, "only the backends that the Rollout names are asked"
-    return rollout.smi
+def _root(rollout: Rollout) -> str:
+    """Return the Service that clients call."""
+    return rollout.stanza(SmiTrafficRouting).root_service or rollout.stable_service
 
 
 def _ref(rollout: Rollout) -> ObjectRef:
-    return ObjectRef(GROUP, "TrafficSplit", rollout.namespace, _stanza(rollout).traffic_split)
+    name = rollout.stanza(SmiTrafficRouting).traffic_split_name or rollout.name
+    return ObjectRef(GROUP, "TrafficSplit", rollout.namespace, name)
 
 
 def _version(rollout: Rollout, live: Live) -> str:
@@ -250,3 +251,6 @@ def _write(name: str, wanted: dict[str, int], raw: dict[str, tuple[Any, Fraction
     if name in raw and raw[name][1] == wanted.get(name, raw[name][1]):
         return raw[name][0]
     return str(wanted[name]) if QUANTITY_WEIGHTS[version] else wanted[name]
+
+
+BACKEND = SmiBackend()
