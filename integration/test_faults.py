@@ -131,6 +131,19 @@ def test_a_lost_answer_is_told_with_what_to_do(proxy: FaultProxy, shop: Namespac
     assert shop.router().observe().traffic == Traffic(Split(60))
 
 
+@pytest.mark.parametrize("kind", ["lost", "truncated", "stored-status"])
+def test_a_stored_write_is_not_sent_again(kind: str, proxy: FaultProxy, shop: Namespace) -> None:
+    """After a lost answer a read finds out that the write was stored, so each object is written exactly once."""
+    router = through(proxy, shop)
+    router.set_weight(10)
+    proxy.requests.clear()
+    proxy.faults = [Fault(kind, 3)]
+    router.set_weight(60)
+    written = [path.partition("?")[0].rpartition("/")[0] for method, path in proxy.requests if method in WRITES]
+    assert len(written) == len(set(written)) == 3
+    assert shop.router().observe().traffic == Traffic(Split(60))
+
+
 KILLED = """
 import os, signal, sys
 from rollway.cli import main

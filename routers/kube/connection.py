@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 from rollway.routers.errors import CredentialsError, RollwayError, UnreachableError
-from rollway.routers.kube.failures import READING, RequestInfo, failure, lost
+from rollway.routers.kube.failures import RequestInfo, failure, lost
 from rollway.routers.kube.kubeconfig import Identity, load
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ _SILENCE_S = 90.0
 _TOKEN_AGE_S = 1.0
 _ATTEMPTS = 5
 _BODY_ATTEMPTS = 3
-_RETRY_STATUS = (429, 500, 502, 503, 504)
 _WAIT_MAX_S = 30
+_CHUNK = 65536
 
 
 class Answer(NamedTuple):
@@ -70,7 +71,7 @@ class Connection:
         self.host: str = configuration.host.rstrip("/")
         self.configuration = configuration
         self._pool: urllib3.PoolManager = client.ApiClient(configuration).rest_client.pool_manager
-        self._retries = _retries()
+        self._retries = {reads: _retries(reads=reads) for reads in (True, False)}
         self._token, self._token_at = "", float("-inf")
         self.requests = 0
 
@@ -85,28 +86,32 @@ class Connection:
         content_type: str = "application/json",
         accept: str = "application/json",
     ) -> Answer:
-        """Send one request, and repeat it when the network or the server fails; every write here bears repeating.
+        """Send one request; see `RequestInfo.reads` for which are sent again when the network or the server fails.
 
         Raises:
+            UncertainError: a write was sent, and no answer says whether it was stored; only a read can find out.
             StoreError, RefusedError, NotFoundError: a leaf of the tree that says why; see `failures`.
         """
         url = f"{self.host}{path}{'?' + urlencode(query) if query else ''}"
         content = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": content_type} if content else {}
-        for attempt in range(_BODY_ATTEMPTS):
+        attempt = 1
+        while True:
             try:
                 status, raw, wait = self._exchange(method, url, content, {**headers, "Accept": accept}, info)
             except _BrokenBodyError as error:
                 problem = str(error)
             else:
-                found = _status_of(raw)
+                answer = _json_object(raw)
                 if status >= 300:
-                    raise failure(info, status, found, self.host, wait)
-                if found:
-                    return Answer(status, found)
+                    raise failure(info, status, answer, self.host, wait)
+                if answer:
+                    return Answer(status, answer)
                 problem = "its answer is no JSON object"
+            if not info.reads or attempt == _BODY_ATTEMPTS:
+                raise lost(info, self.host, problem)
             time.sleep(0.05 * 2**attempt)
-        raise lost(info, self.host, problem)
+            attempt += 1
 
     def stream(
         self, path: str, info: RequestInfo, *, query: Mapping[str, str], stop: Stop, accept: str
@@ -128,20 +133,19 @@ class Connection:
                 "GET", url, headers=headers, timeout=limit, preload_content=False, retries=False
             )
             if answer.status >= 300:
-                problem = failure(info, answer.status, _status_of(answer.data), self.host)
+                problem = failure(info, answer.status, _json_object(answer.data), self.host)
                 answer.close()
                 raise problem
         except (HTTPError, OSError) as error:
             raise UnreachableError(f"{info}: the watch cannot be opened: {_cause(error)}") from error
-        stop.answer = answer
+        stop.attach(answer)
         return self._events(answer, info)
 
-    def _events(self, answer: Any, info: RequestInfo) -> Iterator[dict[str, Any]]:
-        from kubernetes.watch.watch import iter_resp_lines  # noqa: PLC0415
+    def _events(self, answer: urllib3.BaseHTTPResponse, info: RequestInfo) -> Iterator[dict[str, Any]]:
         from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
         try:
-            for line in iter_resp_lines(answer):  # type: ignore[no-untyped-call]
+            for line in _lines(answer):
                 event = json.loads(line)
                 if event["type"] == "ERROR":
                     raise failure(info, int(event["object"].get("code", 500)), event["object"], self.host)
@@ -193,17 +197,17 @@ class Connection:
                 body=content,
                 headers=self._headers(headers),
                 timeout=Timeout(connect=self.timeout, read=self.timeout),
-                retries=self._retries,
+                retries=self._retries[info.reads],
                 preload_content=False,
             )
         except MaxRetryError as error:
             raise _unanswered(info, self.host, error) from error
         except (HTTPError, OSError) as error:
-            raise UnreachableError(f"{self.host} cannot be asked: {_cause(error)}") from error
+            raise lost(info, self.host, _cause(error)) from error
         chunks: list[bytes] = []
         deadline = time.monotonic() + self.timeout
         try:
-            while chunk := answer.read1(65536):
+            while chunk := answer.read1(_CHUNK):
                 chunks.append(chunk)
                 if time.monotonic() > deadline:
                     answer.close()
@@ -216,30 +220,53 @@ class Connection:
 
 
 class Stop:
-    """End a watch from another thread."""
+    """End a watch from another thread, also one that is opened later."""
 
     def __init__(self) -> None:
-        self.answer: Any = None
+        self._lock = threading.Lock()
+        self._answer: urllib3.BaseHTTPResponse | None = None
+        self._called = False
+
+    def attach(self, answer: urllib3.BaseHTTPResponse) -> None:
+        """Name the answer to end."""
+        with self._lock:
+            self._answer = answer
+            if self._called:
+                self._shut_down()
 
     def __call__(self) -> None:
-        """End it now: a thread that waits for the next line does not see a closed file, but a socket that was shut down."""
-        socket = getattr(getattr(self.answer, "connection", None), "sock", None)
-        if socket:
-            with contextlib.suppress(OSError):
-                socket.shutdown(2)  # both directions: SHUT_RDWR
+        """End it now."""
+        with self._lock:
+            self._called = True
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        # A thread that waits for the next line does not see a closed file, but a socket that was shut down.
+        if self._answer:
+            with contextlib.suppress(OSError, ValueError, RuntimeError):  # it has ended already
+                self._answer.shutdown()
 
 
 class _BrokenBodyError(Exception):
     """The body of an answer could not be read to its end."""
 
 
-def _retries() -> Any:
-    """Return how a request is repeated: on a failed connection, and on 429 and 5xx as Retry-After says, else with jitter."""
+def _retries(*, reads: bool) -> Any:
+    """Return how a request is repeated, as Retry-After says, else with jitter.
+
+    A read is repeated after a failed connection, 429 and 5xx. A write is repeated only when it is sure that nothing was
+    done: no connection was made, or the answer is 429, which an API server gives before it handles a request
+    (Kubernetes, "API Priority and Fairness"). Every 5xx leaves it open: a proxy may give 502, 503 and 504 after the
+    server had the request, and the server itself 500 and 504 when etcd answered too late.
+    """
     from urllib3 import Retry  # noqa: PLC0415
     from urllib3.exceptions import MaxRetryError  # noqa: PLC0415
 
     class Remembering(Retry):
         """Tell, when giving up, whether a request may have reached the server."""
+
+        RETRY_AFTER_STATUS_CODES = frozenset()
+        """Only `status_forcelist` decides; without this a 503 with Retry-After is always repeated."""
 
         def increment(self, *args: Any, **words: Any) -> Remembering:
             try:
@@ -250,10 +277,11 @@ def _retries() -> Any:
 
     return Remembering(
         total=_ATTEMPTS - 1,
-        read=2,
+        read=2 if reads else 0,
+        other=None if reads else 0,
         redirect=False,
         allowed_methods=None,
-        status_forcelist=_RETRY_STATUS,
+        status_forcelist=(429, 500, 502, 503, 504) if reads else (429,),
         backoff_factor=0.1,
         backoff_jitter=0.1,
         backoff_max=5,
@@ -267,14 +295,15 @@ def _unanswered(info: RequestInfo, host: str, error: Any) -> RollwayError:
     from urllib3.exceptions import ConnectTimeoutError as NoConnectionError  # noqa: PLC0415
     from urllib3.exceptions import NewConnectionError, SSLError  # noqa: PLC0415
 
-    causes = [error.reason, *(entry.error for entry in getattr(error, "history", ()))]
+    # An entry without an error is a 429, after which nothing was done either.
+    causes = [error.reason, *(entry.error for entry in getattr(error, "history", ()) if entry.error)]
     never_sent = all(isinstance(cause, (NewConnectionError, NoConnectionError)) for cause in causes)
     if isinstance(error.reason, SSLError):
         return CredentialsError(
             f"{host} cannot be trusted: {_cause(error.reason)}",
             hint="check certificate-authority in the kubeconfig",
         )
-    if never_sent or info.verb in READING:
+    if never_sent or info.reads:
         return UnreachableError(
             f"{host} does not answer ({info.verb} {info}): {_cause(error.reason)}",
             hint="check the cluster, the context and the network; --request-timeout sets how long one request may take",
@@ -290,10 +319,18 @@ def _cause(error: BaseException) -> str:
     return text.rpartition(">: ")[2] or type(error).__name__
 
 
-def _status_of(raw: bytes) -> dict[str, Any]:
+def _json_object(raw: bytes) -> dict[str, Any]:
     """Return the JSON object; empty for what is none, like the page of a proxy."""
     try:
-        found = json.loads(raw)
+        content = json.loads(raw)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
+
+
+def _lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """Return the lines of an answer as they arrive; what has no line end yet is held back."""
+    rest = b""
+    while chunk := answer.read1(_CHUNK):
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from filter(None, lines)

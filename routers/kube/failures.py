@@ -24,9 +24,6 @@ from rollway.routers.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-READING = ("get", "list", "watch")
-"""The verbs that change nothing, so that a lost answer leaves nothing open."""
-
 
 class RequestInfo(NamedTuple):
     """What a request is about, in the words of RBAC, for the error when it fails."""
@@ -36,6 +33,14 @@ class RequestInfo(NamedTuple):
     group: str = ""
     namespace: str = ""
     name: str = ""
+
+    @property
+    def reads(self) -> bool:
+        """Whether it changes nothing, so that it may be sent again and a lost answer leaves nothing open.
+
+        The reviews of authorization and authentication are created, and never stored.
+        """
+        return self.verb in ("get", "list", "watch") or self.resource.endswith("reviews")
 
     def __str__(self) -> str:
         resource = f"{self.resource}.{self.group}" if self.group else self.resource
@@ -64,7 +69,7 @@ def failure(  # noqa: C901, PLR0911 - one line for each kind of failure
             f"{info} is refused by the cluster: {message}", hint="the policy's owner can tell more"
         )
     if status == 403 and " cannot " in message:
-        return _forbidden(info, message)
+        return _forbidden_owner(info, message) or _forbidden(info, message)
     if status in (403, 422, 400):
         if status == 422 and not causes and "the server rejected our request" in message:
             return ConflictError(f"{info} has changed where the plan relies on it")
@@ -77,7 +82,7 @@ def failure(  # noqa: C901, PLR0911 - one line for each kind of failure
         return _conflict(info, causes, message)
     if status == 410:
         return ExpiredError(f"{info}: {message}")
-    if info.verb in READING or status == 429:
+    if info.reads or status == 429:
         after = f", asking to wait {wait} s" if wait else ""
         return UnreachableError(f"{host} answered {status} to {info.verb} {info}{after}: {message}")
     return lost(info, host, f"it answered {status}: {message}")
@@ -108,6 +113,23 @@ def _forbidden(info: RequestInfo, message: str) -> ForbiddenError:
     )
 
 
+def _forbidden_owner(info: RequestInfo, message: str) -> ForbiddenError | None:
+    """Return the error of the admission plugin OwnerReferencesPermissionEnforcement, in the words of RBAC.
+
+    Source: kube-apiserver, `plugin/pkg/admission/gc/gc_admission.go`.
+    """
+    if "cannot set blockOwnerDeletion" in message:
+        lacking = "the verb update on the subresource finalizers of the owner"
+    elif "cannot set an ownerRef" in message:
+        lacking = "the verb delete"
+    else:
+        return None
+    return ForbiddenError(
+        f"the role lacks {lacking}, so {info} may not get this ownerReference: {message}",
+        hint="the cluster enforces OwnerReferencesPermissionEnforcement; give the role that right",
+    )
+
+
 def _conflict(info: RequestInfo, causes: Sequence[Mapping[str, Any]], message: str) -> RollwayError:
     owned = [cause for cause in causes if cause.get("reason") == "FieldManagerConflict"]
     if not owned:
@@ -122,7 +144,7 @@ def _conflict(info: RequestInfo, causes: Sequence[Mapping[str, Any]], message: s
 
 def lost(info: RequestInfo, host: str, problem: str) -> RollwayError:
     """Return the error for a request whose answer did not come, or not whole."""
-    if info.verb in READING:
+    if info.reads:
         return UnreachableError(f"{host} gave no whole answer ({info.verb} {info}): {problem}")
     return UncertainError(
         f"whether {info} was written is not known, because {host} gave no whole answer: {problem}",

@@ -1,11 +1,14 @@
 """A Kubernetes cluster as a store.
 
 Objects of ours are written by server-side apply with the field manager `rollway`, unforced; objects of the user by JSON
-Patch with tests. Both bear repeating: a write that was stored although its answer got lost is found by the next read.
+Patch with tests. A write whose answer got lost is not sent again, because the answer to the second one would be about
+the first; it is an UncertainError, and only a read finds out.
 """
 
 from __future__ import annotations
 
+import contextlib
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +18,7 @@ from rollway.routers.errors import (
     ForbiddenError,
     NotFoundError,
     NotServedError,
+    RollwayError,
     UncertainError,
 )
 from rollway.routers.kube import port_forward
@@ -37,7 +41,7 @@ from rollway.routers.plan import Action, pointer
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rollway.routers.kube.connection import Answer
     from rollway.routers.model import Manifest
@@ -56,6 +60,7 @@ _PAGE = 500
 _LISTINGS = 3
 """How often a list is begun before it is given up as too long for the server's memory."""
 
+_EVENT_ATTEMPTS = 3
 _PARALLEL = 8
 CRD = ("apiextensions.k8s.io", "CustomResourceDefinition")
 """A kind that is never read: which versions it serves is what discovery tells, and a Role in a namespace could not allow it."""
@@ -172,12 +177,17 @@ class ClusterStore:
         """Write an Event, whose name must be its own; see `rollway.routers.stores.EventStore`."""
         namespace = event["metadata"]["namespace"]
         info = RequestInfo("create", "events", "", namespace)
-        try:
-            self.connection.request("POST", f"/api/v1/namespaces/{namespace}/events", info, body=event)
-        except UncertainError:
-            raise
-        except ConflictError:
-            return  # it is there: a first attempt was stored, and its answer got lost
+        for attempt in range(_EVENT_ATTEMPTS):
+            try:
+                self.connection.request("POST", f"/api/v1/namespaces/{namespace}/events", info, body=event)
+            except UncertainError:
+                if attempt == _EVENT_ATTEMPTS - 1:
+                    raise
+                time.sleep(0.1 * 2**attempt)
+            except ConflictError:
+                return  # it is there: the attempt before was stored, and its answer got lost
+            else:
+                return
 
     def recorded(self, namespace: str, selector: str) -> Sequence[Manifest]:
         """Return the Events that the API server still has; see `rollway.routers.stores.EventStore`."""
@@ -335,29 +345,30 @@ class ClusterStore:
             # Applying nothing gives back what only we set; fields of theirs were never changed, as it was unforced.
             metadata = {"name": change.ref.name, "namespace": change.ref.namespace}
             nothing = {"apiVersion": ours["apiVersion"], "kind": ours["kind"], "metadata": metadata}
-            self._server_side_apply(change, nothing, {}, force=False)
+            with _begun(change.ref):
+                self._server_side_apply(change, nothing, {}, force=False)
             raise ConflictError(f"{change.ref} exists already, made by {', '.join(sorted(map(str, others)))}")
         manifest = without_server_fields(after)
         if manifest != ours and not query:
             words = {"fieldManager": _RESTORER}
-            answer = self._send("PATCH", ours, change.ref, _MERGE_PATCH, manifest, words)
+            with _begun(change.ref):
+                answer = self._send("PATCH", ours, change.ref, _MERGE_PATCH, manifest, words)
         return live_object(change.ref.group, change.ref.kind, answer.body)
 
     def _apply(self, change: Change, after: Manifest, query: dict[str, str]) -> LiveObject:
         """Bring an object of ours to `after`."""
         ours = ownership.applied(after)
-        version = change.version
         if "spec" not in ours:
             # Taking it over is being undone: it goes back to what it was, field by field.
-            body = {**after, "metadata": {**after["metadata"], "resourceVersion": version}}
+            body = {**after, "metadata": {**after["metadata"], "resourceVersion": change.version}}
             answer = self._send(
                 "PUT", after, change.ref, "application/json", body, {"fieldManager": _RESTORER, **query}
             )
             return live_object(change.ref.group, change.ref.kind, answer.body)
-        if change.adopt:
-            version = self._drop_controllers(change, query) or version
-        ours["metadata"]["resourceVersion"] = version
-        answer = self._server_side_apply(change, ours, query, force=change.adopt)
+        freed = self._drop_controllers(change, query) if change.adopt else ""
+        ours["metadata"]["resourceVersion"] = freed or change.version
+        with _begun(change.ref) if freed else contextlib.nullcontext():
+            answer = self._server_side_apply(change, ours, query, force=change.adopt)
         stored = live_object(change.ref.group, change.ref.kind, answer.body)
         # Server-side apply leaves a key that another manager set as well; those of `own_keys` are ours by nature.
         left = [
@@ -368,7 +379,8 @@ class ClusterStore:
         if not left or query:
             return stored
         test = {"op": "test", "path": "/metadata/resourceVersion", "value": stored.version}
-        return self._patch(change.ref, after, [test, *left], query)
+        with _begun(change.ref):
+            return self._patch(change.ref, after, [test, *left], query)
 
     def _drop_controllers(self, change: Change, query: dict[str, str]) -> str:
         """Remove the controllers that the object had, which its new one replaces; return the new version, if any."""
@@ -418,6 +430,18 @@ def _queries(needs: Sequence[Need]) -> list[Query]:
             selector = need.selector
             queries[Query(*key, need.namespace, "", selector, need.metadata_only)] = None
     return list(queries)
+
+
+@contextlib.contextmanager
+def _begun(ref: ObjectRef) -> Iterator[None]:
+    """Turn the failure of a later request of one write into what it is for the caller: the first one was stored."""
+    try:
+        yield
+    except RollwayError as error:
+        raise UncertainError(
+            f"{ref} was written in part, and then: {error.message}",
+            hint="run the same command again: it goes on from what is there",
+        ) from error
 
 
 def _version_of(manifest: Manifest) -> str:

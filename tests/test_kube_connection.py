@@ -1,0 +1,182 @@
+"""What the client makes of answers, also of those that do not come: what is sent again, and what is uncertain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from api_server import ApiServer, Fault, api_server
+
+import manifests as m
+from rollway.routers.errors import (
+    ConflictError,
+    ForbiddenError,
+    RollwayError,
+    UncertainError,
+    UnreachableError,
+)
+from rollway.routers.kube.connection import Connection
+from rollway.routers.kube.failures import RequestInfo, failure
+from rollway.routers.model import ObjectRef
+from rollway.routers.plan import Action, Change
+from rollway.routers.stores.cluster import ClusterStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.enable_socket
+WRITE = RequestInfo("patch", "virtualservices", "networking.istio.io", "default", "web")
+READ = WRITE._replace(verb="get")
+WEB = "/apis/networking.istio.io/v1/namespaces/default/virtualservices/web"
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    """A server with one VirtualService."""
+    with api_server() as found:
+        found.put(m.virtual_service(), "virtualservices")
+        yield found
+
+
+@pytest.fixture
+def connection(server: ApiServer, tmp_path: Path) -> Iterator[Connection]:
+    """A connection to it."""
+    found = Connection(server.kubeconfig(tmp_path), timeout=2.0)
+    yield found
+    found.close()
+
+
+def patch(connection: Connection) -> Any:
+    """Send a patch whose test holds only for the first time that it is stored."""
+    body = [
+        {"op": "test", "path": "/spec/http/0/route/0/weight", "value": 100},
+        {"op": "replace", "path": "/spec/http/0/route/0/weight", "value": 80},
+    ]
+    return connection.request("PATCH", WEB, WRITE, body=body, content_type="application/json-patch+json")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("lost"),
+        Fault("truncated"),
+        Fault("garbled"),
+        *(Fault("done-status", status) for status in (500, 502, 503, 504)),
+        Fault("done-status", 503, headers={"Retry-After": "0"}),
+    ],
+    ids=lambda fault: f"{fault.kind}-{fault.status}",
+)
+def test_a_write_whose_answer_got_lost_is_sent_once(
+    fault: Fault, server: ApiServer, connection: Connection
+) -> None:
+    """It is uncertain; a second sending would be answered with a conflict about the first."""
+    server.faults = [fault]
+    with pytest.raises(UncertainError, match=r"virtualservices.*default/web was written is not known"):
+        patch(connection)
+    assert server.count("PATCH") == 1
+    assert server.objects[WEB]["spec"]["http"][0]["route"][0]["weight"] == 80
+
+
+def test_a_write_that_was_not_begun_is_sent_again(server: ApiServer, connection: Connection) -> None:
+    """429 means that nothing was done, so it is repeated, and given up as unreachable and not as uncertain."""
+    server.faults = [Fault("status", 429, headers={"Retry-After": "0"}, times=2)]
+    assert patch(connection).status == 200
+    assert server.count("PATCH") == 3
+    server.faults = [Fault("status", 429, headers={"Retry-After": "0"}, times=99)]
+    with pytest.raises(UnreachableError, match="429"):
+        patch(connection)
+
+
+def test_a_server_that_is_not_there_got_no_write(tmp_path: Path) -> None:
+    """Where no connection is made nothing can have been written, whatever came before."""
+    with api_server() as found:
+        gone = Connection(found.kubeconfig(tmp_path), timeout=1.0)
+    with pytest.raises(UnreachableError, match="does not answer"):
+        patch(gone)
+
+
+@pytest.mark.parametrize("kind", ["reset", "truncated", "garbled", "status"])
+def test_a_read_is_repeated(kind: str, server: ApiServer, connection: Connection) -> None:
+    """A read may be sent again whatever happened to it."""
+    server.faults = [Fault(kind, 503, methods=("GET",))]
+    assert connection.request("GET", WEB, READ).body["metadata"]["name"] == "web"
+    assert server.count("GET") == 2
+
+
+def test_a_review_is_a_read(server: ApiServer, connection: Connection) -> None:
+    """What is created only to be answered may be sent again."""
+    server.faults = [Fault("reset", methods=("POST",))]
+    info = RequestInfo("create", "selfsubjectaccessreviews", "authorization.k8s.io")
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    assert connection.request("POST", path, info, body={"kind": "SelfSubjectAccessReview"}).status == 201
+
+
+def event(name: str) -> dict[str, Any]:
+    """Return a Kubernetes Event."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"x": 1},
+    }
+
+
+@pytest.fixture
+def store(server: ApiServer, connection: Connection) -> Iterator[ClusterStore]:
+    """A cluster store on that server."""
+    del server
+    found = ClusterStore(connection, cache=False)
+    yield found
+    found.close()
+
+
+@pytest.mark.parametrize("kind", ["reset", "lost"])
+def test_an_event_whose_answer_got_lost_is_there_once(
+    kind: str, server: ApiServer, store: ClusterStore
+) -> None:
+    """Its name is its own, so that it may be sent again: what is there already is the first one."""
+    server.faults = [Fault(kind)]
+    store.record(event("one"))
+    assert [path for path in server.objects if "events" in path] == ["/api/v1/namespaces/default/events/one"]
+
+
+def test_an_event_that_the_role_may_not_write(server: ApiServer, store: ClusterStore) -> None:
+    """It is a ForbiddenError and no other, so that a caller can make it a note."""
+    server.faults = [Fault("status", 403, 'User "ci" cannot create resource "events" in API group ""')]
+    with pytest.raises(ForbiddenError, match="lacks the verb create on events in namespace default"):
+        store.record(event("one"))
+
+
+def test_a_write_of_several_requests_that_fails_half_way_is_uncertain(
+    server: ApiServer, store: ClusterStore
+) -> None:
+    """When the second request of one write is refused, the first was stored, and that is not hidden."""
+    annotations = {"rollway.dev/applied-keys": '{"spec":["rules"]}', "example.com/note": "somebody else's"}
+    after = m.ingress(metadata={"namespace": "default", "annotations": annotations})
+    change = Change(Action.CREATE, ObjectRef("networking.k8s.io", "Ingress", "default", "web"), None, after)
+    refusal = 'User "ci" cannot patch resource "ingresses" in API group "networking.k8s.io"'
+    server.faults = [Fault("status", 403, refusal, path="rollway-restored")]
+    with pytest.raises(UncertainError, match="was written in part, and then: the role lacks the verb patch"):
+        store.write(change)
+
+
+def test_an_owner_whose_deletion_may_not_be_blocked() -> None:
+    """The error of OwnerReferencesPermissionEnforcement names the right that is missing."""
+    message = (
+        'ingresses.networking.k8s.io "web" is forbidden: cannot set blockOwnerDeletion if an ownerReference refers '
+        "to a resource you can't set finalizers on: , <nil>"
+    )
+    error = failure(WRITE, 403, {"message": message}, "https://cluster")
+    assert isinstance(error, ForbiddenError)
+    assert "verb update on the subresource finalizers" in str(error)
+
+
+def test_a_conflict_is_not_uncertain(server: ApiServer, connection: Connection) -> None:
+    """A patch whose test fails was not stored, and that is sure."""
+    patch(connection)
+    with pytest.raises(ConflictError) as caught:
+        patch(connection)
+    assert not isinstance(caught.value, UncertainError)
+    assert isinstance(caught.value, RollwayError)
+    assert server.count("PATCH") == 2
