@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Only a real API server tells whether these work, so `cluster-tests` measures them and `tests` leaves them out.
-CLUSTER_CODE := routers/kube/*,routers/stores/cluster.py,routers/stores/watching.py,rollway/cli/progress.py,rollway/cli/ramp.py
+CLUSTER_CODE := routers/kube/*,routers/stores/cluster.py,routers/stores/watching.py,rollway/cli/progress.py,rollway/cli/commands/ramp.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test gates tests integration cluster-tests cluster-tests-all integration-kind kind-images traffic picture lab cluster bench wheel clean

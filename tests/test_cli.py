@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import manifests as m
-from rollway.cli import main, report
+from rollway.cli import main
 from running import rollway
 
 if TYPE_CHECKING:
@@ -308,7 +308,7 @@ def test_debug_shows_the_traceback(shop: Path, monkeypatch: pytest.MonkeyPatch) 
     def bug(*_: Any) -> Any:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr(report, "observe_all", bug)
+    monkeypatch.setattr("rollway.cli.commands.status.observe_all", bug)
     ran = rollway("status", "--dir", str(shop))
     assert (ran.code, "this is a bug in rollway" in ran.stderr, "Traceback" in ran.stderr) == (1, True, False)
     with pytest.raises(ZeroDivisionError):
@@ -317,7 +317,7 @@ def test_debug_shows_the_traceback(shop: Path, monkeypatch: pytest.MonkeyPatch) 
     def interrupt(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(report, "observe_all", interrupt)
+    monkeypatch.setattr("rollway.cli.commands.status.observe_all", interrupt)
     assert rollway("status", "--dir", str(shop)).code == 130
 
 

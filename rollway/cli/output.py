@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rollway.routers.applying import Result
     from rollway.routers.events import Wish
-    from rollway.routers.model import Finding, Manifest, Reading
+    from rollway.routers.model import Finding, Manifest, Reading, Rollout, Verdict
     from rollway.routers.plan import Plan
     from rollway.routers.planning import Observation
     from rollway.routers.weights import Split
@@ -125,6 +125,17 @@ def result(value: Result, wanted: Split) -> None:
     if value.dry_run:
         checked = ", and the cluster would take it" if value.dry_run == "server" and value.plan else ""
         click.echo(f"dry run: nothing was written{checked}")
+
+
+def verdict(rollout: Rollout, value: Verdict) -> None:
+    """Print what each object says, and whether that is as asked."""
+    table(
+        ("OBJECT", "PART", "WEIGHTS", "CANARY"),
+        [(str(seen.ref), seen.part, weights(seen), canary(seen)) for seen in value.readings],
+    )
+    click.echo(f"{rollout.ref}: {value.outcome.value} (evidence: {value.evidence.name.lower()})")
+    if value.reason and value.outcome is Outcome.MATCHES:
+        click.echo(f"  {value.reason}")
 
 
 _LOADED = {Outcome.MATCHES: "yes", Outcome.DIFFERS: "not yet", Outcome.UNKNOWN: "unknown"}

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
 from rollway.cli.duration import DURATION
+from rollway.cli.parameters import option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from rollway.routers.probes import Probe
     from rollway.routers.router import TrafficRouter
 
-_Function = TypeVar("_Function", bound="Callable[..., Any]")
-
+EVIDENCE = "Evidence"
 LEVELS = ("written", "accepted", "loaded", "measured")
 _SAMPLE = {
     "url": ("url",),
@@ -31,107 +30,97 @@ _SAMPLE = {
 """What says how requests are counted, and which source each needs."""
 
 
-def data_plane_options(function: _Function) -> _Function:
-    """Add where the data planes are; `data_plane_probes` takes what was given."""
-    for decorate in (
-        click.option(
-            "--data-plane",
-            "namespaces",
-            metavar="NAMESPACE",
-            multiple=True,
-            help="Namespace of the data plane's pods, asked by port-forward (repeatable; default: look in all).",
-        ),
-        click.option(
-            "--envoy-admin",
-            metavar="ADDRESS",
-            multiple=True,
-            help="Admin port (15000) of an Istio gateway or sidecar; repeat it for every pod.",
-        ),
-        click.option(
-            "--istiod",
-            metavar="ADDRESS",
-            multiple=True,
-            help="Debug port (8080) of istiod, asked why an Envoy rejected an update; repeat it for every pod.",
-        ),
-        click.option(
-            "--nginx-status",
-            metavar="ADDRESS",
-            multiple=True,
-            help="Status port (10246) of an ingress-nginx controller; repeat it for every pod.",
-        ),
-    ):
-        function = decorate(function)
-    return function
+@dataclass(frozen=True)
+class DataPlaneOptions:
+    """Where the data planes are."""
+
+    namespaces: tuple[str, ...] = option(
+        "--data-plane",
+        heading=EVIDENCE,
+        metavar="NAMESPACE",
+        multiple=True,
+        help="Namespace of the data plane's pods, asked by port-forward (repeatable; default: look in all).",
+    )
+    envoy_admin: tuple[str, ...] = option(
+        "--envoy-admin",
+        heading=EVIDENCE,
+        metavar="ADDRESS",
+        multiple=True,
+        help="Admin port (15000) of an Istio gateway or sidecar; repeat it for every pod.",
+    )
+    istiod: tuple[str, ...] = option(
+        "--istiod",
+        heading=EVIDENCE,
+        metavar="ADDRESS",
+        multiple=True,
+        help="Debug port (8080) of istiod, asked why an Envoy rejected an update; repeat it for every pod.",
+    )
+    nginx_status: tuple[str, ...] = option(
+        "--nginx-status",
+        heading=EVIDENCE,
+        metavar="ADDRESS",
+        multiple=True,
+        help="Status port (10246) of an ingress-nginx controller; repeat it for every pod.",
+    )
 
 
-def data_plane_probes(
-    router: TrafficRouter,
-    level: str | None,
-    *,
-    nginx_status: tuple[str, ...],
-    envoy_admin: tuple[str, ...],
-    istiod: tuple[str, ...],
-    namespaces: tuple[str, ...],
-) -> list[Probe]:
-    """Return the probes of the addresses that were given, and of the pods that the cluster names for the others.
+@dataclass(frozen=True)
+class SampleOptions:
+    """How requests are counted."""
 
-    `level` is the evidence that was asked for by name.
-    """
-    probes = _addressed_probes(router, nginx_status, envoy_admin, istiod)
-    return probes + _found_probes(router, probes, namespaces, level)
-
-
-def probe_options(function: _Function) -> _Function:
-    """Add what is asked beside the store, and give the router the probes."""
-
-    @data_plane_options
-    @click.option("--url", help="URL to send requests to, which shows the evidence `measured`.")
-    @click.option(
+    url: str | None = option(
+        "--url", heading=EVIDENCE, help="URL to send requests to, which shows the evidence `measured`."
+    )
+    identify: str | None = option(
         "--identify",
+        heading=EVIDENCE,
         metavar="WHERE",
         help="Where an answer names its version: header:NAME[=VALUE], cookie:NAME[=VALUE] or body:REGEX; VALUE is the "
         "canary's.",
     )
-    @click.option(
+    prometheus: str | None = option(
         "--prometheus",
+        heading=EVIDENCE,
         metavar="URL",
         help="Prometheus that scrapes ingress-nginx or Istio's proxies: count the cluster's own requests instead, "
         "which shows `measured` as well.",
     )
-    @click.option("--requests", type=int, help="How many requests to send, or to count (default: 1000).")
-    @click.option(
+    requests: int | None = option(
+        "--requests",
+        heading=EVIDENCE,
+        type=int,
+        help="How many requests to send, or to count (default: 1000).",
+    )
+    rate: float | None = option(
         "--rate",
+        heading=EVIDENCE,
         type=float,
         help="How many to send in a second (default: 100; 0: as many as can be).",
     )
-    @click.option(
+    within: float | None = option(
         "--within",
+        heading=EVIDENCE,
         type=DURATION,
         metavar="TIME",
         help="How long Prometheus may take to have counted so many (default: 5m).",
     )
-    @click.option(
+    headers: tuple[str, ...] = option(
         "-H",
         "--header",
-        "headers",
+        heading=EVIDENCE,
         metavar="'NAME: VALUE'",
         multiple=True,
         help="Header of each request to --url, or to --prometheus.",
     )
-    @functools.wraps(function)
-    def wrapper(router: TrafficRouter, **words: Any) -> Any:
-        places = {name: words.pop(name) for name in ("nginx_status", "envoy_admin", "istiod", "namespaces")}
-        sample = {name: words.pop(name) for name in _SAMPLE}
-        level = words.get("verify") or words.get("level")
-        probes = (
-            _addressed_probes(router, places["nginx_status"], places["envoy_admin"], places["istiod"])
-            if level in LEVELS[:2] or words.get("dry_run")
-            else data_plane_probes(router, level, **places)
-        )
-        probes += _measuring_probe(router, sample)
-        return function(router=replace(router, probes=tuple(probes)), **words)
 
-    return wrapper  # type: ignore[return-value] # click decorates the signature
+
+def data_plane_probes(router: TrafficRouter, planes: DataPlaneOptions, level: str | None) -> list[Probe]:
+    """Return the probes of the addresses that were given, and of the pods that the cluster names for the others.
+
+    `level` is the evidence that was asked for by name.
+    """
+    probes = addressed_probes(router, planes)
+    return probes + _found_probes(router, probes, planes.namespaces, level)
 
 
 def _found_probes(
@@ -170,25 +159,23 @@ def _found_probes(
     return [probe for probe in found.values() if probe is not None]
 
 
-def _addressed_probes(
-    router: TrafficRouter, nginx_status: Sequence[str], envoy_admin: Sequence[str], istiod: Sequence[str]
-) -> list[Probe]:
+def addressed_probes(router: TrafficRouter, planes: DataPlaneOptions) -> list[Probe]:
     """Return the probes of the addresses that were given."""
-    if istiod and not envoy_admin:
+    if planes.istiod and not planes.envoy_admin:
         raise click.UsageError("--istiod needs --envoy-admin: it says why an Envoy rejected an update")
-    if not (nginx_status or envoy_admin):
+    if not (planes.nginx_status or planes.envoy_admin):
         return []
     from rollway.routers.probes.envoy import EnvoyProbe  # noqa: PLC0415
     from rollway.routers.probes.http import at  # noqa: PLC0415
     from rollway.routers.probes.ingress_nginx import IngressNginxProbe  # noqa: PLC0415
 
     probes: list[Probe] = []
-    if nginx_status:
+    if planes.nginx_status:
         _require_router(router, "nginx", "--nginx-status")
-        probes.append(IngressNginxProbe(at(nginx_status)))
-    if envoy_admin:
+        probes.append(IngressNginxProbe(at(planes.nginx_status)))
+    if planes.envoy_admin:
         _require_router(router, "istio", "--envoy-admin")
-        probes.append(EnvoyProbe(at(envoy_admin), at(istiod)))
+        probes.append(EnvoyProbe(at(planes.envoy_admin), at(planes.istiod)))
     return probes
 
 
@@ -197,9 +184,9 @@ def _require_router(router: TrafficRouter, name: str, option: str) -> None:
         raise click.UsageError(f"{option} is for {name}, and {router.rollout.ref} has no such router")
 
 
-def _measuring_probe(router: TrafficRouter, sample: dict[str, Any]) -> list[Probe]:
-    """Return the probe that counts requests, by what was given of `_SAMPLE`; none where nothing was."""
-    given = {name for name, value in sample.items() if value not in (None, ())}
+def measuring_probe(router: TrafficRouter, sample: SampleOptions) -> list[Probe]:
+    """Return the probe that counts requests; none where nothing was given of `_SAMPLE`."""
+    given = {name for name in _SAMPLE if getattr(sample, name) not in (None, ())}
     sources = given & {"url", "prometheus"}
     if len(sources) > 1:
         raise click.UsageError("--url and --prometheus both count requests: give one of them")
@@ -208,10 +195,12 @@ def _measuring_probe(router: TrafficRouter, sample: dict[str, Any]) -> list[Prob
         if name in given and source not in needed:
             option = "--header" if name == "headers" else f"--{name}"
             raise click.UsageError(f"{option} needs {' or '.join(f'--{one}' for one in needed)}")
-    if source is None:
-        return []
-    pairs = tuple(map(_header, sample["headers"]))
-    return [_requests_probe(sample, pairs) if source == "url" else _prometheus_probe(router, sample, pairs)]
+    headers = tuple(map(_header, sample.headers))
+    if sample.url is not None:
+        return [_requests_probe(sample.url, sample, headers)]
+    if sample.prometheus is not None:
+        return [_prometheus_probe(router, sample.prometheus, sample, headers)]
+    return []
 
 
 def _header(text: str) -> tuple[str, str]:
@@ -221,28 +210,28 @@ def _header(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _requests_probe(sample: dict[str, Any], headers: tuple[tuple[str, str], ...]) -> Probe:
+def _requests_probe(url: str, sample: SampleOptions, headers: tuple[tuple[str, str], ...]) -> Probe:
     from rollway.routers.probes.requests import RATE, REQUESTS, Identity, RequestsProbe, check_sample  # noqa: PLC0415
 
-    if not sample["identify"]:
+    if not sample.identify:
         raise click.UsageError("--url needs --identify: where an answer names its version")
-    count = REQUESTS if sample["requests"] is None else sample["requests"]
-    rate = RATE if sample["rate"] is None else sample["rate"]
-    check_sample(sample["url"], count, rate)
-    return RequestsProbe(sample["url"], Identity.parse(sample["identify"]), count, rate, headers)
+    count = REQUESTS if sample.requests is None else sample.requests
+    rate = RATE if sample.rate is None else sample.rate
+    check_sample(url, count, rate)
+    return RequestsProbe(url, Identity.parse(sample.identify), count, rate, headers)
 
 
 def _prometheus_probe(
-    router: TrafficRouter, sample: dict[str, Any], headers: tuple[tuple[str, str], ...]
+    router: TrafficRouter, url: str, sample: SampleOptions, headers: tuple[tuple[str, str], ...]
 ) -> Probe:
     from rollway.routers.probes.http import Address  # noqa: PLC0415
     from rollway.routers.probes.prometheus import WITHIN_S, PrometheusProbe  # noqa: PLC0415
     from rollway.routers.probes.requests import REQUESTS, check_count  # noqa: PLC0415
 
-    count = REQUESTS if sample["requests"] is None else sample["requests"]
-    within = WITHIN_S if sample["within"] is None else sample["within"]
+    count = REQUESTS if sample.requests is None else sample.requests
+    within = WITHIN_S if sample.within is None else sample.within
     check_count(count)
-    probe = PrometheusProbe(Address.parse(sample["prometheus"]), count, within, headers)
+    probe = PrometheusProbe(Address.parse(url), count, within, headers)
     silent = [name for name in router.rollout.backends if name not in probe.backends]
     if silent:
         raise click.UsageError(

@@ -1,0 +1,45 @@
+"""`rollway gitops`: what keeps a GitOps tool from writing the weights back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from rollway.cli import output as out
+from rollway.cli.group import Command
+from rollway.cli.options import RolloutOptions, output_option
+from rollway.cli.parameters import options
+from rollway.cli.stores import open_router
+from rollway.routers.gitops import stanzas, weight_pointers
+from rollway.routers.planning import needs_of
+
+if TYPE_CHECKING:
+    from rollway.routers.gitops import Tool
+
+
+@click.command(cls=Command)
+@options(target=RolloutOptions)
+@click.option(
+    "--for",
+    "tool",
+    type=click.Choice(["argocd", "flux"]),
+    required=True,
+    help="The tool that syncs from Git.",
+)
+@output_option()
+def gitops(target: RolloutOptions, *, tool: Tool, output: str) -> None:
+    """Print what keeps a GitOps tool from writing the weights of your own objects back."""
+    router = open_router(target)
+    pointers = weight_pointers(router.rollout, router.store.read(needs_of(router.rollout)))
+    if not pointers:
+        click.echo(
+            f"note: {router.rollout.ref} changes no object of yours, so there is nothing to leave alone",
+            err=True,
+        )
+        return
+    parts = stanzas(tool, pointers)
+    if output == "json":
+        out.document([stanza for _, stanza in parts], output)
+    else:
+        click.echo("\n---\n".join(f"# into your {owner}\n{out.yaml_text(stanza)}" for owner, stanza in parts))

@@ -1,0 +1,25 @@
+"""`rollway lint`: every fault of the manifests, and what the data planes would say to them."""
+
+from __future__ import annotations
+
+import click
+
+from rollway.cli import report
+from rollway.cli.group import Command
+from rollway.cli.options import ScopeOptions, output_option
+from rollway.cli.parameters import options
+from rollway.cli.stores import open_store
+from rollway.routers import linting
+
+
+@click.command(cls=Command)
+@options(scope=ScopeOptions)
+@output_option()
+def lint(scope: ScopeOptions, *, output: str) -> None:
+    """Check one Rollout or all, and what their data planes would say, with file and line."""
+    store, namespace = open_store(scope.store)
+    problems = linting.lint(store, "" if scope.all_namespaces else namespace, scope.name or "")
+    report.problems(problems, output)
+    severities = {problem.severity for problem in problems}
+    if severities & {"fault", "refusal"}:
+        raise click.exceptions.Exit(2 if "fault" in severities else 4)

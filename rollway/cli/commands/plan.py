@@ -1,0 +1,45 @@
+"""`rollway plan`: what a weight would change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import click
+
+from rollway.cli import documents
+from rollway.cli import output as out
+from rollway.cli.group import Command
+from rollway.cli.options import GuardOptions, RolloutOptions, adopt_option, output_option
+from rollway.cli.parameters import options
+from rollway.cli.stores import open_router
+from rollway.routers.guards import enforce, lift
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """What is planned."""
+
+    adopt: bool = adopt_option()
+
+
+@click.command(cls=Command)
+@options(target=RolloutOptions, guards=GuardOptions, planning=PlanOptions)
+@click.argument("weight")
+@output_option()
+def plan(
+    target: RolloutOptions, guards: GuardOptions, planning: PlanOptions, *, weight: str, output: str
+) -> None:
+    """Show what a weight would change, and write nothing. Exit code 3: changes are pending."""
+    router = open_router(target, guards)
+    wanted = router.rollout.split(weight)
+    value = router.plan(weight, adopt=planning.adopt)
+    if output != "text":
+        out.document(documents.plan_document(router.rollout, wanted, value), output)
+    elif value is None:
+        click.echo(f"{router.rollout.ref}: canary {wanted}; nothing to change")
+    else:
+        out.plan(value, wanted)
+        out.findings(lift(value.findings, router.limits.allow))
+    if value is not None:
+        enforce(value, router.limits)
+        raise click.exceptions.Exit(3)

@@ -1,0 +1,35 @@
+"""`rollway reset`: all traffic to stable, and then nothing of rollway's is left."""
+
+from __future__ import annotations
+
+import click
+
+from rollway.cli import documents
+from rollway.cli import output as out
+from rollway.cli.group import Command
+from rollway.cli.options import ChangeOptions, GuardOptions, RolloutOptions, output_option
+from rollway.cli.parameters import options
+from rollway.cli.stores import open_router
+from rollway.routers.events import REMOVED, Recorder, summary
+
+
+@click.command(cls=Command)
+@options(target=RolloutOptions, guards=GuardOptions, change=ChangeOptions)
+@output_option()
+def reset(target: RolloutOptions, guards: GuardOptions, change: ChangeOptions, *, output: str) -> None:
+    """Send all traffic to stable, verify it, then delete the objects that rollway made."""
+    router = open_router(target, guards)
+    wanted = router.rollout.split(0)
+    record = Recorder(router, enabled=change.events and not change.dry_run, note=out.note)
+    with record.failures(wanted):
+        results = router.reset(adopt=change.adopt, dry_run=change.dry_run)
+    if output != "text":
+        out.document([documents.result_document(result, wanted) for result in results], output)
+    else:
+        for result in results:
+            out.result(result, wanted)
+            out.findings(result.findings)
+        if not results:
+            click.echo(f"{router.rollout.ref}: all traffic goes to stable, and nothing is left to delete")
+    if any(result.changed for result in results):
+        record(REMOVED, "\n".join(summary(result, wanted) for result in results), asked=wanted)

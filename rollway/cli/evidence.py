@@ -1,0 +1,88 @@
+"""What the verbs are given that ask for evidence: how much, how long, and whom they ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from rollway.cli.duration import DURATION
+from rollway.cli.parameters import contains, option
+from rollway.cli.probes import (
+    EVIDENCE,
+    LEVELS,
+    DataPlaneOptions,
+    SampleOptions,
+    addressed_probes,
+    data_plane_probes,
+    measuring_probe,
+)
+from rollway.routers.model import Evidence
+
+if TYPE_CHECKING:
+    from rollway.routers.router import TrafficRouter
+
+
+@dataclass(frozen=True)
+class ProbeOptions:
+    """What is asked beside the store."""
+
+    planes: DataPlaneOptions = contains(DataPlaneOptions)
+    sample: SampleOptions = contains(SampleOptions)
+
+
+@dataclass(frozen=True)
+class EvidenceOptions:
+    """What must be known before a change is done."""
+
+    verify: str | None = option(
+        "--verify",
+        heading=EVIDENCE,
+        type=click.Choice(LEVELS),
+        help="Evidence to reach (default: the highest there is).",
+    )
+    timeout: float = option(
+        "--timeout",
+        heading=EVIDENCE,
+        type=DURATION,
+        metavar="TIME",
+        default=30,
+        help="How long the data plane may take to show the evidence (default: 30s).",
+    )
+    on_failure: Literal["stop", "back"] = option(
+        "--on-failure",
+        heading=EVIDENCE,
+        type=click.Choice(["stop", "back"]),
+        default="stop",
+        show_default=True,
+        help="When the evidence is not reached in time: stop there, or send all traffic back to stable.",
+    )
+    wait: float = option(
+        "--wait",
+        heading=EVIDENCE,
+        type=DURATION,
+        default=0,
+        metavar="TIME",
+        help="Wait this long for destinations that are not ready, instead of refusing at once.",
+    )
+    probes: ProbeOptions = contains(ProbeOptions)
+
+
+def evidence_level(word: str | None) -> Evidence | None:
+    """Read a level of evidence; None stays None, which means the highest there is."""
+    return Evidence[word.upper()] if word else None
+
+
+def with_probes(
+    router: TrafficRouter, probes: ProbeOptions, level: str | None, *, dry_run: bool = False
+) -> TrafficRouter:
+    """Give the router what it may ask for the level of evidence that was asked for by name, if any was.
+
+    Data planes are looked for in the cluster only where their answer is used.
+    """
+    if dry_run or level in ("written", "accepted"):
+        planes = addressed_probes(router, probes.planes)
+    else:
+        planes = data_plane_probes(router, probes.planes, level)
+    return replace(router, probes=(*planes, *measuring_probe(router, probes.sample)))

@@ -1,0 +1,109 @@
+"""From options to the store and to the router of one Rollout."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem
+
+from rollway.cli.options import StoreOptions
+from rollway.routers.errors import RollwayError
+from rollway.routers.guards import Limits
+from rollway.routers.router import TrafficRouter, known_as, read_rollout, read_rollouts
+
+if TYPE_CHECKING:
+    from rollway.cli.options import GuardOptions, RolloutOptions
+    from rollway.routers.stores import Store
+
+_COMPLETION_TIMEOUT_S = 2.0
+
+
+def open_store(options: StoreOptions) -> tuple[Store, str]:
+    """Open the store that the options name; return it and the namespace to look in (empty: any)."""
+    if options.directory:
+        _refuse_cluster_options(options)
+        return open_directory(options.directory, options.namespace), options.namespace or ""
+    if not options.debug:
+        # The HTTP library logs every retry as a warning; what comes of them is what a person wants to read.
+        logging.getLogger("urllib3").setLevel(logging.ERROR)
+    from rollway.routers.kube.connection import TIMEOUT_S  # noqa: PLC0415 - 100 ms that files do not need
+    from rollway.routers.stores.cluster import ClusterStore  # noqa: PLC0415
+
+    store = ClusterStore.open(
+        options.kubeconfig,
+        options.context,
+        user=options.as_user or "",
+        groups=options.as_groups,
+        timeout=options.request_timeout or TIMEOUT_S,
+    )
+    return store, options.namespace or store.namespace
+
+
+def _refuse_cluster_options(options: StoreOptions) -> None:
+    given = [
+        spelling
+        for spelling, value in (
+            ("--kubeconfig", options.kubeconfig),
+            ("--context", options.context),
+            ("--as", options.as_user),
+            ("--as-group", options.as_groups),
+        )
+        if value
+    ]
+    if given:
+        raise click.UsageError(
+            f"{', '.join(given)} is for a cluster, and --dir is a directory: give one of them"
+        )
+
+
+def open_directory(path: str, namespace: str | None) -> Store:
+    """Open a directory, or one file, of manifests."""
+    from rollway.routers.stores.directory import DirectoryStore  # noqa: PLC0415 - a cluster does not need it
+
+    return DirectoryStore(path, namespace or "default")
+
+
+def open_router(options: RolloutOptions, guards: GuardOptions | None = None) -> TrafficRouter:
+    """Read the Rollout that the options name, and return the router that moves its traffic."""
+    store, namespace = open_store(options.store)
+    if options.filename:
+        asked = options.store.namespace or ""
+        file = open_directory(options.filename, options.store.namespace)
+        rollout = known_as(read_rollout(file, options.name, asked), store)
+    else:
+        rollout = read_rollout(store, options.name, namespace)
+    return TrafficRouter(rollout, store, _limits(guards) if guards else Limits())
+
+
+def _limits(guards: GuardOptions) -> Limits:
+    return Limits(
+        guards.max_step,
+        guards.keep_stable,
+        not guards.no_create,
+        not guards.no_delete,
+        frozenset(guards.allow),
+    )
+
+
+def complete_name(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    """Offer the names of the Rollouts in the store that the words so far name."""
+    words = ctx.params
+    options = StoreOptions(
+        namespace=words.get("namespace"),
+        directory=words.get("directory") or os.environ.get("ROLLWAY_DIR"),
+        kubeconfig=words.get("kubeconfig"),
+        context=words.get("context"),
+        as_user=words.get("as_user"),
+        as_groups=words.get("as_groups") or (),
+        request_timeout=_COMPLETION_TIMEOUT_S,
+        debug=False,
+    )
+    try:
+        store, namespace = open_store(options)
+        names = {found.ref.name for found, _ in read_rollouts(store, namespace)}
+    except RollwayError:
+        return []
+    return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
