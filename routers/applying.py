@@ -77,6 +77,8 @@ class Writer:
             )
         guards.enforce(plan, self.limits)
         findings = guards.lift(plan.findings, self.limits.allow)
+        if dry_run or len(plan.changes) > 1:  # the write of a single change finds the same
+            self.check(plan)
         if dry_run:
             if dry_run == "server":
                 for change in plan.changes:
@@ -95,6 +97,11 @@ class Writer:
             raise self._put_back(journal, error) from error
         written = tuple(dict.fromkeys(change.ref for change in journal))
         return Result(plan.rollout, plan, written, findings=findings, live=live)
+
+    def check(self, plan: Plan) -> None:
+        """Raise what the store knows by itself against any change of a plan, so that none is written in vain."""
+        for change in plan.changes:
+            self.store.check(change)
 
     def _write_all(self, plan: Plan, journal: list[Change]) -> Live:
         """Write every change, and return the objects as they are now."""

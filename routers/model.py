@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from rollway.routers.errors import WeightError
+from rollway.routers.errors import RollwayError, WeightError
 from rollway.routers.weights import Split, parse_weight
 
 _Stanza = TypeVar("_Stanza")
@@ -93,6 +93,10 @@ class LiveObject:
     manifest: Manifest
     version: str
     locate: Callable[[Pointer], str] = field(default=_nowhere, compare=False, repr=False)
+    problem: RollwayError | None = field(default=None, compare=False, repr=False)
+    """Why the object cannot be worked with, for a need that is tolerant of it: it stands in two files, say."""
+    is_copy: bool = False
+    """Whether it is a further place of an object that stands in several; its name then says where."""
 
 
 class Live(Mapping[ObjectRef, LiveObject]):
@@ -167,8 +171,8 @@ class Need:
     relies: tuple[str, ...] = ()
     derived_from: ObjectRef | None = None
     """MANAGED: the object that it is made from; a store of files puts a new object beside it."""
-    unique: bool = False
-    """Without a name: whether an object that stands in two places is an error, as it always is with a name."""
+    tolerant: bool = False
+    """Whether an object that cannot be worked with comes with its `problem`, where its name alone would raise that."""
     selector: str = ""
     """Without a name: a label selector in the words of Kubernetes (`key in (a,b)`); a store may return more."""
     runtime: bool = False
@@ -252,6 +256,8 @@ class Finding:
     remedy: str = ""
     transient: bool = False
     """Whether waiting can end it, as for a pod that is not ready yet."""
+    place: str = ""
+    """Where it stands in the manifests (`k8s/web.yaml:12`), where that is known and not the place of the object."""
 
     def __str__(self) -> str:
         subject = f"{self.ref}: " if self.ref else ""

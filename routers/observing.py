@@ -59,13 +59,20 @@ def is_routed(rollout: LiveObject) -> bool:
 
 
 def read_together(store: Store, rollouts: Iterable[Rollout]) -> Live:
-    """Read what all Rollouts need at once, whether or not it is there."""
-    needs = [replace(need, required=False) for rollout in rollouts for need in needs_of(rollout)]
+    """Read what all Rollouts need at once, whether or not it is there and can be worked with."""
+    needs = [
+        replace(need, required=False, tolerant=True) for rollout in rollouts for need in needs_of(rollout)
+    ]
     return store.read(needs) if needs else Live(())
 
 
 def require(store: Store, rollout: Rollout, live: Live) -> None:
-    """Raise the store's own error when something that a Rollout requires was not read."""
-    absent = missing(needs_of(rollout), live)
+    """Raise the store's own error when something that a Rollout needs was not read, or cannot be worked with."""
+    needs = needs_of(rollout)
+    for need in needs:
+        item = live.get(need.ref) if need.name else None
+        if item and item.problem:
+            raise item.problem
+    absent = missing(needs, live)
     if absent:
         store.read(absent)

@@ -14,6 +14,7 @@ from rollway.routers.model import (
     Evidence,
     LiveObject,
     Need,
+    Severity,
     Traffic,
     without_server_fields,
 )
@@ -137,7 +138,7 @@ def simulate(context: Context, *, adopt: bool) -> Simulation:
                 after[need.ref] = LiveObject(need.ref, change.after, present.version if present else "")
     simulated = live.after(after.values())
     findings = [finding for part in backends_of(rollout) for finding in part.check(rollout, want, simulated)]
-    return Simulation(tuple(changes), simulated, (*dict.fromkeys(findings), *live.notes))
+    return Simulation(tuple(changes), simulated, (*dict.fromkeys(findings), *store_notes(want, live)))
 
 
 def propose(context: Context, *, adopt: bool = False, create: bool = True) -> Proposal:
@@ -176,11 +177,19 @@ def propose_removal(rollout: Rollout, live: Live, *, adopt: bool = False) -> Pro
         changes.append(
             Change(Action.DELETE, present.ref, present.manifest, None, (), present.version, need.derived_from)
         )
+    notes = store_notes(context.want, live)
     if not changes:
-        return Proposal(context, None, live.notes)
+        return Proposal(context, None, notes)
     after = live.after((), [change.ref for change in changes])
-    plan = _plan(context, Simulation(tuple(changes), after, live.notes))
-    return Proposal(context, replace(plan, adopt=adopt, removal=True), live.notes)
+    plan = _plan(context, Simulation(tuple(changes), after, notes))
+    return Proposal(context, replace(plan, adopt=adopt, removal=True), notes)
+
+
+def store_notes(want: Traffic, live: Live) -> tuple[Finding, ...]:
+    """Return what the store could not see; it refuses no wish that sends all traffic to stable."""
+    if want.split.canary:
+        return live.notes
+    return tuple(replace(note, severity=Severity.NOTE) for note in live.notes)
 
 
 def propose_again(plan: Plan, live: Live) -> Proposal:

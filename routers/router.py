@@ -86,12 +86,14 @@ def read_rollouts(
     store: Store, namespace: str = "", name: str = ""
 ) -> list[tuple[LiveObject, Rollout | RollwayError]]:
     """Read every Rollout (of that name), in order of namespace and name; one with faults comes with its error instead of a Rollout."""
-    need = Need(ROLLOUT_GROUP, ROLLOUT_KIND, name, namespace, required=False, unique=True)
+    need = Need(ROLLOUT_GROUP, ROLLOUT_KIND, name, namespace, required=False, tolerant=True)
     found = [item for ref, item in store.read([need]).items() if need.matches(ref)]
     rollouts: list[tuple[LiveObject, Rollout | RollwayError]] = []
     for item in sorted(found, key=lambda item: (item.ref.namespace, item.ref.name)):
+        if item.is_copy:
+            continue
         try:
-            rollouts.append((item, rollout_of(item)))
+            rollouts.append((item, item.problem or rollout_of(item)))
         except RollwayError as error:
             rollouts.append((item, error))
     return rollouts
@@ -107,7 +109,7 @@ def known_as(rollout: Rollout, store: Store) -> Rollout:
 
     What rollway makes for it then belongs to that Rollout, and goes with it.
     """
-    need = Need(ROLLOUT_GROUP, ROLLOUT_KIND, rollout.name, rollout.namespace, required=False)
+    need = Need(ROLLOUT_GROUP, ROLLOUT_KIND, rollout.name, rollout.namespace, required=False, tolerant=True)
     try:
         found = store.read([need]).manifest(rollout.ref)
     except ForbiddenError:
@@ -185,9 +187,12 @@ class TrafficRouter:
             NotFoundError, AmbiguousError, ManifestError: the objects do not fit the Rollout.
             ForeignOwnerError: an object of ours by name belongs to somebody else.
             RefusedError: nothing has to change, and yet a data plane would not do what the objects say.
+            StoreError: the store could not write the plan, as far as it knows without asking anybody.
         """
         proposal = self._propose(self._traffic(traffic), adopt=adopt)
         planning.refuse_idle(proposal, self.limits)
+        if proposal.plan:
+            self._writer.check(proposal.plan)
         return proposal.plan
 
     def apply(self, plan: Plan, *, expect: str = "", dry_run: DryRun = False) -> Result:
@@ -217,7 +222,8 @@ class TrafficRouter:
         else:
             planning.refuse_idle(proposal, self.limits)
             live = proposal.context.live
-            result = Result(self.rollout, None, dry_run=dry_run, findings=live.notes, live=live)
+            notes = lift(planning.store_notes(traffic, live), self.limits.allow)
+            result = Result(self.rollout, None, dry_run=dry_run, findings=notes, live=live)
         try:
             return verifier.confirm(result, traffic, level, options.get("timeout", TIMEOUT_S))
         except NotVerifiedError as error:

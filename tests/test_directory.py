@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from rollway.routers.errors import (
     ConflictError,
     DuplicateObjectError,
     NotFoundError,
+    RefusedError,
     StoreError,
     UnwritableError,
 )
-from rollway.routers.model import Evidence, Need, ObjectRef, Traffic
+from rollway.routers.guards import Limits
+from rollway.routers.model import Evidence, Need, ObjectRef, Outcome, Rollout, Severity, Traffic
 from rollway.routers.plan import Action, Change
 from rollway.routers.router import TrafficRouter, read_rollout, read_rollouts
 from rollway.routers.stores import files, yaml_text
@@ -159,9 +162,13 @@ def test_the_same_object_twice_names_both_places(tmp_path: Path) -> None:
     )
     with pytest.raises(DuplicateObjectError, match=r"a\.yaml:1 and .*b\.yaml:\d+"):
         router(tmp_path).set_weight(10)
-    write(tmp_path, c_yaml=m.rollout(SMI))
-    with pytest.raises(DuplicateObjectError):
-        read_rollouts(DirectoryStore(tmp_path))
+    (tmp_path / "b.yaml").unlink()
+    write(tmp_path, c_yaml=m.rollout(SMI), d_yaml=m.rollout(ISTIO, name="other"))
+    with pytest.raises(DuplicateObjectError, match=r"c\.yaml:1 and .*rollout\.yaml:1"):
+        router(tmp_path)
+    other, duplicated = (answer for _, answer in read_rollouts(DirectoryStore(tmp_path)))
+    assert isinstance(duplicated, DuplicateObjectError)
+    assert isinstance(other, Rollout)
 
 
 def test_duplicates_that_nobody_needs_are_left_alone(tmp_path: Path) -> None:
@@ -194,13 +201,9 @@ def test_what_is_missing_is_told_with_what_was_skipped(tmp_path: Path) -> None:
     text = str(caught.value)
     assert "VirtualService default/web not found" in text
     assert "other.yaml:1 has networking.istio.io/v1 VirtualService prod/web" in text
-    for name in (
-        "values.yaml (no Kubernetes object)",
-        "chart.yaml (not YAML (a template?): ",
-        "latin.yaml ('utf-8'",
-        "empty.yaml (no Kub",
-    ):
-        assert name in text
+    assert "chart.yaml:1 cannot be read: not YAML (a template?): " in text
+    assert "latin.yaml:1 cannot be read: 'utf-8'" in text
+    assert f"no Kubernetes object in {tmp_path}/empty.yaml, {tmp_path}/values.yaml" in text
 
 
 def test_many_skipped_files_are_counted(tmp_path: Path) -> None:
@@ -214,7 +217,7 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     """A link to nowhere is named as unreadable when something is missing."""
     (tmp_path / "gone.yaml").symlink_to(tmp_path / "nowhere.yaml")
     (tmp_path / "folder.yaml").mkdir()
-    with pytest.raises(NotFoundError, match=r"gone\.yaml \(cannot be read\)"):
+    with pytest.raises(NotFoundError, match=r"gone\.yaml cannot be read: the file cannot be opened"):
         read_rollout(DirectoryStore(tmp_path), "shop")
 
 
@@ -350,8 +353,11 @@ def test_a_store_of_one_json_file_takes_no_new_object(tmp_path: Path) -> None:
 
     file = tmp_path / "app.json"
     file.write_text(json.dumps(m.rollout(SMI)))
+    for call in (router(file).plan, router(file).set_weight):
+        with pytest.raises(UnwritableError, match="JSON file holds one document"):
+            call(10)
     with pytest.raises(UnwritableError, match="JSON file holds one document"):
-        router(file).set_weight(10)
+        router(file).set_weight(10, dry_run=True)
 
 
 def test_the_only_object_of_a_store_of_one_file_is_not_deleted(tmp_path: Path) -> None:
@@ -618,3 +624,169 @@ def test_a_directory_shows_written_and_says_what_it_cannot(tmp_path: Path) -> No
     store = DirectoryStore(tmp_path)
     assert store.evidence is Evidence.WRITTEN
     assert [found.severity.value for found in store.read([]).notes] == ["note"]
+
+
+# -- what cannot be read
+
+SECOND_CANARY = m.ingress(
+    "other-canary",
+    "shop.example.com",
+    m.path("other-canary"),
+    metadata={
+        "annotations": {
+            "nginx.ingress.kubernetes.io/canary": "true",
+            "nginx.ingress.kubernetes.io/canary-weight": "5",
+        }
+    },
+)
+TEMPLATE = "{{- if .Values.canary.enabled }}\n" + yaml.safe_dump(SECOND_CANARY) + "{{- end }}\n"
+BROKEN = yaml.safe_dump(SECOND_CANARY).replace("spec:", "spec: [")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("template", TEMPLATE, 1),
+        ("partial", '{{ include "shop.ingress" . }}\n', 1),
+        ("broken", BROKEN, 11),
+        ("second document", f"{yaml.safe_dump(m.service('x'))}---\n{BROKEN}", 23),
+        ("template for a name", yaml.safe_dump(m.ingress("{{ .Values.name }}")), 1),
+        ("template for a host", yaml.safe_dump(m.ingress("other", "{{ .Values.host }}")), 1),
+        ("a name that is a number", yaml.safe_dump({**m.ingress(), "metadata": {"name": 7}}), 1),
+        ("broken JSON", '{"kind": "Ingress",\n', 2),
+    ],
+)
+def test_what_may_hold_a_second_canary_and_cannot_be_read_is_a_refusal(
+    tmp_path: Path, name: str, text: str, line: int
+) -> None:
+    """A file that mentions a kind that is asked for is refused with file and line, --allow lifts it, verify is unknown."""
+    write(tmp_path, rollout_yaml=m.rollout(NGINX), web_yaml=m.ingress())
+    file = tmp_path / ("odd.json" if "JSON" in name else "odd.yaml")
+    file.write_text(text)
+    with pytest.raises(RefusedError, match=rf"{file}:{line} cannot be read: .*--allow unreadable-file"):
+        router(tmp_path).set_weight(10)
+    allowed = replace(router(tmp_path), limits=Limits(allow=frozenset({"unreadable-file"})))
+    result = allowed.set_weight(10)
+    assert [(found.code, found.place) for found in result.findings if found.code == "unreadable-file"] == [
+        ("unreadable-file", f"{file}:{line}")
+    ]
+    assert router(tmp_path).verify(10).outcome is Outcome.UNKNOWN
+    assert allowed.verify(10).outcome is Outcome.MATCHES
+    router(tmp_path).reset()
+    assert router(tmp_path).observe().traffic == Traffic(Split(0))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "replicas: {{ .Values.replicas }}\n",
+        "a: [\n",
+        yaml.safe_dump({**m.ingress(), "kind": "IngressClass"}),
+        "x: {{ a }}\nkind: VirtualService\n",
+    ],
+)
+def test_what_cannot_matter_does_not_stop_a_call(tmp_path: Path, text: str) -> None:
+    """A broken file that mentions nothing that is asked for is no refusal."""
+    write(tmp_path, rollout_yaml=m.rollout(NGINX), web_yaml=m.ingress(), odd_yaml=text)
+    assert router(tmp_path).set_weight(10).changed
+
+
+def test_a_broken_document_hides_no_other(tmp_path: Path) -> None:
+    """The documents beside a broken one are read and written, and its bytes stay."""
+    broken = "kind: ConfigMap\ndata: {{ .Values.data }}\n"
+    text = f"{yaml.safe_dump(m.rollout(ISTIO))}---\n{broken}---\n{yaml.safe_dump(m.virtual_service())}"
+    write(tmp_path, app_yaml=text)
+    result = router(tmp_path).set_weight(30)
+    file = tmp_path / "app.yaml"
+    assert [found.place for found in result.findings if found.code == "unreadable-file"] == [
+        f"{file}:{text[: text.index(broken)].count(chr(10)) + 2}"
+    ]
+    assert file.read_text() == text.replace("weight: 100", "weight: 70").replace("weight: 0", "weight: 30")
+    router(tmp_path).set_weight(0)
+    assert file.read_text() == text
+
+
+def test_a_file_that_may_not_be_opened_may_hold_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without permission to read a file nothing is known of it: a refusal where all objects of a kind count."""
+    write(tmp_path, rollout_yaml=m.rollout(NGINX), web_yaml=m.ingress(), locked_yaml="a: 1\n")
+    real = os.open
+
+    def denied(path: Any, *words: Any, **more: Any) -> int:
+        if str(path).endswith("locked.yaml"):
+            raise PermissionError(13, "Permission denied")
+        return real(path, *words, **more)
+
+    monkeypatch.setattr(os, "open", denied)
+    with pytest.raises(RefusedError, match=r"locked\.yaml cannot be read: the file cannot be opened"):
+        router(tmp_path).set_weight(10)
+
+
+def test_every_fault_of_a_directory_is_listed(tmp_path: Path) -> None:
+    """What no call came by is listed as well, with file and line."""
+    write(tmp_path, a_yaml="a: 1\n---\n{{ x }}\n", b_yaml=m.service("x"), c_yaml="a:\n  - b\n c\n")
+    faults = DirectoryStore(tmp_path).faults()
+    assert [(found.place, found.severity) for found in faults] == [
+        (f"{tmp_path}/a.yaml:3", Severity.NOTE),
+        (f"{tmp_path}/c.yaml:3", Severity.NOTE),
+    ]
+
+
+@pytest.mark.parametrize("version", ["extensions/v1beta1", "networking.k8s.io/v1beta1"])
+def test_an_ingress_of_an_old_api_version_says_so(tmp_path: Path, version: str) -> None:
+    """An Ingress that no server takes any more is told with the version to move to: a note, or why it is not found."""
+    old = {**m.ingress("old"), "apiVersion": version}
+    write(tmp_path, rollout_yaml=m.rollout(NGINX), web_yaml=m.ingress(), old_yaml=old)
+    notes = [str(found) for found in router(tmp_path).set_weight(10).findings]
+    assert any(
+        f"is written as {version} in {tmp_path}/old.yaml:1" in note
+        and "move it to networking.k8s.io/v1" in note
+        for note in notes
+    )
+    router(tmp_path).reset()
+    write(tmp_path, web_yaml={**m.ingress(), "apiVersion": version})
+    with pytest.raises(NotFoundError, match=rf"has {version} .*move it to networking\.k8s\.io/v1\)"):
+        router(tmp_path).set_weight(10)
+
+
+def test_what_is_missing_is_told_with_near_names(tmp_path: Path) -> None:
+    """The error for a missing object guesses the name that was meant, and lists what there is."""
+    others = [m.rollout(SMI, name=f"app-{number}") for number in range(12)]
+    write(tmp_path, all_yaml=[*others, m.rollout(SMI, name="shop-web")])
+    with pytest.raises(
+        NotFoundError, match=r"did you mean shop-web\? Rollout here: shop-web, app-0, .* and 5 more"
+    ):
+        read_rollout(DirectoryStore(tmp_path), "shopweb")
+    (tmp_path / "all.yaml").write_text("a: 1\n")
+    with pytest.raises(NotFoundError, match="there is no Rollout at all"):
+        read_rollout(DirectoryStore(tmp_path), "shop")
+
+
+def test_a_plan_is_one_that_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`plan` and a dry run try the edit of the text, and refuse what the write would."""
+    write(tmp_path, rollout_yaml=m.rollout(ISTIO), web_yaml=m.virtual_service())
+    text = (tmp_path / "web.yaml").read_text()
+
+    def refuse(*_: Any, **__: Any) -> str:
+        raise UnwritableError("too odd")
+
+    monkeypatch.setattr(yaml_text, "edit", refuse)
+    for call in (
+        lambda: router(tmp_path).plan(10),
+        lambda: router(tmp_path).set_weight(10, dry_run=True),
+        lambda: router(tmp_path).set_weight(10),
+    ):
+        with pytest.raises(UnwritableError, match=r"web\.yaml: "):
+            call()
+    assert (tmp_path / "web.yaml").read_text() == text
+
+
+def test_a_plan_for_a_folder_that_takes_no_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the right to write to the folder there is no plan."""
+    write(tmp_path, rollout_yaml=m.rollout(ISTIO), web_yaml=m.virtual_service())
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(StoreError, match=r"web\.yaml cannot be written: no permission"):
+        router(tmp_path).plan(10)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rollway.routers.errors import UnwritableError
 from rollway.routers.model import duplicate
-from rollway.routers.stores.manifests import UnreadableError, line_of, objects, parse
+from rollway.routers.stores.manifests import Section, UnreadableError, line_of, objects, parse, sections
 from rollway.routers.stores.yaml_text import block, document_spans, edit
 
 if TYPE_CHECKING:
@@ -296,14 +296,16 @@ def test_objects_are_found_in_documents_and_lists() -> None:
     """Objects are single documents or the items of a List; everything else is passed over."""
     thing = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}}
     odd = [{**thing, "metadata": {"name": 5}}, {**thing, "metadata": []}, {"kind": "X"}, "text", None]
-    found = list(objects([thing, {"apiVersion": "v1", "kind": "List", "items": [*odd, thing]}, *odd]))
-    assert [(item.document, item.path) for item in found] == [(0, ()), (1, ("items", 5))]
+    documents = [thing, {"apiVersion": "v1", "kind": "List", "items": [*odd, thing]}, *odd]
+    placed = list(objects([Section(0, 1, "", documents)]))
+    assert [(item.document, item.path) for item in placed] == [(0, ()), (1, ("items", 5))]
 
 
 def test_lines_are_found_for_paths() -> None:
     """The line of a value, or of the nearest value above it, is found in any document."""
     text = "a: 1\n---\nb:\n  - c: 1\n  - d:\n      e: 2\n"
-    assert line_of(text, 1, ("b", 1, "d", "e")) == 6
-    assert line_of(text, 1, ("b", 1, "zzz")) == 5
-    assert line_of(text, 1, ("b", 7)) == 3
-    assert line_of(text, 0, ()) == 1
+    (section,) = sections(text)
+    assert line_of(section, 1, ("b", 1, "d", "e")) == 6
+    assert line_of(section, 1, ("b", 1, "zzz")) == 5
+    assert line_of(section, 1, ("b", 7)) == 3
+    assert line_of(section, 0, ()) == 1

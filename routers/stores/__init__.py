@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from rollway.routers.plan import Change
 
 
+NAMES_LISTED = 8
+"""How many names an error lists."""
+
+
 class Store(Protocol):
     """Read what is needed, write one change at a time."""
 
@@ -26,6 +30,13 @@ class Store(Protocol):
             NotFoundError: a required object is not there; every missing one is named.
             DuplicateObjectError: a needed object stands in two places.
             StoreError: the store cannot be read.
+        """
+        ...
+
+    def check(self, change: Change) -> None:
+        """Raise what `write` would raise, as far as the store knows it without asking anybody; write nothing.
+
+        Planning calls it for every change, so that what a plan promises can be written.
         """
         ...
 
@@ -79,3 +90,22 @@ def names(needs: Sequence[Need]) -> str:
     return ", ".join(
         f"{need.kind} {need.namespace + '/' if need.namespace else ''}{need.name}" for need in needs
     )
+
+
+def known_names(need: Need, present: Collection[str]) -> str:
+    """Write which objects of the kind are there, those with a name like the missing one first, for a hint."""
+    import difflib  # noqa: PLC0415 - only an error needs it
+
+    if not present:
+        return f"there is no {need.kind} at all"
+    near = difflib.get_close_matches(need.name, sorted(set(present)), n=NAMES_LISTED)
+    others = sorted(set(present) - set(near))
+    listed = ", ".join(shortened([*near, *others], NAMES_LISTED))
+    guess = f"did you mean {near[0]}? " if near else ""
+    return f"{guess}{need.kind} here: {listed}"
+
+
+def shortened(words: Sequence[str], limit: int) -> list[str]:
+    """Return so many words of a list, and how many more there are."""
+    more = len(words) - limit
+    return [*words[:limit], *([f"and {more} more"] if more > 0 else [])]

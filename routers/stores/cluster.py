@@ -149,6 +149,9 @@ class ClusterStore:
             raise NotFoundError(f"{stores.names(absent)} not found in {self.connection.host}")
         return Live(found.values(), self.discovery.served(), notes=dict.fromkeys(notes), running=True)
 
+    def check(self, change: Change) -> None:
+        """Find nothing; see `Store.check`."""
+
     def write(self, change: Change, *, dry_run: bool = False) -> LiveObject | None:
         """Make one change; see `rollway.routers.stores.Store.write`.
 

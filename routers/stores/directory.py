@@ -1,17 +1,16 @@
 """A directory (or one file) of manifests as a store: a GitOps repository, say.
 
-Only files that can hold a needed object are parsed: an object's kind and name stand in its text, or the text has
-escapes. Writes change single values inside a file (see `yaml_text`), replace the file atomically, and happen under a
-lock on the directory, against what the file holds at that moment.
+Writes change single values inside a file (see `yaml_text`), replace the file atomically, and happen under a lock on the
+directory, against what the file holds at that moment.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rollway.routers import stores
 from rollway.routers.errors import (
@@ -22,33 +21,26 @@ from rollway.routers.errors import (
     UnsupportedError,
     UnwritableError,
 )
-from rollway.routers.model import Evidence, Finding, Live, LiveObject, Need, Severity, duplicate
+from rollway.routers.model import Evidence, Finding, Live, LiveObject, Need, ObjectRef, Severity
 from rollway.routers.plan import Action, Change
-from rollway.routers.stores import files, kustomization, patches, yaml_text
-from rollway.routers.stores.manifests import Found, UnreadableError, line_of, objects, parse, ref_of
+from rollway.routers.stores import drafts, files, kustomization, patches
+from rollway.routers.stores.manifest_files import ManifestFiles, Place, moved_to
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from rollway.routers.model import Manifest, ObjectRef, Pointer
+    from rollway.routers.model import Manifest, Pointer
+    from rollway.routers.stores.drafts import FileChange
 
-_ESCAPES = (b"\\x", b"\\u", b"\\U", b"\\\n", b"\\\r", b"\x00")
-"""What lets a YAML text spell a name so that a search does not find it; a zero byte is UTF-16."""
-
-_NAMED_SKIPPED = 8
-
-
-@dataclass(frozen=True)
-class _Parsed:
-    """What a file holds; `problem` says why nothing of it counts."""
-
-    digest: bytes
-    found: tuple[Found, ...]
-    problem: str = ""
+_NAMED = 8
+"""How many files or objects a hint lists."""
 
 
 class DirectoryStore:
-    """Read and write the manifests under a path. `namespace` is that of objects which name none."""
+    """Read and write the manifests under a path. `namespace` is that of objects which name none.
+
+    Where an object stands in several places, the one in the file `prefer` counts, or the one in its folder.
+    """
 
     evidence = Evidence.WRITTEN
     notes = (
@@ -60,273 +52,250 @@ class DirectoryStore:
         ),
     )
 
-    def __init__(self, path: str | os.PathLike[str], namespace: str = "default") -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], namespace: str = "default", *, prefer: str | os.PathLike[str] = ""
+    ) -> None:
         self.path = os.fspath(path)
         self.namespace = namespace
-        self._cache: dict[str, _Parsed] = {}
+        self._prefer = os.path.realpath(prefer) if prefer else ""
+        self._files = ManifestFiles(self.path, namespace)
         if not os.path.exists(self.path):
             raise StoreError(f"{self.path} does not exist", hint="give a directory or a file of manifests")
 
+    def preferring(self, path: str | os.PathLike[str]) -> DirectoryStore:
+        """Return this store with another preferred file."""
+        store = DirectoryStore(self.path, self.namespace, prefer=path)
+        store._files = self._files
+        return store
+
     def read(self, needs: Sequence[Need]) -> Live:
-        """Return the needed objects; see `Store.read`."""
-        places = self._find([need for need in needs if not need.runtime])
-        absent = stores.missing(needs, places)
+        """Return the needed objects; see `Store.read`.
+
+        Of an object that only a need without a name asks for, every place counts: the further ones come as objects
+        of their own, whose names say where they stand.
+        """
+        needs = [need for need in needs if not need.runtime]
+        search = self._files.find(needs)
+        absent = stores.missing(needs, search.places)
         if absent:
             raise self._not_found(absent)
-        return Live((self._live(ref, *place) for ref, place in places.items()), notes=self.notes)
+        live = [item for ref, places in search.places.items() for item in self._live(ref, places, needs)]
+        return Live(live, notes=(*self.notes, *search.findings))
+
+    def faults(self) -> list[Finding]:
+        """Return a finding for each file, and each document in one, that cannot be read as objects."""
+        return list(self._files.faults())
+
+    def check(self, change: Change) -> None:
+        """Try a change on the texts of the files, and write nothing; see `Store.check`."""
+        # What has changed since the change was planned is found out again when it is written.
+        with contextlib.suppress(ConflictError):
+            place = self._place_for(change)
+            for file_change in self._draft(change, place):
+                files.refuse_unwritable(file_change.path)
 
     def write(self, change: Change, *, dry_run: bool = False) -> LiveObject | None:
         """Make one change in one file; see `Store.write`."""
         if dry_run:
             raise UnsupportedError(
-                "a directory has no admission to ask, so it cannot check a write without making it",
-                hint="use --dry-run=client, or a cluster",
+                "a directory has no admission to ask, so there is no dry run on the server's side",
+                hint="use --dry-run=client, which tries the change on the files, or a cluster",
             )
-        with files.locked(self.path):
-            place = self._find([_need(change.ref)]).get(change.ref)
-            if change.action is Action.CREATE:
-                if place:
-                    raise ConflictError(f"{change.ref} exists already, in {place[0]}")
-                assert change.after is not None, "a creation has an object"
-                return self._create(change, change.after)
-            if place is None:
-                raise ConflictError(f"{change.ref} is gone")
-            # A store of a folder below, or of one that links here, locks the file's own folder: hold that as well.
-            with files.locked(os.path.realpath(place[0])):
-                return self._write_in(place[0], change)
-
-    def _write_in(self, path: str, change: Change) -> LiveObject | None:
-        """Change or delete an object in a file whose folder is locked."""
-        parsed = self._parse(path, files.read(path) or b"")
-        found = next(
-            (item for item in parsed.found if ref_of(item.manifest, self.namespace) == change.ref), None
-        )
-        if found is None:
-            raise ConflictError(f"{change.ref} is gone")
-        if change.action is Action.PATCH:
-            after = patches.patched(change, found.manifest)
-        else:
-            if _version(found.manifest) != change.version:
-                raise ConflictError(f"{change.ref} in {path} has changed since it was read")
-            if change.after is None:
-                self._delete(path, found)
-                return None
-            after = change.after
-        self._rewrite(path, found, after)
-        return self._stored(change.ref, path)
+        with files.locked(self.path), contextlib.ExitStack() as locks:
+            place = self._place_for(change)
+            # A store of a folder below, or of one that links here, locks the file's own folder: hold those as well.
+            for path in sorted(self._paths_to_lock(change, place)):
+                locks.enter_context(files.locked(path))
+            written = self._draft(change, place)
+            for path, content in written:
+                if content is None:
+                    files.remove(path)
+                else:
+                    files.replace(path, content)
+            return self._stored(change.ref, written[-1].path) if change.after is not None else None
 
     # -- reading
 
-    def _find(self, needs: Sequence[Need]) -> dict[ObjectRef, tuple[str, Found]]:
-        """Return where each object that a need asks for stands.
+    def _live(self, ref: ObjectRef, places: Sequence[Place], needs: Sequence[Need]) -> Iterator[LiveObject]:
+        """Yield the object as it counts, and its further places where nobody asks for it by name.
 
         Raises:
-            DuplicateObjectError: one that must be unique stands in two places.
+            DuplicateObjectError: a need asks for it by name, and nothing decides between its places.
         """
-        tokens = {(need.kind.encode(), need.name.encode()) for need in needs}
-        # Whether an object must be unique, by what a need names; an empty namespace or name means any.
-        asked: dict[tuple[str, str, str, str], bool] = {}
-        for need in needs:
-            key = (need.group, need.kind, need.namespace, need.name)
-            asked[key] = asked.get(key, False) or bool(need.name) or need.unique
-        places: dict[ObjectRef, tuple[str, Found]] = {}
-        for path in files.walk(self.path):
-            raw = files.read(path)
-            if raw is None or not _may_hold(raw, tokens):
-                continue
-            for found in self._parse(path, raw).found:
-                ref = ref_of(found.manifest, self.namespace)
-                unique = [
-                    asked[key]
-                    for namespace in ("", ref.namespace)
-                    for name in ("", ref.name)
-                    if (key := (ref.group, ref.kind, namespace, name)) in asked
-                ]
-                if not unique:
-                    continue
-                if ref in places and any(unique):
-                    raise DuplicateObjectError(
-                        f"{ref} stands in two places: {self._where(*places[ref], ())} and {self._where(path, found, ())}",
-                        hint="keep one of them, or give --dir a folder that has only one",
-                    )
-                places.setdefault(ref, (path, found))
-        return places
+        chosen = self._preferred(places)
+        asking = [need for need in needs if need.matches(ref)]
+        problem = self._duplicate(ref, places) if chosen is None else None
+        if problem and any(need.name and not need.tolerant for need in asking):
+            raise problem
+        chosen = chosen or places[0]
+        yield self._live_object(ref, chosen, problem)
+        if not any(need.name for need in asking):
+            for place in places:
+                if place is not chosen:
+                    copy = ObjectRef(ref.group, ref.kind, ref.namespace, f"{ref.name} ({place.path})")
+                    yield self._live_object(copy, place, problem, is_copy=True)
 
-    def _parse(self, path: str, raw: bytes) -> _Parsed:
-        digest = hashlib.blake2b(raw, digest_size=16).digest()
-        known = self._cache.get(path)
-        if known and known.digest == digest:
-            return known
-        try:
-            documents = parse(files.decode(raw)[1], is_json=path.endswith(".json"))
-            parsed = _Parsed(digest, tuple(objects(documents)))
-            if not parsed.found:
-                parsed = _Parsed(digest, (), "no Kubernetes object")
-        except (UnreadableError, UnicodeError) as error:
-            parsed = _Parsed(digest, (), str(error))
-        self._cache[path] = parsed
-        return parsed
+    def _preferred(self, places: Sequence[Place]) -> Place | None:
+        """Return the place that counts: the only one, or the only one in the preferred file or its folder."""
+        if len(places) == 1:
+            return places[0]
+        if self._prefer:
+            folder = os.path.join(os.path.dirname(self._prefer), "")
+            real = [(os.path.realpath(place.path), place) for place in places]
+            for near in (
+                [place for path, place in real if path == self._prefer],
+                [place for path, place in real if path.startswith(folder)],
+            ):
+                if len(near) == 1:
+                    return near[0]
+        return None
 
-    def _live(self, ref: ObjectRef, path: str, found: Found) -> LiveObject:
+    def _duplicate(self, ref: ObjectRef, places: Sequence[Place]) -> DuplicateObjectError:
+        *first, last = [self._files.locate(place) for place in places]
+        count = "two" if len(places) == 2 else len(places)
+        return DuplicateObjectError(
+            f"{ref} stands in {count} places: {', '.join(first)} and {last}",
+            hint="keep one of them, give --dir a folder that has only one, or choose the Rollout's file with -f",
+        )
+
+    def _live_object(
+        self,
+        ref: ObjectRef,
+        place: Place,
+        problem: DuplicateObjectError | None = None,
+        *,
+        is_copy: bool = False,
+    ) -> LiveObject:
         def locate(pointer: Pointer) -> str:
-            return self._where(path, found, pointer)
+            return self._files.locate(place, pointer)
 
-        return LiveObject(ref, found.manifest, _version(found.manifest), locate)
+        manifest = place.placed.manifest
+        return LiveObject(ref, manifest, _version(manifest), locate, problem=problem, is_copy=is_copy)
 
-    def _where(self, path: str, found: Found, pointer: Pointer) -> str:
-        raw = files.read(path)
-        if raw is None:
-            return path
-        return f"{path}:{line_of(files.decode(raw)[1], found.document, (*found.path, *pointer))}"
-
-    def _not_found(self, missing: Sequence[Need]) -> NotFoundError:
-        """Say what is missing, where something alike stands, and which files were not read as objects."""
+    def _not_found(self, absent: Sequence[Need]) -> NotFoundError:
+        """Report what is missing, what is there instead, and which files were not read as objects."""
         alike: list[str] = []
-        skipped: list[str] = []
-        for path in files.walk(self.path):
-            raw = files.read(path)
-            if raw is None:
-                skipped.append(f"{path} (cannot be read)")
-                continue
-            parsed = self._parse(path, raw)
-            if parsed.problem:
-                skipped.append(f"{path} ({parsed.problem})")
-            for found in parsed.found:
-                ref = ref_of(found.manifest, self.namespace)
-                if any((ref.kind, ref.name) == (need.kind, need.name) for need in missing):
-                    alike.append(f"{self._where(path, found, ())} has {found.manifest['apiVersion']} {ref}")
+        empty: list[str] = []
+        known: dict[str, list[str]] = {need.kind: [] for need in absent}
+        for path in self._files.paths():
+            raw = self._files.raw(path)
+            parsed = self._files.parse(path, raw or b"")
+            if raw is not None and not parsed.objects and not parsed.unreadable:
+                empty.append(path)
+            for placed in parsed.objects:
+                ref, place = self._files.ref(placed), Place(path, placed)
+                known.get(ref.kind, []).append(ref.name)
+                if any((ref.kind, ref.name) == (need.kind, need.name) for need in absent):
+                    move = f" (move it to {moved_to(placed)})" if moved_to(placed) else ""
+                    version = placed.manifest["apiVersion"]
+                    alike.append(f"{self._files.locate(place)} has {version} {ref}{move}")
         hints = [
             *alike,
             *(["a manifest without a namespace counts as the one given with -n"] if alike else []),
+            *(stores.known_names(need, known[need.kind]) for need in absent if not alike),
+            *stores.shortened([fault.message for fault in self._files.faults()], _NAMED),
+            *([f"no Kubernetes object in {', '.join(stores.shortened(empty, _NAMED))}"] if empty else []),
         ]
-        if skipped:
-            more = f" and {len(skipped) - _NAMED_SKIPPED} more" if len(skipped) > _NAMED_SKIPPED else ""
-            hints.append(f"not read as Kubernetes objects: {', '.join(skipped[:_NAMED_SKIPPED])}{more}")
-        return NotFoundError(f"{stores.names(missing)} not found in {self.path}", hint="\n  ".join(hints))
+        return NotFoundError(f"{stores.names(absent)} not found in {self.path}", hint="\n  ".join(hints))
 
     # -- writing
 
-    def _rewrite(self, path: str, found: Found, after: Manifest) -> None:
-        mark, text = files.decode(files.read(path) or b"")
-        document = _document(text, path, found)
-        target: Any = duplicate(document)
-        if found.path:
-            parent = target
-            for step in found.path[:-1]:
-                parent = parent[step]
-            parent[found.path[-1]] = after
-        else:
-            target = after
-        files.replace(path, mark + self._edit(path, text, found.document, target).encode())
+    def _place_of(self, ref: ObjectRef) -> Place | None:
+        """Return where an object stands.
 
-    @staticmethod
-    def _edit(path: str, text: str, document: int, target: Any) -> str:
-        try:
-            return yaml_text.edit(text, document, target, is_json=path.endswith(".json"))
-        except UnwritableError as error:
-            raise UnwritableError(
-                f"{path}: {error.message}", hint="simplify that part of the file by hand"
-            ) from error
+        Raises:
+            DuplicateObjectError: it stands in several places, and nothing decides between them.
+        """
+        places = self._files.find([Need(ref.group, ref.kind, ref.name, ref.namespace)]).places.get(ref)
+        if not places:
+            return None
+        chosen = self._preferred(places)
+        if chosen is None:
+            raise self._duplicate(ref, places)
+        return chosen
 
-    def _stored(self, ref: ObjectRef, path: str) -> LiveObject:
-        """Read an object back from the file that it was written to."""
-        parsed = self._parse(path, files.read(path) or b"")
-        found = next((item for item in parsed.found if ref_of(item.manifest, self.namespace) == ref), None)
-        if found is None:
-            raise ConflictError(f"{ref} was taken out of {path} at once")
-        return self._live(ref, path, found)
+    def _place_for(self, change: Change) -> Place | None:
+        """Return the place of the object to change, or of the one that a new object is made from, if it is here.
 
-    def _create(self, change: Change, manifest: Manifest) -> LiveObject:
-        """Put a new object in a file beside the one that it derives from; a store of one file gets a new document.
+        Raises:
+            ConflictError: the object is gone, or the new one is there already.
+        """
+        place = self._place_of(change.ref)
+        if change.action is Action.CREATE:
+            if place:
+                raise ConflictError(f"{change.ref} exists already, in {place.path}")
+            return self._place_of(change.derived_from) if change.derived_from else None
+        if place is None:
+            raise ConflictError(f"{change.ref} is gone")
+        return place
+
+    def _paths_to_lock(self, change: Change, place: Place | None) -> set[str]:
+        """Return the files that a change may touch, by their real paths."""
+        touched = {os.path.realpath(place.path)} if place else set()
+        if change.action in (Action.CREATE, Action.DELETE):
+            touched.update(os.path.realpath(path) for path in kustomization.paths(self.path))
+        return touched
+
+    def _draft(self, change: Change, place: Place | None) -> list[FileChange]:
+        """Work out what a change makes of the files as they are now.
+
+        Raises:
+            ConflictError: the object is no longer what the change was computed from.
+            UnwritableError: a text cannot take it.
+        """
+        if change.action is Action.CREATE:
+            assert change.after is not None, "a creation has an object"
+            return self._draft_creation(change.after, place)
+        assert place is not None, "whoever changes an object has found it"
+        place = self._again(change.ref, place)
+        manifest = place.placed.manifest
+        if change.action is Action.PATCH:
+            after = change.after if manifest == change.before else patches.patched(change, manifest)
+            assert after is not None, "a patch has an object"
+            return drafts.changed(place, after)
+        if _version(manifest) != change.version:
+            raise ConflictError(f"{change.ref} in {place.path} has changed since it was read")
+        if change.after is None:
+            return drafts.deleted(self.path, place)
+        return drafts.changed(place, change.after)
+
+    def _draft_creation(self, manifest: Manifest, origin: Place | None) -> list[FileChange]:
+        """Put a new object in a file beside the one that it is made from; a store of one file gets a new document.
 
         It names its namespace only if that one does: a repository that leaves it out gives it when it is applied.
         """
-        beside = (
-            self._find([_need(change.derived_from)]).get(change.derived_from) if change.derived_from else None
-        )
-        if beside and "namespace" not in beside[1].manifest["metadata"]:
+        if origin and "namespace" not in origin.placed.manifest["metadata"]:
             metadata = {key: value for key, value in manifest["metadata"].items() if key != "namespace"}
             manifest = {**manifest, "metadata": metadata}
         if os.path.isfile(self.path):
-            self._append(self.path, manifest)
-            return self._stored(change.ref, self.path)
-        folder = os.path.dirname(beside[0]) if beside else self.path
-        with files.locked(folder):
-            path = self._create_in(folder, beside[0] if beside else None, manifest)
-            return self._stored(change.ref, path)
-
-    def _create_in(self, folder: str, beside: str | None, manifest: Manifest) -> str:
-        path = files.new_name(folder, f"{manifest['kind'].lower()}-{manifest['metadata']['name']}")
-        newline = "\n"
-        # The list comes first: were the process killed in between, the next call would find the object missing and
-        # write it, but it would not find a list that lacks the file.
-        if beside:
-            kustomization.add(self.path, beside, path)
-            newline = "\r\n" if b"\r\n" in (files.read(beside) or b"") else "\n"
-        files.replace(path, (yaml_text.block(manifest, 0, newline) + newline).encode())
-        return path
-
-    @staticmethod
-    def _append(path: str, manifest: Manifest) -> None:
-        raw = files.read(path) or b""
-        mark, text = files.decode(raw)
-        if path.endswith(".json"):
+            return drafts.appended(self.path, manifest)
+        if origin:
+            return drafts.created(self.path, os.path.dirname(origin.path), origin.path, manifest)
+        if any(os.path.dirname(path) == self.path.rstrip(os.sep) for path in kustomization.paths(self.path)):
             raise UnwritableError(
-                f"{path}: a JSON file holds one document, so no object can be added to it",
-                hint="give --dir the folder",
+                f"{manifest['kind']} {manifest['metadata']['name']} has no place in {self.path}: what it is made from "
+                "is not there, and the kustomization would not list it",
+                hint="give --dir a folder that holds the Rollout and its routing objects as well",
             )
-        newline = "\r\n" if "\r\n" in text else "\n"
-        head = text if not text or text.endswith("\n") else text + newline
-        files.replace(
-            path, mark + f"{head}---{newline}{yaml_text.block(manifest, 0, newline)}{newline}".encode()
-        )
+        return drafts.created(self.path, self.path, None, manifest)
 
-    def _delete(self, path: str, found: Found) -> None:
-        """Remove an object: its file when it is alone in it, its document, or its place in a List."""
-        mark, text = files.decode(files.read(path) or b"")
-        if found.path:
-            target = duplicate(_document(text, path, found))
-            del target["items"][found.path[-1]]
-            files.replace(path, mark + self._edit(path, text, found.document, target).encode())
-            return
-        documents = parse(text, is_json=path.endswith(".json"))
-        if all(index == found.document or item is None for index, item in enumerate(documents)):
-            if os.path.isfile(self.path):
-                raise UnwritableError(
-                    f"{path} holds nothing else, and it is the whole store", hint="delete the file yourself"
-                )
-            kustomization.remove(self.path, path)
-            files.remove(path)
-            return
-        start, end = yaml_text.document_spans(text)[found.document]
-        rest = text[:start] + text[end:]
-        if parse(rest) != [*documents[: found.document], *documents[found.document + 1 :]]:
-            raise UnwritableError(
-                f"{path}: the document cannot be taken out", hint="move it to a file of its own"
-            )
-        files.replace(path, mark + rest.encode())
+    def _again(self, ref: ObjectRef, place: Place) -> Place:
+        """Return the place of an object in its file as the file is now."""
+        parsed = self._files.parse(place.path, self._files.raw(place.path) or b"")
+        for placed in parsed.objects:
+            if self._files.ref(placed) == ref:
+                return Place(place.path, placed)
+        raise ConflictError(f"{ref} is gone")
 
-
-def _may_hold(raw: bytes, tokens: set[tuple[bytes, bytes]]) -> bool:
-    """Tell whether a text can hold one of the objects, given as (kind, name), without parsing it."""
-    if len(tokens) > 24:  # so many that parsing is cheaper than searching
-        return True
-    if any(kind in raw and name in raw for kind, name in tokens):
-        return True
-    return (b"\\" in raw and any(escape in raw for escape in _ESCAPES)) or raw[:2] in (
-        b"\xff\xfe",
-        b"\xfe\xff",
-    )
-
-
-def _need(ref: ObjectRef) -> Need:
-    return Need(ref.group, ref.kind, ref.name, ref.namespace, required=False)
+    def _stored(self, ref: ObjectRef, path: str) -> LiveObject:
+        """Read an object back from the file that it was written to."""
+        parsed = self._files.parse(path, self._files.raw(path) or b"")
+        for placed in parsed.objects:
+            if self._files.ref(placed) == ref:
+                return self._live_object(ref, Place(path, placed))
+        raise ConflictError(f"{ref} was taken out of {path} at once")
 
 
 def _version(manifest: Manifest) -> str:
     text = json.dumps(manifest, ensure_ascii=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-def _document(text: str, path: str, found: Found) -> Any:
-    return parse(text, is_json=path.endswith(".json"))[found.document]

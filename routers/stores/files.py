@@ -16,15 +16,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SUFFIXES = (".yaml", ".yml", ".json")
+UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _TEMPORARY = ".rollway-"
 _NAME_LIMIT = 255
 
 
 def walk(path: str) -> list[str]:
-    """Return the manifests under a path (or the path itself, for a file), sorted; hidden folders are left out."""
+    """Return the manifests under a path (or the path itself, for a file), sorted.
+
+    Hidden folders are left out. A link is followed where its target is not walked anyway, so that no file comes twice
+    and no loop of links is walked for ever.
+    """
     if not os.path.isdir(path):
         return [path]
-    found: list[str] = []
+    manifests: list[str] = []
+    links: list[str] = []
+    _walk_folder(path, manifests, links)
+    if links:
+        _follow(links, manifests, os.path.realpath(path))
+    return sorted(manifests)
+
+
+def _walk_folder(path: str, manifests: list[str], links: list[str]) -> None:
+    """Add the manifests below a folder to one list, and the links among its entries to another."""
     folders = [path]
     while folders:
         folder = folders.pop()
@@ -35,11 +49,49 @@ def walk(path: str) -> list[str]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir(follow_symlinks=False):
+            if entry.is_symlink():
+                links.append(entry.path)
+            elif entry.is_dir(follow_symlinks=False):
                 folders.append(entry.path)
-            elif entry.name.endswith(SUFFIXES):
-                found.append(entry.path)
-    return sorted(found)
+            elif _is_manifest(entry.name):
+                manifests.append(entry.path)
+
+
+def _follow(links: list[str], manifests: list[str], root: str) -> None:
+    """Add what links lead to: files and folders whose real place has not come up yet."""
+    known = {os.path.realpath(path) for path in manifests}
+    folders = {root}
+    while links:
+        link = links.pop(0)
+        target = os.path.realpath(link)
+        reached: list[str] = []
+        if os.path.isdir(target):
+            above = os.path.commonpath((root, target)) == target  # a loop
+            if not above and not any(_is_within(target, folder) for folder in folders):
+                folders.add(target)
+                _walk_folder(link, reached, links)
+        elif _is_manifest(os.path.basename(link)):
+            reached.append(link)
+        for path in reached:
+            real = os.path.realpath(path)
+            if real not in known:
+                known.add(real)
+                manifests.append(path)
+
+
+def _is_within(path: str, folder: str) -> bool:
+    """Tell whether a walk of the folder comes by the path: it lies below, and no folder in between is hidden."""
+    relative = os.path.relpath(path, folder)
+    return relative == "." or not any(part.startswith(".") for part in relative.split(os.sep))
+
+
+def _is_manifest(name: str) -> bool:
+    return name.endswith(SUFFIXES) or name == "Kustomization"
+
+
+def exists(path: str) -> bool:
+    """Tell whether there is a file, readable or not; a link that leads nowhere is none."""
+    return os.path.exists(path)
 
 
 def read(path: str) -> bytes | None:
@@ -109,12 +161,13 @@ def replace(path: str, raw: bytes) -> None:
     temporary = os.path.join(folder, f"{_TEMPORARY}{os.urandom(8).hex()}.tmp")
     try:
         _clean(folder)
-        mode = os.stat(target).st_mode & 0o7777 if os.path.exists(target) else 0o666 & ~_umask()
+        before = os.stat(target) if os.path.exists(target) else None
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "wb") as stream:
             stream.write(raw)
             stream.flush()
-            os.fchmod(descriptor, mode)
+            _keep_owner(descriptor, before)
+            os.fchmod(descriptor, before.st_mode & 0o7777 if before else 0o666 & ~_umask())
             os.fsync(descriptor)
         os.replace(temporary, target)
         _sync(folder)
@@ -122,6 +175,24 @@ def replace(path: str, raw: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def refuse_unwritable(path: str) -> None:
+    """Raise StoreError when the folder of a file does not let the caller replace it, and write nothing."""
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StoreError(f"{path} cannot be written: no permission for {folder}")
+
+
+def _keep_owner(descriptor: int, before: os.stat_result | None) -> None:
+    """Give a new file the owner and the group of the one that it replaces, as far as the caller may."""
+    if before is None:
+        return
+    now = os.fstat(descriptor)
+    for user, group in ((-1, before.st_gid), (before.st_uid, -1)):
+        if (user, group) not in ((now.st_uid, -1), (-1, now.st_gid)):
+            with contextlib.suppress(PermissionError):
+                os.fchown(descriptor, user, group)
 
 
 def remove(path: str) -> None:

@@ -14,32 +14,45 @@ from rollway.routers.stores import files, yaml_text
 from rollway.routers.stores.manifests import UnreadableError, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
 
-def add(root: str, beside: str, path: str) -> None:
-    """List a new file in every kustomization under `root` that lists the file `beside`, right behind it."""
+def paths(root: str) -> list[str]:
+    """Return the path of every kustomization under a folder."""
+    return [path for path in files.walk(root) if os.path.basename(path) in NAMES]
+
+
+def add(root: str, beside: str, path: str) -> Iterator[tuple[str, bytes]]:
+    """Yield each kustomization under `root` that lists the file `beside`, with a new file listed right behind it.
+
+    Raises:
+        UnwritableError: the text of one cannot take it.
+    """
 
     def insert(folder: str, resources: list[Any]) -> None:
-        at = _index(folder, resources, beside)
-        if at is not None and _index(folder, resources, path) is None:
-            dot = "./" if str(resources[at]).startswith("./") else ""
-            resources.insert(at + 1, dot + os.path.relpath(path, folder))
+        position = _index(folder, resources, beside)
+        if position is not None and _index(folder, resources, path) is None:
+            dot = "./" if str(resources[position]).startswith("./") else ""
+            resources.insert(position + 1, dot + os.path.relpath(path, folder))
 
-    _change(root, insert)
+    return _changed(root, insert)
 
 
-def remove(root: str, path: str) -> None:
-    """Take a file out of every kustomization under `root` that lists it."""
+def remove(root: str, path: str) -> Iterator[tuple[str, bytes]]:
+    """Yield each kustomization under `root` that lists a file, without it.
+
+    Raises:
+        UnwritableError: the text of one cannot lose it.
+    """
 
     def drop(folder: str, resources: list[Any]) -> None:
-        at = _index(folder, resources, path)
-        if at is not None:
-            del resources[at]
+        position = _index(folder, resources, path)
+        if position is not None:
+            del resources[position]
 
-    _change(root, drop)
+    return _changed(root, drop)
 
 
 def _index(folder: str, resources: list[Any], path: str) -> int | None:
@@ -50,30 +63,23 @@ def _index(folder: str, resources: list[Any], path: str) -> int | None:
     return None
 
 
-def _change(root: str, change: Callable[[str, list[Any]], None]) -> None:
-    for folder, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in NAMES:
-            if name in names:
-                with files.locked(folder):
-                    _change_one(os.path.join(folder, name), folder, change)
-
-
-def _change_one(path: str, folder: str, change: Callable[[str, list[Any]], None]) -> None:
-    try:
-        mark, text = files.decode(files.read(path) or b"")
-        documents = parse(text)
-    except (UnreadableError, UnicodeError):
-        return
-    for index, document in enumerate(documents):
-        if not isinstance(document, dict) or not isinstance(document.get("resources"), list):
+def _changed(root: str, change: Callable[[str, list[Any]], None]) -> Iterator[tuple[str, bytes]]:
+    """Yield the kustomizations whose resources a function changes, with their new content."""
+    for path in paths(root):
+        try:
+            mark, text = files.decode(files.read(path) or b"")
+            documents = parse(text)
+        except (UnreadableError, UnicodeError):
             continue
-        wanted = duplicate(document)
-        change(folder, wanted["resources"])
-        if wanted != document:
-            try:
-                files.replace(path, mark + yaml_text.edit(text, index, wanted).encode())
-            except UnwritableError as error:
-                raise UnwritableError(
-                    f"{path}: {error.message}", hint="list the file there yourself"
-                ) from error
+        for index, document in enumerate(documents):
+            if not isinstance(document, dict) or not isinstance(document.get("resources"), list):
+                continue
+            wanted = duplicate(document)
+            change(os.path.dirname(path), wanted["resources"])
+            if wanted != document:
+                try:
+                    yield path, mark + yaml_text.edit(text, index, wanted).encode()
+                except UnwritableError as error:
+                    raise UnwritableError(
+                        f"{path}: {error.message}", hint="list the file there yourself"
+                    ) from error

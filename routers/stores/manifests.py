@@ -1,113 +1,107 @@
 """Read text as Kubernetes objects, and tell where each value stands.
 
-YAML is read with libyaml and JSON's types alone: a date stays text, a mapping's keys are text, anything that JSON
-cannot say is an error. So an object compares equal to what an API server would make of it.
+A text that cannot be read as a whole is read document by document, so that a broken one hides no other.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
+from rollway.routers import yaml_loader
 from rollway.routers.model import Manifest, ObjectRef, Pointer, duplicate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _EXPANDED_LIMIT = 2_000_000
 _DEPTH_LIMIT = 200
-_KNOWN_LIMIT = 20_000
-_known_tags: dict[str, str] = {}
-_Base: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# Three dashes at the start of a line begin a document wherever they stand, also inside a block scalar (YAML 1.1, 9.1).
+_DOCUMENT_START = re.compile(r"^---(?=\s|$)", re.MULTILINE)
+
+NO_LONGER_SERVED = {
+    ("Ingress", "extensions/v1beta1"): "networking.k8s.io/v1",
+    ("Ingress", "networking.k8s.io/v1beta1"): "networking.k8s.io/v1",
+}
+"""The version to move to, by kind and old apiVersion.
+
+Source: https://kubernetes.io/docs/reference/using-api/deprecation-guide/, "v1.22".
+"""
 
 
 class UnreadableError(Exception):
-    """The text is no list of Kubernetes objects; the message says why, in a few words."""
+    """The text is no list of Kubernetes objects; the message says why, in a few words. `line` counts from 1."""
 
-
-class _Loader(_Base):  # type: ignore[misc] # the base is chosen when the module is imported
-    """Load the types that JSON has."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own way to configure a loader
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in _Base.yaml_implicit_resolvers.items()
-    }
-
-    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
-        """Give a node its tag. The words of manifests repeat, so the answers for plain ones are kept."""
-        if kind is not yaml.ScalarNode:
-            return _MAP if kind is yaml.MappingNode else _SEQ
-        if not implicit[0]:
-            return _STR
-        tag = _known_tags.get(value)
-        if tag is None:
-            tag = super().resolve(kind, value, implicit)
-            if len(_known_tags) < _KNOWN_LIMIT:
-                _known_tags[value] = tag
-        return str(tag)
-
-    def construct_document(self, node: yaml.Node) -> Any:
-        """Build the document straight from its nodes, several times as fast as PyYAML's general way."""
-        return self._build(node, {})
-
-    def _build(self, node: yaml.Node, built: dict[yaml.Node, Any]) -> Any:
-        if isinstance(node, yaml.ScalarNode):
-            return node.value if node.tag in _TEXT_TAGS else self._scalar(node)
-        if node in built:
-            return built[node]
-        if node.tag == _MAP and isinstance(node, yaml.MappingNode):
-            mapping: dict[str, Any] = {}
-            built[node] = mapping
-            self._fill(mapping, node, built)
-            return mapping
-        if node.tag == _SEQ and isinstance(node, yaml.SequenceNode):
-            items: list[Any] = []
-            built[node] = items
-            items += [self._build(item, built) for item in node.value]
-            return items
-        raise _problem(f"no manifest has the tag {node.tag!r}", node)
-
-    def _fill(self, mapping: dict[str, Any], node: yaml.MappingNode, built: dict[yaml.Node, Any]) -> None:
-        for key, value in node.value:
-            if key.tag == _MERGE:
-                self.flatten_mapping(node)  # which leaves no merge key in it
-                mapping.clear()
-                self._fill(mapping, node, built)
-                return
-            mapping[key.value if key.tag == _STR else self._key(key)] = self._build(value, built)
-
-    def _scalar(self, node: yaml.ScalarNode) -> Any:
-        if node.tag not in _SCALARS:
-            raise _problem(f"no manifest has the tag {node.tag!r}", node)
-        return self.yaml_constructors[node.tag](self, node)
-
-    def _key(self, node: yaml.Node) -> str:
-        """Make every key text, as JSON does."""
-        if not isinstance(node, yaml.ScalarNode):
-            raise _problem("a key that is not text", node)
-        key = self._build(node, {})
-        return key if isinstance(key, str) else json.dumps(key)
-
-
-_STR, _MAP, _SEQ, _MERGE = (f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq", "merge"))
-_TEXT_TAGS = {_STR, "tag:yaml.org,2002:value"}
-_SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float")}
-
-
-def _problem(words: str, node: yaml.Node) -> yaml.YAMLError:
-    return yaml.constructor.ConstructorError(None, None, words, node.start_mark)
+    def __init__(self, message: str, line: int = 1) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 @dataclass(frozen=True)
-class Found:
-    """One object in a text: the document that holds it, and the way to it inside the document (for a List)."""
+class Section:
+    """A part of a text that is read by itself: the whole, or one document where the whole cannot be read.
 
+    `start` is its offset in the text, `first_line` the number of its first line (from 1).
+    """
+
+    start: int
+    first_line: int
+    text: str
+    documents: Sequence[Any] = ()
+    problem: str = ""
+    """Why it cannot be read."""
+    problem_line: int = 1
+
+
+class PlacedManifest(NamedTuple):
+    """One object in a text: the section and the document in it that hold it, and the way to it inside (for a List)."""
+
+    section: int
     document: int
     path: Pointer
     manifest: Manifest
+
+
+class Unreadable(NamedTuple):
+    """A part of a text that cannot be read: its line (from 1), why, and what it may hold."""
+
+    line: int
+    reason: str
+    kind: str = ""
+    """The kind of the object that it is; empty where `text` is all that is known."""
+    name: str = ""
+    text: str = ""
+
+    def may_be(self, kind: str, name: str) -> bool:
+        """Tell whether an object of that kind and name may be in it; an empty name stands for any."""
+        if self.kind:
+            return (self.kind, name or self.name) == (kind, self.name)
+        return name in self.text and mentions(self.text, kind)
+
+
+def sections(text: str, *, is_json: bool = False) -> list[Section]:
+    """Divide a text as far as it has to be to read what can be read of it. Together the sections are the text."""
+    try:
+        return [Section(0, 1, text, parse(text, is_json=is_json))]
+    except UnreadableError as error:
+        starts = [] if is_json else [match.start() for match in _DOCUMENT_START.finditer(text)]
+        starts = [0, *(start for start in starts if start)]
+        if len(starts) == 1:
+            return [Section(0, 1, text, (), str(error), error.line)]
+    divided: list[Section] = []
+    line = 1
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        part = text[start:end]
+        try:
+            divided.append(Section(start, line, part, parse(part)))
+        except UnreadableError as error:
+            divided.append(Section(start, line, part, (), str(error), line + error.line - 1))
+        line += part.count("\n")
+    return divided
 
 
 def parse(text: str, *, is_json: bool = False) -> list[Any]:
@@ -120,12 +114,16 @@ def parse(text: str, *, is_json: bool = False) -> list[Any]:
         if is_json:
             return [json.loads(text)]
         _refuse_deep(text)
-        documents = list(yaml.load_all(text, Loader=_Loader))
+        documents = yaml_loader.load_all(text)
     except yaml.YAMLError as error:
         if "nesting depth" in str(error):  # libyaml's own limit, in the wheels of PyYAML since 6.0.4
             raise UnreadableError("nested too deep") from error
         template = " (a template?)" if "{{" in text or "{%" in text else ""
-        raise UnreadableError(f"not YAML{template}: {_brief(error)}") from error
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or "malformed"
+        raise UnreadableError(f"not YAML{template}: {reason}", mark.line + 1 if mark else 1) from error
+    except json.JSONDecodeError as error:
+        raise UnreadableError(f"not JSON: {error.msg}", error.lineno) from error
     except (ValueError, RecursionError, OverflowError, TypeError) as error:
         raise UnreadableError(f"cannot be read: {error}") from error
     if "&" in text and "*" in text:
@@ -135,19 +133,13 @@ def parse(text: str, *, is_json: bool = False) -> list[Any]:
     return documents
 
 
-def _brief(error: yaml.YAMLError) -> str:
-    problem = getattr(error, "problem", None) or "malformed"
-    mark = getattr(error, "problem_mark", None)
-    return f"{problem}, line {mark.line + 1}" if mark else str(problem)
-
-
 def _refuse_deep(text: str) -> None:
     """Refuse text that could nest deeper than a parser's stack: a manifest nests some twenty levels."""
     shallow = text.count("[") + text.count("{") < _DEPTH_LIMIT and "- - - - - - - -" not in text
     if shallow and "\n" + " " * _DEPTH_LIMIT not in text:
         return
     depth = 0
-    for event in yaml.parse(text, Loader=_Base):
+    for event in yaml_loader.events(text):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > _DEPTH_LIMIT:
@@ -169,32 +161,72 @@ def _expanded(value: Any, sizes: dict[int, int], above: tuple[int, ...]) -> int:
     return sizes[key]
 
 
-def objects(documents: list[Any]) -> Iterator[Found]:
-    """Yield every Kubernetes object of the documents, those of a `List` one by one."""
-    for index, document in enumerate(documents):
-        if not isinstance(document, dict):
-            continue
-        items = document.get("items")
-        if str(document.get("kind")).endswith("List") and isinstance(items, list):
-            for position, item in enumerate(items):
-                if is_object(item):
-                    yield Found(index, ("items", position), item)
-        elif is_object(document):
-            yield Found(index, (), document)
+def objects(divided: Sequence[Section]) -> Iterator[PlacedManifest]:
+    """Yield every Kubernetes object of a text, those of a `List` one by one."""
+    for number, section in enumerate(divided):
+        for index, document in enumerate(section.documents):
+            for path, value in _candidates(document):
+                if is_object(value):
+                    yield PlacedManifest(number, index, path, value)
+
+
+def unreadable(divided: Sequence[Section]) -> Iterator[Unreadable]:
+    """Yield every part of a text that cannot be read, and every object of which a part is a template."""
+    for section in divided:
+        if section.problem:
+            yield Unreadable(section.problem_line, section.problem, text=section.text)
+        for index, document in enumerate(section.documents):
+            for path, value in _candidates(document):
+                reason = _fault(value, templates="{{" in section.text)
+                if reason:
+                    name = str(value["metadata"].get("name"))
+                    yield Unreadable(line_of(section, index, path), reason, value["kind"], name)
+
+
+def mentions(text: str, kind: str) -> bool:
+    """Tell whether a text may hold an object of a kind: it has the word, or a template where a kind belongs."""
+    return bool(re.search(rf"\b{re.escape(kind)}\b|\bkind[\"']?\s*:\s*[\"']?\{{\{{", text, re.IGNORECASE))
+
+
+def _candidates(document: Any) -> Iterator[tuple[Pointer, Any]]:
+    """Yield what may be an object in a document, with the way to it."""
+    items = document.get("items") if isinstance(document, dict) else None
+    if isinstance(items, list) and str(document.get("kind")).endswith("List"):
+        yield from ((("items", position), item) for position, item in enumerate(items))
+    else:
+        yield (), document
 
 
 def is_object(value: Any) -> bool:
     """Tell whether a value has what every Kubernetes object has: apiVersion, kind and a name."""
-    if not isinstance(value, dict):
+    if not _is_typed(value):
         return False
     metadata = value.get("metadata")
+    if not isinstance(metadata, dict):
+        return False
+    name, namespace = metadata.get("name"), metadata.get("namespace") or ""
+    return isinstance(name, str) and isinstance(namespace, str) and "{{" not in name + namespace
+
+
+def _is_typed(value: Any) -> bool:
     return (
-        isinstance(value.get("apiVersion"), str)
+        isinstance(value, dict)
+        and isinstance(value.get("apiVersion"), str)
         and isinstance(value.get("kind"), str)
-        and isinstance(metadata, dict)
-        and isinstance(metadata.get("name"), str)
-        and isinstance(metadata.get("namespace", ""), str)
     )
+
+
+def _fault(value: Any, *, templates: bool) -> str:
+    """Tell why an object cannot be read for sure; empty where it can, and for what is no object at all."""
+    if not _is_typed(value):
+        return ""
+    if is_object(value):
+        template = templates and "{{" in json.dumps(value.get("spec"))
+        return f"a value of this {value['kind']} is a template" if template else ""
+    metadata = value.get("metadata")
+    if not isinstance(metadata, dict) or ("name" not in metadata and "namespace" not in metadata):
+        return ""  # a file that configures a tool, or an object with generateName, which no call can name
+    return f"the name or the namespace of this {value['kind']} is a template, or is no text"
 
 
 def ref_of(manifest: Manifest, namespace: str) -> ObjectRef:
@@ -206,17 +238,16 @@ def ref_of(manifest: Manifest, namespace: str) -> ObjectRef:
     )
 
 
-def line_of(text: str, document: int, path: Pointer) -> int:
+def line_of(section: Section, document: int, path: Pointer) -> int:
     """Return the line (from 1) where the value at a path stands, or the nearest value above it that is there."""
-    nodes = list(yaml.compose_all(text, Loader=_Base))
-    node = nodes[document]
+    node = yaml_loader.nodes(section.text)[document]
     line = node.start_mark.line
     for step in path:
         child = _child(node, step)
         if child is None:
             break
         line, node = child
-    return int(line) + 1
+    return int(line) + section.first_line
 
 
 def _child(node: yaml.Node, step: str | int) -> tuple[int, yaml.Node] | None:

@@ -76,6 +76,9 @@ class WatchingStore:
             return self._cluster.read(needs)
         return Live(found.values(), self._cluster.discovery.served(), running=True)
 
+    def check(self, change: Change) -> None:
+        """Find nothing; see `Store.check`."""
+
     def write(self, change: Change, *, dry_run: bool = False) -> LiveObject | None:
         """Make one change, and remember what was stored; see `rollway.routers.stores.Store.write`."""
         kind = self._kinds.get((change.ref.group, change.ref.kind))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
+from rollway.routers import yaml_loader
 from rollway.routers.errors import UnwritableError
 from rollway.routers.model import dig
 from rollway.routers.render import to_json
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from rollway.routers.model import Pointer
 
-_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PLAIN = re.compile(r"(?:\.{1,2}/)?[A-Za-z_/][A-Za-z0-9_./-]*")
 # Words that YAML 1.1 or 1.2 parsers read as something else than text.
 _RESERVED = {"true", "false", "yes", "no", "on", "off", "y", "n", "null", "none", "nan", "inf"}
@@ -76,7 +76,7 @@ def edit(text: str, document: int, new: Any, *, is_json: bool = False) -> str:
 def document_spans(text: str) -> list[tuple[int, int]]:
     """Return where each document starts and ends, its `---` included."""
     starts: list[int] = []
-    for event in yaml.parse(text, Loader=_Loader):
+    for event in yaml_loader.events(text):
         if isinstance(event, yaml.DocumentStartEvent):
             assert event.start_mark is not None, "a parsed event has its place"
             starts.append(event.start_mark.index)
@@ -118,7 +118,7 @@ def _scalar(value: Any, style: str | None = None, *, is_json: bool = False) -> s
 def _documents(text: str) -> Iterator[Iterator[Any]]:
     """Yield the events of each document."""
     events: list[Any] = []
-    for event in yaml.parse(text, Loader=_Loader):
+    for event in yaml_loader.events(text):
         if isinstance(event, yaml.DocumentStartEvent):
             events = []
         elif isinstance(event, yaml.DocumentEndEvent):

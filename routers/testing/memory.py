@@ -109,6 +109,9 @@ class MemoryStore(Faults):
             raise NotFoundError(", ".join(str(need.ref) for need in absent) + " not found in memory")
         return Live(found, self.served, notes=self.notes, running=self.running)
 
+    def check(self, change: Change) -> None:
+        """Find nothing; see `Store.check`."""
+
     def write(self, change: Change, *, dry_run: bool = False) -> LiveObject | None:
         """Make one change; see `rollway.routers.stores.Store.write`."""
         with self._lock:

@@ -1,0 +1,193 @@
+"""The manifests under a path, read as far as a question needs it.
+
+Only files that can hold a needed object are parsed: an object's kind and name stand in its text, or the text has
+escapes. What cannot be read is kept with its place, so that nothing is overlooked in silence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from rollway.routers.model import Finding, Severity
+from rollway.routers.stores import files
+from rollway.routers.stores.manifests import (
+    NO_LONGER_SERVED,
+    PlacedManifest,
+    Unreadable,
+    line_of,
+    objects,
+    ref_of,
+    sections,
+    unreadable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rollway.routers.model import Need, ObjectRef, Pointer
+
+_ESCAPES = (b"\\x", b"\\u", b"\\U", b"\\\n", b"\\\r", b"\x00")
+"""What lets a YAML text spell a name so that a search does not find it; a zero byte is UTF-16."""
+
+_MANY_NEEDS = 24
+"""So many needs that parsing a file is cheaper than searching it for each of them."""
+
+
+class Place(NamedTuple):
+    """Where an object stands: a file, and the place in its text."""
+
+    path: str
+    placed: PlacedManifest
+
+
+@dataclass(frozen=True)
+class ParsedFile:
+    """What a file holds, as far as it can be read."""
+
+    digest: bytes
+    objects: tuple[PlacedManifest, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
+
+
+class Search(NamedTuple):
+    """The answer to some needs: every place of each object that one asks for, and what could not be read on the way."""
+
+    places: dict[ObjectRef, list[Place]]
+    findings: list[Finding]
+
+
+class ManifestFiles:
+    """The manifests under a path. `namespace` is that of objects which name none."""
+
+    def __init__(self, path: str, namespace: str) -> None:
+        self.path = path
+        self.namespace = namespace
+        self._parsed: dict[str, ParsedFile] = {}
+
+    def paths(self) -> list[str]:
+        """Return the path of every manifest, sorted."""
+        return files.walk(self.path)
+
+    def raw(self, path: str) -> bytes | None:
+        """Return the bytes of a manifest, or None when it cannot be read."""
+        return files.read(path)
+
+    def parse(self, path: str, raw: bytes) -> ParsedFile:
+        """Return what the bytes of a file hold; those that it had the last time are not parsed again."""
+        digest = hashlib.blake2b(raw, digest_size=16).digest()
+        known = self._parsed.get(path)
+        if known and known.digest == digest:
+            return known
+        try:
+            divided = sections(files.decode(raw)[1], is_json=path.endswith(".json"))
+            parsed = ParsedFile(digest, tuple(objects(divided)), tuple(unreadable(divided)))
+        except UnicodeError as error:
+            text = raw.decode("utf-16" if raw[:2] in files.UTF16_MARKS else "utf-8", "replace")
+            parsed = ParsedFile(digest, unreadable=(Unreadable(1, str(error), text=text),))
+        self._parsed[path] = parsed
+        return parsed
+
+    def ref(self, placed: PlacedManifest) -> ObjectRef:
+        """Name an object of these files; one of an old API group has the name that it has in the new one."""
+        ref, version = ref_of(placed.manifest, self.namespace), moved_to(placed)
+        return replace(ref, group=version.partition("/")[0]) if version else ref
+
+    def locate(self, place: Place, pointer: Pointer = ()) -> str:
+        """Return where a value of an object stands: `k8s/web.yaml:12`."""
+        raw = self.raw(place.path)
+        if raw is None:
+            return place.path
+        section = sections(files.decode(raw)[1], is_json=place.path.endswith(".json"))[place.placed.section]
+        return f"{place.path}:{line_of(section, place.placed.document, (*place.placed.path, *pointer))}"
+
+    def find(self, needs: Sequence[Need]) -> Search:
+        """Return every place of the objects that needs ask for."""
+        asked = {(need.group, need.kind, need.namespace, need.name) for need in needs}
+        tokens = {(need.kind.encode(), need.name.encode()) for need in needs}
+        search = Search({}, [])
+        for path in self.paths():
+            raw = self.raw(path)
+            if raw is None:
+                search.findings.append(_not_opened(path, needs))
+            if raw is None or not _may_hold(raw, tokens):
+                continue
+            parsed = self.parse(path, raw)
+            search.findings.extend(_not_read(path, part, needs) for part in parsed.unreadable)
+            for placed in parsed.objects:
+                ref, place = self.ref(placed), Place(path, placed)
+                if asked.isdisjoint(_ways_to_ask(ref)):
+                    continue
+                if moved_to(placed):
+                    search.findings.append(self._not_served(ref, place))
+                else:
+                    search.places.setdefault(ref, []).append(place)
+        return search
+
+    def faults(self) -> Iterator[Finding]:
+        """Yield a finding for every part of every file that cannot be read as objects."""
+        for path in self.paths():
+            raw = self.raw(path)
+            if raw is None:
+                yield _not_opened(path, ())
+            else:
+                yield from (_not_read(path, part, ()) for part in self.parse(path, raw).unreadable)
+
+    def _not_served(self, ref: ObjectRef, place: Place) -> Finding:
+        version = place.placed.manifest["apiVersion"]
+        where = self.locate(place)
+        return Finding(
+            "api-not-served",
+            Severity.NOTE,
+            ref,
+            f"is written as {version} in {where}, which Kubernetes does not serve any more, so it was not looked at",
+            f"move it to {moved_to(place.placed)}",
+            place=where,
+        )
+
+
+def _not_opened(path: str, needs: Sequence[Need]) -> Finding:
+    """Report a file that cannot be opened: it may hold any object, unless it is a link that leads nowhere."""
+    matters = any(not need.name for need in needs) and files.exists(path)
+    return _unreadable(path, path, "the file cannot be opened", matters=matters)
+
+
+def _not_read(path: str, part: Unreadable, needs: Sequence[Need]) -> Finding:
+    """Report a part of a file; it is a refusal where what a need asks for may be in it."""
+    kinds = sorted({need.kind for need in needs if part.may_be(need.kind, need.name)})
+    mention = f"; it may hold {' or '.join(kinds)}" if kinds else ""
+    return _unreadable(path, f"{path}:{part.line}", part.reason + mention, matters=bool(kinds))
+
+
+def _unreadable(path: str, place: str, reason: str, *, matters: bool) -> Finding:
+    return Finding(
+        "unreadable-file",
+        Severity.REFUSAL if matters else Severity.NOTE,
+        None,
+        f"{place} cannot be read: {reason}",
+        f"mend {path}, or keep it out of what --dir names",
+        place=place,
+    )
+
+
+def _ways_to_ask(ref: ObjectRef) -> list[tuple[str, str, str, str]]:
+    """Return what a need may have named when it asks for an object; an empty namespace or name stands for any."""
+    return [
+        (ref.group, ref.kind, namespace, name) for namespace in ("", ref.namespace) for name in ("", ref.name)
+    ]
+
+
+def moved_to(placed: PlacedManifest) -> str:
+    """Return the API version that replaces one which is no longer served; empty for an object of any other."""
+    return NO_LONGER_SERVED.get((placed.manifest["kind"], placed.manifest["apiVersion"]), "")
+
+
+def _may_hold(raw: bytes, tokens: set[tuple[bytes, bytes]]) -> bool:
+    """Tell whether a text can hold one of the objects, given as (kind, name), without parsing it."""
+    if len(tokens) > _MANY_NEEDS or any(kind in raw and name in raw for kind, name in tokens):
+        return True
+    if raw[:2] in files.UTF16_MARKS or (b"\\" in raw and any(escape in raw for escape in _ESCAPES)):
+        return True
+    # A template may write the kind or the name in its own way.
+    return b"{{" in raw and any(not name and kind.lower() in raw.lower() for kind, name in tokens)
