@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import manifests as m
+from rollway.routers import rbac
+from rollway.routers.rollout import parse_rollout
+
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("", "docs", "integration", "integration/containers")
 PAGES = [page for folder in FOLDERS for page in sorted((ROOT / folder).glob("*.md"))]
@@ -36,3 +40,31 @@ def test_each_integration_test_is_in_a_table() -> None:
         str(file.relative_to(ROOT / "integration")) for file in (ROOT / "integration").rglob("test_*.py")
     ]
     assert sorted(listed) == sorted(tests)
+
+
+ROUTINGS = [
+    {"nginx": {"stableIngress": "web"}},
+    {"istio": {"virtualService": {"name": "web"}}},
+    {
+        "istio": {
+            "virtualService": {"name": "web"},
+            "destinationRule": {"name": "web", "stableSubsetName": "stable", "canarySubsetName": "canary"},
+        }
+    },
+    {"smi": {}},
+]
+
+
+def test_security_lists_the_rights_that_rbac_prints() -> None:
+    """SECURITY's table has each resource of the printed Roles with its verbs, no other, and none of them is Secrets."""
+    printed: dict[str, set[str]] = {}
+    for routing in ROUTINGS:
+        rollout = parse_rollout(m.rollout(routing))
+        for role in rbac.manifests(rollout, data_planes=["ingress-nginx"]):
+            for rule in role["rules"]:
+                for resource in rule["resources"]:
+                    printed.setdefault(resource, set()).update(rule["verbs"])
+    page = (ROOT / "SECURITY.md").read_text()
+    rows = re.findall(r"^\| `([\w/]+)` \| ([\w, ]+) \|", page, re.MULTILINE)
+    assert {resource: set(verbs.split(", ")) for resource, verbs in rows} == printed
+    assert "secrets" not in printed
