@@ -139,7 +139,9 @@ def test_a_stored_write_is_not_sent_again(kind: str, proxy: FaultProxy, shop: Na
     proxy.requests.clear()
     proxy.faults = [Fault(kind, 3)]
     router.set_weight(60)
-    written = [path.partition("?")[0].rpartition("/")[0] for method, path in proxy.requests if method in WRITES]
+    written = [
+        path.partition("?")[0].rpartition("/")[0] for method, path in proxy.requests if method in WRITES
+    ]
     assert len(written) == len(set(written)) == 3
     assert shop.router().observe().traffic == Traffic(Split(60))
 
