@@ -67,7 +67,8 @@ traffic: .venv/traffic  ## the tests on live traffic: ingress-nginx, istiod with
 	$(BIN)/python integration/programs/sandbox.py $(abspath $(BIN))/pytest integration/traffic --force-enable-socket -s $(ARGS)
 	$(BIN)/python integration/programs/readme_lab.py
 
-picture: .venv/ready  ## draw docs/ramp.svg from the ramps that `make traffic` recorded
+picture: .venv/ready  ## draw docs/session.svg, and docs/ramp.svg from the ramps that `make traffic` recorded
+	$(BIN)/python docs/draw_session.py
 	$(BIN)/pip install --quiet --group docs
 	$(BIN)/python docs/draw_ramp.py
 

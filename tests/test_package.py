@@ -170,10 +170,13 @@ def test_coverage_reports_each_file_of_the_library_once(tmp_path: Path) -> None:
     """The lines of `routers/` are counted under that name, whichever name they were imported by."""
     script = tmp_path / "script.py"
     script.write_text("import rollway.routers.weights\n")
-    data = {"COVERAGE_FILE": str(tmp_path / "data")}
-    assert python("-m", "coverage", "run", script, **data).returncode == 0
-    assert python("-m", "coverage", "combine", "--quiet", tmp_path, **data).returncode == 0
-    assert python("-m", "coverage", "json", "--quiet", "-o", tmp_path / "json", **data).returncode == 0
+    data = str(tmp_path / "data")
+    assert python("-m", "coverage", "run", script, COVERAGE_FILE=data).returncode == 0
+    assert python("-m", "coverage", "combine", "--quiet", tmp_path, COVERAGE_FILE=data).returncode == 0
+    assert (
+        python("-m", "coverage", "json", "--quiet", "-o", tmp_path / "json", COVERAGE_FILE=data).returncode
+        == 0
+    )
     reported = json.loads((tmp_path / "json").read_text())["files"]
     ours = [name for name in reported if "routers" in name]
     assert "routers/weights.py" in ours
