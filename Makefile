@@ -1,7 +1,7 @@
 # Everything runs in .venv, which the targets make themselves: Python >= 3.11, make and git are enough.
 PYTHON ?= python3
 BIN := .venv/bin
-# Only a real API server tells whether these work, so `cluster-tests` measures them and `tests` leaves them out.
+# Only a real API server shows whether these work, so `cluster-tests` measures them and `tests` leaves them out.
 CLUSTER_CODE := routers/kube/*,routers/stores/cluster.py,routers/stores/watching.py,rollway/cli/progress.py,rollway/cli/commands/ramp.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

@@ -44,11 +44,11 @@ def process(command: Sequence[str]) -> tuple[float, float]:
     start = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert child.stderr is not None
-    said = child.stderr.read()
+    errors = child.stderr.read()
     _, status, usage = os.wait4(child.pid, 0)
     seconds = time.perf_counter() - start
     if os.waitstatus_to_exitcode(status) != 0:
-        raise SystemExit(f"{' '.join(command)} failed: {said.decode()}")
+        raise SystemExit(f"{' '.join(command)} failed: {errors.decode()}")
     return seconds, usage.ru_maxrss / 1024
 
 

@@ -50,7 +50,7 @@ def main() -> None:
             color="#d1242f",
             linewidth=1,
             alpha=0.8,
-            label="what rollway had said is done",
+            label="what rollway reported as done",
         )
         axes.set_title(title, loc="left", fontsize=9, fontweight="bold")
         axes.set_ylim(-6, 106)

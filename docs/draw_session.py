@@ -16,7 +16,6 @@ import tempfile
 from pathlib import Path
 
 from rich.console import Console
-from rich.terminal_theme import NIGHT_OWLISH
 from rich.text import Text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,6 +64,7 @@ def session() -> Text:
             shown.append("$ ", "bold green").append(f"{command}\n", "bold")
             shown.append_text(Text.from_ansi(printed(shlex.split(command), folder)))
             shown.append("\n")
+    shown.rstrip()
     return shown
 
 
@@ -103,7 +103,7 @@ def picture(shown: Text) -> str:
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         console = Console(record=True, width=WIDTH, file=nowhere, force_terminal=True)
         console.print(shown, soft_wrap=False)
-        drawn = console.export_svg(title="rollway", theme=NIGHT_OWLISH, unique_id="rollway")
+        drawn = console.export_svg(title="rollway", unique_id="rollway")
     # A picture in a page may not load fonts from elsewhere; without them the reader's own monospace font is used.
     return re.sub(r"\s*@font-face \{.*?\}", "", drawn, flags=re.DOTALL)
 

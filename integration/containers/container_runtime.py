@@ -1,4 +1,4 @@
-"""Become runc, asking for no capability that this machine itself does not have.
+"""Run runc without the capabilities that this machine does not have.
 
     python container_runtime.py RUNC WORDS...
 
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Names by number, as linux/capability.h has them; only those that some machines keep from their guests.
+# The numbers of linux/capability.h; only the capabilities that some machines do not give to their guests.
 _KEPT_BACK = {
     16: "CAP_SYS_MODULE",
     22: "CAP_SYS_BOOT",
@@ -35,7 +35,7 @@ def missing() -> set[str]:
 
 
 def main() -> None:
-    """Take them out of the container's configuration, or of the process that starts in a container."""
+    """Remove them from the container's configuration, or from that of a process that starts in a container."""
     runc, *words = sys.argv[1:]
     absent = missing()
     for flag, value in itertools.pairwise(words):

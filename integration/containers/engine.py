@@ -27,7 +27,7 @@ INSIDE = "ROLLWAY_ENGINE"
 
 
 def running(environment: Mapping[str, str] | None = None) -> str:
-    """Say in one line why no Docker engine runs that this environment finds; empty when there is one."""
+    """Return in one line why this environment finds no running Docker engine; empty when it finds one."""
     try:
         docker("version", environment=environment, seconds=30)
     except DockerError as error:
@@ -36,7 +36,7 @@ def running(environment: Mapping[str, str] | None = None) -> str:
 
 
 def unavailable() -> str:
-    """Say why there can be no engine on this machine; empty when there can."""
+    """Return why there can be no engine on this machine; empty when there can."""
     why = running()
     if not why:
         return ""
@@ -59,7 +59,7 @@ def started() -> Iterator[Mapping[str, str]]:
             print("waiting for another run's engine to end", file=sys.stderr)
             fcntl.flock(lock, fcntl.LOCK_EX)
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        # Lock files, sockets and pids of this engine are no other's.
+        # Other engines have lock files, sockets and pids of their own.
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
         folder = Path(name)
         (folder / "tmp").mkdir()
@@ -67,7 +67,7 @@ def started() -> Iterator[Mapping[str, str]]:
             **os.environ,
             "DOCKER_HOST": f"unix://{folder}/docker.sock",
             "PATH": f"{root}/usr/bin:{unshare.PATH}",
-            # What the command leaves for a look is of no use without the engine.
+            # Files that the command leaves are of no use without the engine.
             "TMPDIR": str(folder / "tmp"),
         }
         words = {
@@ -83,7 +83,7 @@ def started() -> Iterator[Mapping[str, str]]:
         daemon.start()
         try:
             daemon.wait(lambda: not running(environment))
-            # What a killed run left.
+            # Containers that a killed run has left.
             left = docker("ps", "--all", "--quiet", environment=environment).split()
             if left:
                 docker("rm", "--force", "--volumes", *left, environment=environment)

@@ -1,4 +1,4 @@
-"""Container images of Debian's packages, Go programs and files of ours alone, so that no image registry is needed.
+"""Make container images of Debian packages, Go programs and our own files, so that no image registry is needed.
 
 Each is a docker archive of one layer, kept in the cache by content: `docker load` takes it, and so does containerd.
 """
@@ -44,7 +44,7 @@ _USELESS_FOLDERS = (
     "var/cache/apt",
     "var/lib/apt/lists",
 )
-"""What nobody reads in a container."""
+"""Folders that no program of a container reads."""
 _NODE_PACKAGES = (
     "bash",
     "ca-certificates",
@@ -76,14 +76,14 @@ _USELESS_UNITS = (
     "systemd-tmpfiles-clean.timer",
     "systemd-tmpfiles-setup.service",
 )
-"""What has nothing to do in a container, or clears folders that Docker has filled."""
+"""Units of no use in a container, and those that clear folders which Docker has filled."""
 
 
 @dataclass(frozen=True)
 class Image:
     """One image: its name, what `fill` makes its files of, for the cache, and how it starts.
 
-    `name` may have a tag; without one, the tag says what the image is made of.
+    `name` may have a tag; without one, the tag is a digest of what the image is made of.
     """
 
     name: str
@@ -191,7 +191,7 @@ def echo() -> Image:
 
 
 def rollway() -> Image:
-    """Return rollway itself: Debian's Python and our wheel, for a user who is nobody and a root that is read-only.
+    """Return rollway itself: Debian's Python and our wheel, for an unprivileged user and a read-only root file system.
 
     The Dockerfile of the project makes the same where there is a registry.
     """

@@ -74,7 +74,7 @@ class NodeImage:
 
 
 def node_image(source: str) -> NodeImage:
-    """Return the image that a source gives, pulled or made now.
+    """Return the node image from a source, pulled or made now.
 
     Raises:
         MissingToolError: the registry does not answer, or the image cannot be made here.
@@ -103,7 +103,7 @@ def own_image() -> str:
 
 
 def versions(node: Node, image: NodeImage) -> str:
-    """Say what a cluster is made of, and where its images come from."""
+    """Describe what a cluster is made of, and where its images come from."""
     origin = (
         "built from Debian packages and Go modules" if image.archive else "from their registries, by digest"
     )
@@ -129,7 +129,7 @@ def delete(name: str) -> None:
     deadline = time.monotonic() + _DELETE_S
     while True:
         _kind("delete", "cluster", "--name", name, "--kubeconfig", os.devnull)
-        # kind says deleted of a node that Docker is just starting, and Docker starts it all the same.
+        # kind reports a node as deleted while Docker is still starting it.
         left = docker("ps", "--all", "--quiet", "--filter", label)
         if not left.strip():
             return
@@ -164,7 +164,7 @@ def _load(reference: str, archive: Path) -> None:
     if reference not in present:
         docker("load", "--quiet", "--input", str(archive))
     for older in set(present) - {reference}:
-        # One that another cluster runs on stays.
+        # An image that another cluster uses stays.
         with contextlib.suppress(DockerError):
             docker("rmi", older)
 
@@ -176,7 +176,7 @@ def _config(image: NodeImage, port: int) -> dict[str, Any]:
     if not Path("/sys/fs/cgroup/cgroup.controllers").exists():
         kubelet["failCgroupV1"] = False
     if image.archive:
-        # These nodes have no DNS, for which nothing here asks: Services are found by their addresses.
+        # These nodes have no DNS, and nothing here needs it: Services are found by their addresses.
         kubelet["resolvConf"] = "/kind/resolv.conf"
         patches.append({"kind": "InitConfiguration", "skipPhases": ["preflight", "addon/coredns"]})
     node = {

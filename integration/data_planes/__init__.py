@@ -29,7 +29,7 @@ class DataPlane(Protocol):
     settled_s: ClassVar[float]
     """After so many seconds every part of it has a write, on a machine that is busy with other tests."""
     url: str
-    """Where requests go in; the shop of a namespace is chosen by the `Host` header, which `host` tells."""
+    """Where requests go in; the `Host` header, which `host` returns, chooses the shop of a namespace."""
 
     def start(self, cluster: Cluster, api: Api, folder: Path) -> None:
         """Create the objects that the programs need, start them, and wait until they are ready."""
@@ -41,7 +41,7 @@ class DataPlane(Protocol):
 
     @property
     def loaded_options(self) -> tuple[str, ...]:
-        """The options of rollway that say where to ask for the evidence `loaded`; empty where there is none."""
+        """The options of rollway with the addresses to ask for the evidence `loaded`; empty where there is none."""
         ...
 
     @property

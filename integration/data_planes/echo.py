@@ -1,4 +1,4 @@
-"""The shop's pods: one nginx that answers for every address with the version that the address stands for."""
+"""The shop's pods: one nginx that answers on every address with the version of that address."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PORT = 8080
 VERSIONS = {"stable": 1, "canary": 2, "other": 3}
-"""The last part of a pod's address tells its version."""
+"""The last part of a pod's address for each version."""
 
 _CONFIG = """
 daemon off;

@@ -1,6 +1,6 @@
 """ingress-nginx: the real controller with its Lua balancer, on Debian's nginx.
 
-Which requests go to the canary is decided by the project's own balancer.lua; `ingress_nginx_files` tells what is changed.
+The project's own balancer.lua decides which requests go to the canary; `ingress_nginx_files` lists what is changed.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 NAMESPACE = "ingress-nginx"
 SYNC_RATE = 0.9
-"""Posts per second. balancer.lua compares whole seconds, so of two posts in one second workers may miss the later one
-until the next; the controller's own default (0.3) does not let that happen, and neither may this."""
+"""Posts per second. balancer.lua compares whole seconds, so workers may miss the later of two posts in
+one second until the next post. The controller's own default (0.3) prevents this, and so must this rate."""
 SETTLED_S = 3.0
-"""When nginx' workers have a write: the controller posts about once a second, and they look as often."""
+"""Seconds until nginx' workers have a write: the controller posts about once a second, and they look as often."""
 
 
 class Replica:
@@ -140,7 +140,7 @@ class IngressNginx:
 
     @property
     def loaded_options(self) -> tuple[str, ...]:
-        """What tells rollway where to ask."""
+        """The addresses that rollway asks, as its options."""
         return tuple(word for replica in self.replicas for word in ("--nginx-status", replica.status))
 
     @property

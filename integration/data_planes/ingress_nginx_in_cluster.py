@@ -91,8 +91,8 @@ class IngressNginxInCluster:
         self.replicas: list[Replica] = []
 
     def start(self, cluster: Cluster, api: Api, folder: Path) -> None:
-        """Install it, or change the number of its replicas, and wait until all of them serve; take somebody's as it is."""
-        del folder  # the pods' logs are the kubelet's
+        """Install it, or change the number of its replicas, and wait until all of them serve; use one that is there already."""
+        del folder  # the kubelet keeps the pods' logs
         self.cluster, self.api, self.url = cluster, api, cluster.url
         if cluster.node is None:
             self.replicas = [Replica(cluster, api, pod) for pod in self._pods()]
@@ -181,7 +181,7 @@ class IngressNginxInCluster:
             if kind == "Service":
                 _publish(manifest)
             if kind == "ConfigMap":
-                # As where a load balancer before it ends TLS: who says that he came by https is not sent there.
+                # As behind a load balancer that ends TLS: a request with the header for https is not redirected.
                 manifest["data"] = {"use-forwarded-headers": "true"}
                 if self.cluster.made_here:
                     manifest["data"] |= ingress_nginx_files.settings(Path("/"))
@@ -210,12 +210,12 @@ class IngressNginxInCluster:
             for port in container["ports"]
             if port["name"] != "webhook"
         ]
-        # Ready as soon as it is, and not ten seconds later.
+        # Otherwise it counts as ready ten seconds later.
         container["readinessProbe"] |= {"initialDelaySeconds": 1, "periodSeconds": 1, "failureThreshold": 10}
         if self.cluster.made_here:
             container["image"] = ingress_nginx_image.image().reference
             container["env"] = [item for item in container["env"] if item["name"] != "LD_PRELOAD"]
-            # It calls a shell, to do what the controller does on SIGTERM anyway.
+            # It calls a shell, and the controller does the same on SIGTERM anyway.
             del container["lifecycle"]
 
 

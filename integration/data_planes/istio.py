@@ -26,7 +26,7 @@ ISTIOD = "istiod-0"
 _ADDRESS = "10.244.255.1"
 _PORTS = {"http": 21000, "xds": 21001, "debug": 21002, "monitoring": 21003, "admin": 21004}
 
-# Stock Envoy lacks Istio's own filters, and without workload certificates automatic mutual TLS never gets ready.
+# Stock Envoy lacks Istio's own filters, and without workload certificates automatic mutual TLS never becomes ready.
 _ENVIRONMENT = {
     "POD_NAME": ISTIOD,
     "POD_NAMESPACE": NAMESPACE,
@@ -101,7 +101,7 @@ class Istio:
 
     @property
     def loaded_options(self) -> tuple[str, ...]:
-        """What tells rollway where to ask."""
+        """The addresses that rollway asks, as its options."""
         return ("--envoy-admin", self.admin)
 
     @property

@@ -28,7 +28,7 @@ class Kubelet:
         self._daemon = Daemon("kubelet", command, folder)
 
     def start(self, api: Api) -> None:
-        """Start it, and tell the API server where it is."""
+        """Start it, and register its address with the API server."""
         self._daemon.start()
         node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node"}}
         status = {

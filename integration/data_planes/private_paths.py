@@ -1,4 +1,4 @@
-"""Become an ingress-nginx controller in a mount namespace: its paths are fixed, and here they are its own."""
+"""Run an ingress-nginx controller in a mount namespace, where the fixed paths that it uses are private."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def main() -> None:
     for path in ("/var/lib/nginx", "/var/log/nginx", "/tmp/nginx"):
         Path(path).mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/tmp/nginx"], check=True)
-    # Where the controller posts the configuration of TCP services once: accepted by the kernel, read by nobody.
+    # Where the controller posts the configuration of TCP services once: the kernel accepts it, and nothing reads it.
     sink = socket.create_server(("127.0.0.1", int(sink_port)), backlog=128)
     sink.set_inheritable(True)
     os.execv(program[0], program)

@@ -94,12 +94,12 @@ class SmiMesh:
 
     @property
     def loaded_options(self) -> tuple[str, ...]:
-        """Nothing: an SMI mesh has no common way to say what it has loaded."""
+        """Nothing: an SMI mesh has no common way to show what it has loaded."""
         return ()
 
     @property
     def pod_ports(self) -> PodPorts:
-        """None: nothing of rollway asks a mesh."""
+        """None: rollway does not ask a mesh."""
         return {}
 
     def dump(self, folder: Path) -> None:

@@ -29,7 +29,7 @@ _CRD_READY_S = 60
 
 
 class Api:
-    """An administrator's hands, apart from the store that is under test."""
+    """An administrator's access, apart from the store that is under test."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.connection = Connection(str(cluster.kubeconfig), cluster.context or None)
@@ -139,7 +139,7 @@ class Api:
                 time.sleep(0.05)
             else:
                 raise RollwayError(f"the CRD {crd['metadata']['name']} was not served in {_CRD_READY_S} s")
-        # Established comes a moment before the first request is answered.
+        # A CRD is Established a moment before the server answers the first request.
         for crd in wanted:
             version = next(item["name"] for item in crd["spec"]["versions"] if item["served"])
             path = f"/apis/{crd['spec']['group']}/{version}/{crd['spec']['names']['plural']}"
@@ -160,7 +160,7 @@ class Api:
 
     def _all(self, method: str, api_version: str, kind: str, namespace: str) -> list[Manifest]:
         like = {"apiVersion": api_version, "kind": kind, "metadata": {"namespace": namespace}}
-        # The items of a list do not say what they are.
+        # The items of a list do not have their apiVersion and kind.
         found = self._send(method, like, None, "", query={})["items"]
         return [{**item, "apiVersion": api_version, "kind": kind} for item in found]
 

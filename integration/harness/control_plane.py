@@ -154,7 +154,7 @@ class ControlPlane:
 
     def _run(self, name: str, command: list[str]) -> None:
         with (self.folder / "logs" / f"{name}.log").open("ab") as log:
-            # A session of its own: Ctrl-C goes to the person's command, which then ends these in order.
+            # A session of its own: Ctrl-C reaches only the person's command, which then ends these in order.
             self._processes[name] = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
@@ -183,7 +183,7 @@ class ControlPlane:
 
 
 def started(folder: Path, minor: str) -> ControlPlane:
-    """Start a control plane; the ports are chosen before they are used, so a lost race is tried again elsewhere."""
+    """Start a control plane; another program may take the ports before they are used, so this is tried again with others."""
     for attempt in range(3):
         plane = ControlPlane(folder / str(attempt), minor)
         try:

@@ -26,7 +26,7 @@ class Fault:
 
     `path` limits it to requests whose path has that text. `kind` is `reset` (before the server sees it), `lost` (stored, then the connection is reset), `hang` (stored, then
     silence), `status` (an error of the proxy's own), `stored-status` (stored, then an error), `truncated`, `slow`,
-    or `gone` (a watch that is told that its version is too old).
+    or `gone` (a watch whose version is too old).
     """
 
     kind: str
@@ -79,7 +79,7 @@ def fault_proxy(upstream: Connection) -> Iterator[FaultProxy]:  # noqa: C901 - a
         disable_nagle_algorithm = True
 
         def log_message(self, *_words: Any) -> None:
-            """Say nothing."""
+            """Print nothing."""
 
         def handle_one_request(self) -> None:
             with contextlib.suppress(ConnectionError, TimeoutError, ValueError):
@@ -180,7 +180,7 @@ def fault_proxy(upstream: Connection) -> Iterator[FaultProxy]:  # noqa: C901 - a
             self._answer(fault.status, headers, json.dumps(body).encode(), None)
 
         def _reset(self) -> None:
-            # Closing with nothing to linger for makes the kernel send a reset.
+            # Without lingering, the kernel sends a reset when the socket is closed.
             with contextlib.suppress(OSError):
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 self.connection.close()

@@ -56,7 +56,7 @@ class Namespace:
         api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         self.kubeconfig = self._kubeconfig("admin", {})
         if not cluster.control_plane:
-            # A controller would make it some time, and no pod can be created before.
+            # A controller would make it later, and no pod can be created before.
             place = {"name": "default", "namespace": name}
             api.put({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": place})
 
@@ -106,7 +106,7 @@ class Namespace:
                 self._ready_subsets(manifest, ready)
 
     def ready(self, service: str, ready: int, unready: int = 0, ports: Any = None) -> None:
-        """Say how many endpoints of a Service are ready."""
+        """Set how many endpoints of a Service are ready."""
         listed = [{"name": port.get("name", ""), "port": 8080} for port in ports or [{"name": "http"}]]
         self.api.put(m.endpoint_slice(service, self.name, ready=ready, unready=unready, ports=listed))
 
@@ -162,7 +162,7 @@ class Namespace:
         )
 
     def empty(self) -> None:
-        """Delete every object of the test, whatever holds it back."""
+        """Delete every object of the test, also those with finalizers."""
         for version, kind in KINDS:
             with contextlib.suppress(NotFoundError):
                 for item in self.api.clear(version, kind, self.name):

@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="auto",
         help="where the images of a kind cluster come from",
     )
-    group.addoption("--keep", action="store_true", help="leave the kind cluster for a look")
+    group.addoption("--keep", action="store_true", help="leave the kind cluster after the run")
 
 
 _WORDS = {
@@ -68,7 +68,7 @@ def _provider(config: pytest.Config, name: str = "") -> providers.Provider:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Fail at once, and say why, when the cluster that was asked for cannot be had here."""
+    """Fail at once with the reason when the cluster that was asked for cannot be started here."""
     config.addinivalue_line(
         "markers", "local: kills or restarts the control plane, so it needs --cluster=local"
     )
@@ -78,12 +78,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say which cluster the tests ran on, and why each of the others was not used."""
+    """Print which cluster the tests ran on, and why each of the others was not used."""
     name = config.getoption("--cluster")
     version = f"Kubernetes {config.getoption('--kubernetes')}" if name == "local" else ""
-    told = config.stash.get(_VERSIONS, version)
+    versions = config.stash.get(_VERSIONS, version)
     terminalreporter.section("cluster")
-    terminalreporter.line(f"the tests ran on: {name}{f' ({told})' if told else ''}")
+    terminalreporter.line(f"the tests ran on: {name}{f' ({versions})' if versions else ''}")
     for other in providers.NAMES:
         if other != name:
             why = _provider(config, other).unavailable() or f"not asked for; --cluster={other} does"
@@ -98,14 +98,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             kills = "control_plane" in getattr(item, "fixturenames", ())
             if kills or item.get_closest_marker("local"):
                 item.add_marker(
-                    pytest.mark.skip(reason=f"kills the control plane, which --cluster={name} does not let")
+                    pytest.mark.skip(reason=f"kills the control plane, which --cluster={name} does not allow")
                 )
 
 
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A running cluster with the CRDs of all routers."""
-    # What rollway and kubectl keep between runs must come from this run.
+    # What rollway and kubectl cache must come from this run.
     os.environ["KUBECACHEDIR"] = str(tmp_path_factory.mktemp("kube-cache"))
     with _provider(request.config).cluster() as found:
         if found.versions:

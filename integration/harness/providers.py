@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running cluster, and what of it is ours to reach into.
+    """A running cluster, and the parts of it that the tests may reach into.
 
-    `control_plane` is there where that may be killed, and `node` where pods run in a container of ours. `url` is where
-    its ingress-nginx answers (or will), and `host` where it finds this machine, if it does; `made_here` says that its images are not
-    from a registry, and `ends` that all of it is deleted after the run.
+    `control_plane` is set where tests may kill it, and `node` where pods run in a container of ours. `url` is the address
+    of its ingress-nginx, and `host` the address at which the cluster finds this machine (empty: it does not). `made_here`
+    is true when its images are not from a registry, and `ends` when all of it is deleted after the run.
     """
 
     provider: str
@@ -46,12 +46,12 @@ class Cluster:
 
 
 class Provider(Protocol):
-    """Make a cluster and take it away again."""
+    """Make a cluster, and delete it again."""
 
     name: ClassVar[str]
 
     def unavailable(self) -> str:
-        """Say why this provider cannot run here; empty when it can."""
+        """Return why this provider cannot run here; empty when it can."""
         ...
 
     def cluster(self) -> AbstractContextManager[Cluster]:
@@ -68,7 +68,7 @@ class Local:
         self.minor = minor
 
     def unavailable(self) -> str:
-        """Say what is missing."""
+        """Return what is missing; empty when nothing is."""
         if self.minor not in tools.KUBERNETES:
             return f"Kubernetes {self.minor} is not one of {', '.join(tools.KUBERNETES)}"
         return "" if shutil.which("go") else "Go is not on the PATH, and the API server is built with it"
@@ -94,14 +94,14 @@ class Kind:
         self.keep = keep
 
     def unavailable(self) -> str:
-        """Say what is missing."""
+        """Return what is missing; empty when nothing is."""
         if not shutil.which("go"):
             return "Go is not on the PATH, and kind is built with it"
         return engine.running()
 
     @contextlib.contextmanager
     def cluster(self) -> Iterator[Cluster]:
-        """Create the cluster and delete it, also after a failure; with `keep`, leave it and say where it is."""
+        """Create the cluster and delete it, also after a failure; with `keep`, leave it and print where it is."""
         name = f"rollway-{secrets.token_hex(3)}"
         image = kind.node_image(self.source)
         (port,) = control_plane.free_ports(1)
@@ -126,7 +126,7 @@ class K3s:
     name: ClassVar[str] = "k3s"
 
     def unavailable(self) -> str:
-        """Say what is missing."""
+        """Return what is missing; empty when nothing is."""
         if not importlib.util.find_spec("testcontainers"):
             return "testcontainers is not installed: pip install testcontainers[k3s]"
         return engine.running()
@@ -193,7 +193,7 @@ class Existing:
     rollway_image: str = ""
 
     def unavailable(self) -> str:
-        """Say what is missing."""
+        """Return what is missing; empty when nothing is."""
         if not self.kubeconfig:
             return "name the cluster with --cluster-kubeconfig FILE (and --cluster-context)"
         return "" if Path(self.kubeconfig).exists() else f"{self.kubeconfig} does not exist"

@@ -16,10 +16,10 @@ PODS = "10.244.0.0/16"
 
 
 def unavailable() -> str:
-    """Say why there can be no sandbox on this machine; empty when there can."""
+    """Return why there can be no sandbox on this machine; empty when there can."""
     return unshare.unavailable({"ip": "iproute2", "mount": "mount"}, user=True)
 
 
 def inside() -> bool:
-    """Tell whether this process is in a sandbox."""
+    """Return whether this process is in a sandbox."""
     return INSIDE in os.environ

@@ -40,7 +40,7 @@ class Tool:
     ldflags: str = "-s -w"
 
     def path(self) -> Path:
-        """Return the program, built now unless the cache has it. A cold build takes minutes and says so."""
+        """Return the program, built now unless the cache has it. A build takes minutes, and prints this before it starts."""
         target = cache() / self.module / self._digest() / self.name
         if target.exists():
             return target

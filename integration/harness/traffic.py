@@ -82,7 +82,7 @@ class Shop:
                 self.endpoints(name, *([version] if version in echo.VERSIONS else ["stable"]))
 
     def endpoints(self, service: str, *versions: str, ready: bool = True) -> None:
-        """Say which pods a Service has, and whether they are ready."""
+        """Set which pods a Service has, and whether they are ready."""
         self.workloads.serve(service, *versions, ready=ready)
 
     def settle(self) -> None:
@@ -90,7 +90,7 @@ class Shop:
         time.sleep(self.plane.settled_s)
 
     def sample(self, requests: int = 2000, headers: Mapping[str, str] | None = None) -> Sample:
-        """Send requests, with these headers beside the shop's host, and count who answers."""
+        """Send requests, with these headers beside the shop's host, and count which version answers."""
         return measure(
             self.plane.url,
             IDENTITY,
@@ -104,10 +104,12 @@ class Shop:
         words = {name.replace("_", "-"): value for name, value in headers.items()}
         sample = self.sample(requests, words)
         split = Split(weight, of)
-        told = " ".join([self.plane.name, str(split), *(f"{name}={value}" for name, value in words.items())])
-        print(f"{told}: {sample} in {sample.seconds:.1f} s")
+        measured = " ".join(
+            [self.plane.name, str(split), *(f"{name}={value}" for name, value in words.items())]
+        )
+        print(f"{measured}: {sample} in {sample.seconds:.1f} s")
         verdict = judge(sample, IDENTITY, split)
-        assert verdict.outcome is Outcome.MATCHES, f"{told}: {verdict.reason}"
+        assert verdict.outcome is Outcome.MATCHES, f"{measured}: {verdict.reason}"
 
     def delete(self) -> None:
         """Delete what the test made."""

@@ -53,7 +53,7 @@ def echo_pods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def kubelet(api: Api, echo_pods: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubelet]:
-    """What leads a port-forward to the pods of the data planes."""
+    """The kubelet that forwards ports to the pods of the data planes."""
     found = Kubelet(tmp_path_factory.mktemp("kubelet"))
     found.start(api)
     yield found
@@ -95,7 +95,7 @@ def ingress_nginx(cluster: Cluster, run_plane: RunPlane) -> Iterator[DataPlane]:
 
 
 _FIRST = itertools.count(5, step=2)
-"""No pod has the name of one before: where no kubelet lets go of a pod, its deletion never ends."""
+"""No pod has the name of an earlier one: without a kubelet, the deletion of a pod never ends."""
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def examples(cluster: Cluster, api: Api, ingress_nginx: DataPlane) -> Iterator[M
                 if manifest and manifest["kind"] != "Kustomization":
                     api.put(complete(manifest))
     yield made
-    # They end with the cluster; with `--keep` they are what there is to look at.
+    # They end with the cluster; with `--keep` a person can look at them.
     for namespace in made.values():
         namespace.leave()
 
@@ -183,7 +183,7 @@ def make_shop(
     made: list[Shop] = []
 
     def make(plane: DataPlane, **words: Any) -> Shop:
-        # Whose cluster it is may have namespaces of those names.
+        # The owner of the cluster may have namespaces with those names.
         name = f"{plane.name}-{secrets.token_hex(3)}" if cluster.provider == "existing" else ""
         shop = Shop(cluster, api, plane, next(_NUMBERS), namespace=name, **words)
         made.append(shop)

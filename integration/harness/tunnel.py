@@ -1,4 +1,4 @@
-"""A plain HTTP proxy on loopback that only tunnels (CONNECT), and remembers to where."""
+"""A plain HTTP proxy on loopback that only tunnels (CONNECT), and records the targets."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def tunnel() -> Iterator[tuple[str, list[str]]]:
-    """Run the proxy; give its address and the lines that it was asked."""
+    """Run the proxy; yield its address and the request lines that it got."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *_words: Any) -> None:
-            """Say nothing."""
+            """Print nothing."""
 
         def do_CONNECT(self) -> None:
             asked.append(self.requestline)
@@ -46,7 +46,7 @@ def tunnel() -> Iterator[tuple[str, list[str]]]:
 
 
 def copy(source: socket.socket, target: socket.socket) -> None:
-    """Copy bytes one way until that way ends."""
+    """Copy bytes in one direction until its end."""
     with contextlib.suppress(OSError):
         while chunk := source.recv(65536):
             target.sendall(chunk)

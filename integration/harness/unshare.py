@@ -1,4 +1,4 @@
-"""Linux namespaces for one command, by `unshare` of util-linux: what it leaves behind ends with it."""
+"""Linux namespaces for one command, by `unshare` of util-linux: the processes that it leaves end with it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import shutil
 import subprocess
 
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-"""Where the programs are that only root has on its own path."""
+"""The search path, with the folders that only root has on its own."""
 
 _OWN = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
 def unavailable(packages: dict[str, str], *, user: bool) -> str:
-    """Say why there can be no such namespaces here; empty when there can.
+    """Return why there can be no such namespaces here; empty when there can.
 
     `packages` has the programs that are needed beside `unshare`, each with its Debian package.
     """

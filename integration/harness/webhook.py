@@ -30,7 +30,7 @@ def refusing_webhook(namespace: Namespace, *resources: str, answering: bool = Tr
         protocol_version = "HTTP/1.1"
 
         def log_message(self, *_words: Any) -> None:
-            """Say nothing."""
+            """Print nothing."""
 
         def do_POST(self) -> None:
             review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

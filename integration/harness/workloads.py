@@ -76,7 +76,7 @@ class Written:
 
 
 class Deployed:
-    """One Deployment of `echo` for each version; kubelets run the pods, and tell whether they are ready."""
+    """One Deployment of `echo` for each version; kubelets run the pods, and report whether they are ready."""
 
     def __init__(self, namespace: Namespace, image: str) -> None:
         self.namespace = namespace
@@ -139,7 +139,7 @@ class Deployed:
         ]
 
     def set_ready(self, version: str, *, ready: bool) -> None:
-        """Tell each pod of a version what to answer to its readiness probe."""
+        """Set what each pod of a version answers to its readiness probe."""
         for pod in self.pods(version):
             place, name = self.namespace.name, pod["metadata"]["name"]
             path = f"/api/v1/namespaces/{place}/pods/{name}:{echo.PORT}/proxy/-/ready"
@@ -172,7 +172,7 @@ class Deployed:
             "env": [{"name": name, "value": value} for name, value in variables.items()],
             "ports": [{"name": "http", "containerPort": echo.PORT}],
             "readinessProbe": probe,
-            # Who still has the pod in its list must be answered: ingress-nginx looks once a second.
+            # ingress-nginx looks once a second, and until then sends requests to this pod.
             "lifecycle": {"preStop": {"sleep": {"seconds": 3}}},
         }
         return {

@@ -47,7 +47,7 @@ def main() -> int:
     if not engine.running():
         os.execvp(words.command[0], words.command)
     try:
-        # From inside, nothing can be downloaded any more.
+        # Inside the namespaces nothing can be downloaded.
         debian.unpacked(debian.ENGINE)
     except tools.MissingToolError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -60,7 +60,7 @@ def main() -> int:
 def _beside_an_engine(command: list[str], *, stay: bool) -> int:
     with engine.started() as environment:
         process = subprocess.Popen(command, env=dict(environment))
-        # Ctrl-C reaches the command as well, which then takes its cluster away; this waits for it.
+        # Ctrl-C also reaches the command, which then deletes its cluster; this waits for it.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda number, _frame: process.send_signal(number))
         status = process.wait()

@@ -49,9 +49,9 @@ def main() -> int:
     if why:
         print(f"error: {why}", file=sys.stderr)
         return 1
-    # Stopped from outside is stopped in order: the processes must not outlive this one.
+    # The processes must not outlive this one, also when it is stopped from outside.
     signal.signal(signal.SIGTERM, lambda *_words: sys.exit(143))
-    # A shell starts what it puts in the background with this one ignored.
+    # A shell ignores this signal in the programs that it starts in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with provider.cluster() as cluster:
@@ -66,7 +66,7 @@ def main() -> int:
 
 
 def stay(cluster: providers.Cluster, namespaces: dict[str, Namespace], command: str) -> int:
-    """Run the command, or tell how to use the cluster and wait."""
+    """Run the command, or print how to use the cluster and wait."""
     path = namespaces["istio"].kubeconfig
     if command:
         bin_folder = Path(sys.executable).parent

@@ -22,7 +22,7 @@ def main() -> None:
     readme = (ROOT / "README.md").read_text()
     block = re.search(r"^\$ (make lab RUN='.*?'\n)(.*?)^```", readme, re.MULTILINE | re.DOTALL)
     assert block, "README shows `make lab`"
-    # The flags of the make that runs this would make the inner one talkative.
+    # With the flags of the outer make, the inner one would print more.
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))
     }

@@ -1,4 +1,4 @@
-"""Build what a cluster of the tests needs before the tests start, so that two workers do not wait for one build."""
+"""Build what the tests need before they start, so that two workers do not wait for one build."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness import crds, debian, providers, tools
 
 
 def main() -> None:
-    """Build, and say how long it took; say at once when the cluster that was asked for cannot be had here."""
+    """Build, and print how long it took; end at once when the cluster that was asked for cannot be started here."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cluster", choices=providers.NAMES, default="local")
     parser.add_argument("--kubernetes", default=tools.KUBERNETES[0])
