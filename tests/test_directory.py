@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -35,6 +36,17 @@ from rollway.routers.weights import Split
 ISTIO = {"istio": {"virtualService": {"name": "web"}}}
 NGINX = {"nginx": {"stableIngress": "web"}}
 SMI: dict[str, Any] = {"smi": {}}
+SECOND_CANARY = m.ingress(
+    "other-canary",
+    "shop.example.com",
+    m.path("other-canary"),
+    metadata={
+        "annotations": {
+            "nginx.ingress.kubernetes.io/canary": "true",
+            "nginx.ingress.kubernetes.io/canary-weight": "5",
+        }
+    },
+)
 
 
 def write(folder: Path, **manifests: Any) -> None:
@@ -48,6 +60,11 @@ def write(folder: Path, **manifests: Any) -> None:
         path = folder / name.replace("__", "/").replace("_", ".")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text.encode())
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Return the content of every file under a folder."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def router(folder: Path, namespace: str = "default") -> TrafficRouter:
@@ -181,6 +198,89 @@ def test_duplicates_that_nobody_needs_are_left_alone(tmp_path: Path) -> None:
         b_yaml=m.ingress("x", "x.example.com"),
     )
     assert router(tmp_path).set_weight(10).changed
+
+
+def test_two_objects_of_one_name_are_both_judged(tmp_path: Path) -> None:
+    """Of another app's Ingress that stands in two files, the one that gets in the way is seen, whichever it is."""
+    second = m.ingress(
+        "x", "shop.example.com", m.path("x"), metadata=SECOND_CANARY["metadata"] | {"name": "x"}
+    )
+    harmless = m.ingress("x", "x.example.com", m.path("y"))
+    for name, (first, last) in {"one": (second, harmless), "two": (harmless, second)}.items():
+        folder = tmp_path / name
+        write(folder, rollout_yaml=m.rollout(NGINX), web_yaml=m.ingress(), a__x_yaml=first, b__x_yaml=last)
+        copy = "" if first is second else rf" \({folder}/b/x\.yaml\)"
+        with pytest.raises(RefusedError, match=f"default/x{copy} is the canary of .* already"):
+            router(folder).set_weight(10)
+
+
+def test_the_preferred_file_decides_between_duplicates(tmp_path: Path) -> None:
+    """Where each folder has the whole app, the preferred file says which folder is meant."""
+    for place in ("prod", "staging"):
+        write(
+            tmp_path / place,
+            rollout_yaml=m.rollout({**ISTIO, **NGINX}),
+            web_yaml=[m.virtual_service(), m.ingress()],
+        )
+    before = contents(tmp_path / "staging")
+    store = DirectoryStore(tmp_path, prefer=tmp_path / "prod" / "rollout.yaml")
+    TrafficRouter(read_rollout(store, "shop"), store).set_weight(20)
+    assert contents(tmp_path / "staging") == before
+    assert router(tmp_path / "prod").observe().traffic == Traffic(Split(20))
+    with pytest.raises(DuplicateObjectError, match="choose the Rollout's file with -f"):
+        router(tmp_path)
+
+
+def test_json_with_escaped_emoji_is_edited(tmp_path: Path) -> None:
+    """JSON's two escapes for one character stay as they are, in values, keys and before what changes."""
+    write(tmp_path, rollout_yaml=m.rollout(ISTIO))
+    manifest = m.virtual_service()
+    manifest["metadata"]["annotations"] = {"note \U0001f600": "\U0001f600 \u00e9"}
+    text = json.dumps(manifest, indent=2)
+    assert "\\ud83d\\ude00" in text
+    (tmp_path / "web.json").write_text(text)
+    live = DirectoryStore(tmp_path).read([Need("networking.istio.io", "VirtualService")])
+    (service,) = live.values()
+    assert service.locate(("spec", "http", 0, "route", 1, "weight")) == f"{tmp_path}/web.json:29"
+    router(tmp_path).set_weight(30)
+    assert (tmp_path / "web.json").read_text() == text.replace(": 100", ": 70").replace(": 0", ": 30")
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    """A linked folder is walked; a link to what is walked anyway, or to a folder above, brings nothing twice."""
+    write(tmp_path, shared__web_yaml=m.virtual_service(), app__rollout_yaml=m.rollout(ISTIO))
+    app = tmp_path / "app"
+    (app / "routing").symlink_to("../shared")
+    (app / "again").symlink_to("routing")
+    (app / "loop").symlink_to("..")
+    (app / "rollout-too.yaml").symlink_to("rollout.yaml")
+    router(app).set_weight(20)
+    assert (tmp_path / "shared" / "web.yaml").read_text().count("weight: 20") == 1
+    assert len(files.walk(str(app))) == 2
+    assert len(files.walk(str(tmp_path))) == 2
+
+
+def test_the_owner_of_an_edited_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file keeps its owner and its group; who may not give it the owner at least keeps the group."""
+    write(tmp_path, rollout_yaml=m.rollout(ISTIO), web_yaml=m.virtual_service())
+    real, asked = os.stat, []
+    other = os.stat_result(
+        (0o100640, *real(tmp_path / "web.yaml")[1:4], 1234, 5678, *real(tmp_path / "web.yaml")[6:])
+    )
+    monkeypatch.setattr(
+        os, "stat", lambda path, **words: other if str(path).endswith("web.yaml") else real(path, **words)
+    )
+
+    def give(_descriptor: int, user: int, group: int) -> None:
+        asked.append((user, group))
+        if user >= 0:
+            raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchown", give)
+    router(tmp_path).set_weight(20)
+    monkeypatch.undo()
+    assert asked == [(-1, 5678), (1234, -1)]
+    assert (tmp_path / "web.yaml").stat().st_mode & 0o777 == 0o640
 
 
 def test_what_is_missing_is_told_with_what_was_skipped(tmp_path: Path) -> None:
@@ -349,8 +449,6 @@ def test_a_store_of_one_file_gets_new_documents(tmp_path: Path) -> None:
 
 def test_a_store_of_one_json_file_takes_no_new_object(tmp_path: Path) -> None:
     """JSON has one document a file, so a creation is refused with the way out."""
-    import json
-
     file = tmp_path / "app.json"
     file.write_text(json.dumps(m.rollout(SMI)))
     for call in (router(file).plan, router(file).set_weight):
@@ -628,17 +726,6 @@ def test_a_directory_shows_written_and_says_what_it_cannot(tmp_path: Path) -> No
 
 # -- what cannot be read
 
-SECOND_CANARY = m.ingress(
-    "other-canary",
-    "shop.example.com",
-    m.path("other-canary"),
-    metadata={
-        "annotations": {
-            "nginx.ingress.kubernetes.io/canary": "true",
-            "nginx.ingress.kubernetes.io/canary-weight": "5",
-        }
-    },
-)
 TEMPLATE = "{{- if .Values.canary.enabled }}\n" + yaml.safe_dump(SECOND_CANARY) + "{{- end }}\n"
 BROKEN = yaml.safe_dump(SECOND_CANARY).replace("spec:", "spec: [")
 

@@ -217,6 +217,14 @@ def test_json_stays_json() -> None:
     assert '\n\t"c": {"d": true}' in changed
 
 
+def test_escapes_of_json_stay() -> None:
+    """A character that JSON writes as two escapes stays so, in keys, in values and in text that only looks like it."""
+    text = '{"k \\ud83d\\ude00": 1, "v": "\\ud83d\\ude00", "t": "\\\\ud83d", "b": 2}'
+    documents = parse(text, is_json=True)
+    new = {**documents[0], "k \U0001f600": 3, "b": 4}
+    assert edit(text, 0, new, is_json=True) == text.replace("1", "3").replace("2}", "4}")
+
+
 def test_what_cannot_be_written_is_refused() -> None:
     """A value whose tag forbids the new one cannot be written, and that is a typed error."""
     with pytest.raises(UnwritableError, match="without touching other values"):

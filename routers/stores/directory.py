@@ -62,12 +62,6 @@ class DirectoryStore:
         if not os.path.exists(self.path):
             raise StoreError(f"{self.path} does not exist", hint="give a directory or a file of manifests")
 
-    def preferring(self, path: str | os.PathLike[str]) -> DirectoryStore:
-        """Return this store with another preferred file."""
-        store = DirectoryStore(self.path, self.namespace, prefer=path)
-        store._files = self._files
-        return store
-
     def read(self, needs: Sequence[Need]) -> Live:
         """Return the needed objects; see `Store.read`.
 

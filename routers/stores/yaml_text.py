@@ -7,6 +7,7 @@ result is parsed again and compared with what was wanted, so that a text can onl
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -246,6 +247,9 @@ class _Editor:
         return True
 
     def _key(self, key: _Node) -> str:
+        """Return a key as the parsed document has it: `1` is text there, and JSON has escapes of its own."""
+        if self.is_json:
+            return str(json.loads(self.text[key.start : key.end]))
         documents = (
             parse(f"? {self.text[key.start : key.end]}\n")
             if key.style is None and key.kind == "scalar"
