@@ -59,11 +59,11 @@ def _refuse_cluster_options(options: StoreOptions) -> None:
         )
 
 
-def open_directory(path: str, namespace: str | None, *, prefer: str = "") -> Store:
-    """Open a directory, or one file, of manifests; `prefer` is the file that counts where an object stands twice."""
+def open_directory(path: str, namespace: str | None) -> Store:
+    """Open a directory, or one file, of manifests."""
     from rollway.routers.stores.directory import DirectoryStore  # noqa: PLC0415 - a cluster does not need it
 
-    return DirectoryStore(path, namespace or "default", prefer=prefer)
+    return DirectoryStore(path, namespace or "default")
 
 
 def open_router(options: RolloutOptions, guards: GuardOptions | None = None) -> TrafficRouter:
@@ -71,8 +71,6 @@ def open_router(options: RolloutOptions, guards: GuardOptions | None = None) -> 
     store, namespace = open_store(options.store)
     if options.filename:
         asked = options.store.namespace or ""
-        if options.store.directory:
-            store = open_directory(options.store.directory, options.store.namespace, prefer=options.filename)
         file = open_directory(options.filename, options.store.namespace)
         rollout = known_as(read_rollout(file, options.name, asked), store)
     else:

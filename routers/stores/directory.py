@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rollway.routers import stores
@@ -17,19 +18,21 @@ from rollway.routers.errors import (
     ConflictError,
     DuplicateObjectError,
     NotFoundError,
+    RollwayError,
     StoreError,
     UnsupportedError,
     UnwritableError,
 )
-from rollway.routers.model import Evidence, Finding, Live, LiveObject, Need, ObjectRef, Severity
+from rollway.routers.model import Evidence, Finding, Live, LiveObject, Need, Severity
 from rollway.routers.plan import Action, Change
 from rollway.routers.stores import drafts, files, kustomization, patches
-from rollway.routers.stores.manifest_files import ManifestFiles, Place, moved_to
+from rollway.routers.stores.manifest_files import ManifestFiles, Place, moved_to, places_of
+from rollway.routers.stores.overlays import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rollway.routers.model import Manifest, Pointer
+    from rollway.routers.model import Manifest, ObjectRef, Pointer
     from rollway.routers.stores.drafts import FileChange
 
 _NAMED = 8
@@ -39,7 +42,8 @@ _NAMED = 8
 class DirectoryStore:
     """Read and write the manifests under a path. `namespace` is that of objects which name none.
 
-    Where an object stands in several places, the one in the file `prefer` counts, or the one in its folder.
+    Where an object stands in several places, the one in the file `prefer` counts, or the one in its folder. The
+    kustomizations that count are those under the path, and for a single file those under `within`.
     """
 
     evidence = Evidence.WRITTEN
@@ -53,14 +57,22 @@ class DirectoryStore:
     )
 
     def __init__(
-        self, path: str | os.PathLike[str], namespace: str = "default", *, prefer: str | os.PathLike[str] = ""
+        self,
+        path: str | os.PathLike[str] | ManifestFiles,
+        namespace: str = "default",
+        *,
+        prefer: str | os.PathLike[str] = "",
+        within: str | os.PathLike[str] = "",
     ) -> None:
-        self.path = os.fspath(path)
         self.namespace = namespace
         self._prefer = os.path.realpath(prefer) if prefer else ""
-        self._files = ManifestFiles(self.path, namespace)
-        if not os.path.exists(self.path):
-            raise StoreError(f"{self.path} does not exist", hint="give a directory or a file of manifests")
+        if isinstance(path, ManifestFiles):
+            self._files = path
+        else:
+            self._files = ManifestFiles(os.fspath(path), namespace, os.fspath(within))
+            if not os.path.exists(path):
+                raise StoreError(f"{path} does not exist", hint="give a directory or a file of manifests")
+        self.path = self._files.path
 
     def read(self, needs: Sequence[Need]) -> Live:
         """Return the needed objects; see `Store.read`.
@@ -74,7 +86,13 @@ class DirectoryStore:
         if absent:
             raise self._not_found(absent)
         live = [item for ref, places in search.places.items() for item in self._live(ref, places, needs)]
-        return Live(live, notes=(*self.notes, *search.findings))
+        # Who asks for them by name has got the problem as an error.
+        overlaid = [
+            Finding("kustomize-overlay", Severity.NOTE, item.ref, item.problem.message, item.problem.hint)
+            for item in live
+            if isinstance(item.problem, UnsupportedError)
+        ]
+        return Live(live, notes=(*self.notes, *search.findings, *overlaid))
 
     def faults(self) -> list[Finding]:
         """Return a finding for each file, and each document in one, that cannot be read as objects."""
@@ -106,7 +124,10 @@ class DirectoryStore:
                     files.remove(path)
                 else:
                     files.replace(path, content)
-            return self._stored(change.ref, written[-1].path) if change.after is not None else None
+            if change.after is None:
+                return None
+            view = place.view if place else View()
+            return self._live_object(change.ref, self._at(change.ref, written[-1].path, view))
 
     # -- reading
 
@@ -115,10 +136,11 @@ class DirectoryStore:
 
         Raises:
             DuplicateObjectError: a need asks for it by name, and nothing decides between its places.
+            UnsupportedError: a need asks for it by name, and a kustomization makes something else of it.
         """
-        chosen = self._preferred(places)
         asking = [need for need in needs if need.matches(ref)]
-        problem = self._duplicate(ref, places) if chosen is None else None
+        chosen = self._preferred(places)
+        problem = self._overlaid(ref, chosen) if chosen else self._duplicate(ref, places)
         if problem and any(need.name and not need.tolerant for need in asking):
             raise problem
         chosen = chosen or places[0]
@@ -126,8 +148,25 @@ class DirectoryStore:
         if not any(need.name for need in asking):
             for place in places:
                 if place is not chosen:
-                    copy = ObjectRef(ref.group, ref.kind, ref.namespace, f"{ref.name} ({place.path})")
+                    copy = replace(ref, name=f"{ref.name} ({place.path})")
                     yield self._live_object(copy, place, problem, is_copy=True)
+
+    def _overlaid(self, ref: ObjectRef, place: Place) -> UnsupportedError | None:
+        """Return why an object is not what its file says; None where it is."""
+        renaming, patched_by = place.view.renaming, place.view.patch_of(place.placed.manifest)
+        if renaming:
+            why = f"gets another name by {renaming}, and with it what refers to it"
+        elif patched_by:
+            why = f"is patched by {patched_by}, so that its file does not say what is applied"
+        else:
+            return None
+        build = os.path.dirname(place.view.outermost) or "."
+        folder = os.path.dirname(place.path) or "."
+        return UnsupportedError(
+            f"{ref} in {self._files.locate(place)} {why}",
+            hint=f"read what kustomize builds (`kustomize build {build} | rollway ... --dir -`), or give --dir {folder} "
+            "to work on the files as they are written",
+        )
 
     def _preferred(self, places: Sequence[Place]) -> Place | None:
         """Return the place that counts: the only one, or the only one in the preferred file or its folder."""
@@ -156,7 +195,7 @@ class DirectoryStore:
         self,
         ref: ObjectRef,
         place: Place,
-        problem: DuplicateObjectError | None = None,
+        problem: RollwayError | None = None,
         *,
         is_copy: bool = False,
     ) -> LiveObject:
@@ -171,13 +210,14 @@ class DirectoryStore:
         alike: list[str] = []
         empty: list[str] = []
         known: dict[str, list[str]] = {need.kind: [] for need in absent}
+        overlays = self._files.overlays()
         for path in self._files.paths():
             raw = self._files.raw(path)
             parsed = self._files.parse(path, raw or b"")
             if raw is not None and not parsed.objects and not parsed.unreadable:
                 empty.append(path)
-            for placed in parsed.objects:
-                ref, place = self._files.ref(placed), Place(path, placed)
+            for place in places_of(path, parsed, overlays):
+                ref, placed = self._files.ref(place), place.placed
                 known.get(ref.kind, []).append(ref.name)
                 if any((ref.kind, ref.name) == (need.kind, need.name) for need in absent):
                     move = f" (move it to {moved_to(placed)})" if moved_to(placed) else ""
@@ -237,11 +277,13 @@ class DirectoryStore:
             ConflictError: the object is no longer what the change was computed from.
             UnwritableError: a text cannot take it.
         """
+        if place:
+            self._refuse_shared(change.ref, place)
         if change.action is Action.CREATE:
             assert change.after is not None, "a creation has an object"
             return self._draft_creation(change.after, place)
         assert place is not None, "whoever changes an object has found it"
-        place = self._again(change.ref, place)
+        place = self._at(change.ref, place.path, place.view)
         manifest = place.placed.manifest
         if change.action is Action.PATCH:
             after = change.after if manifest == change.before else patches.patched(change, manifest)
@@ -273,21 +315,29 @@ class DirectoryStore:
             )
         return drafts.created(self.path, self.path, None, manifest)
 
-    def _again(self, ref: ObjectRef, place: Place) -> Place:
-        """Return the place of an object in its file as the file is now."""
-        parsed = self._files.parse(place.path, self._files.raw(place.path) or b"")
-        for placed in parsed.objects:
-            if self._files.ref(placed) == ref:
-                return Place(place.path, placed)
-        raise ConflictError(f"{ref} is gone")
+    def _at(self, ref: ObjectRef, path: str, view: View) -> Place:
+        """Return the place of an object in a file as the file is now.
 
-    def _stored(self, ref: ObjectRef, path: str) -> LiveObject:
-        """Read an object back from the file that it was written to."""
+        Raises:
+            ConflictError: it is not there any more.
+        """
         parsed = self._files.parse(path, self._files.raw(path) or b"")
         for placed in parsed.objects:
-            if self._files.ref(placed) == ref:
-                return self._live_object(ref, Place(path, placed))
-        raise ConflictError(f"{ref} was taken out of {path} at once")
+            place = Place(path, placed, view)
+            if self._files.ref(place) == ref:
+                return place
+        raise ConflictError(f"{ref} is gone from {path}")
+
+    def _refuse_shared(self, ref: ObjectRef, place: Place) -> None:
+        """Raise UnsupportedError when a file is the source of further objects, which a write would change as well."""
+        views = self._files.overlays().views(place.path)
+        if len(views) > 1:
+            builds = ", ".join(view.outermost or place.path for view in views)
+            raise UnsupportedError(
+                f"{ref} is made from {place.path}, and so are other objects ({builds}): a write would change them all",
+                hint=f"keep the object in one overlay, or give --dir {os.path.dirname(place.path) or '.'} "
+                "to work on the files as they are written",
+            )
 
 
 def _version(manifest: Manifest) -> str:

@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from rollway.routers.errors import UnwritableError
 from rollway.routers.model import duplicate
-from rollway.routers.stores import files, yaml_text
+from rollway.routers.stores import files, overlays, yaml_text
 from rollway.routers.stores.manifests import UnreadableError, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
-
 
 def paths(root: str) -> list[str]:
     """Return the path of every kustomization under a folder."""
-    return [path for path in files.walk(root) if os.path.basename(path) in NAMES]
+    return [path for path in files.walk(root) if os.path.basename(path) in overlays.NAMES]
 
 
 def add(root: str, beside: str, path: str) -> Iterator[tuple[str, bytes]]:

@@ -22,6 +22,7 @@ from rollway.routers.stores.manifests import (
     sections,
     unreadable,
 )
+from rollway.routers.stores.overlays import Overlays, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,10 +37,11 @@ _MANY_NEEDS = 24
 
 
 class Place(NamedTuple):
-    """Where an object stands: a file, and the place in its text."""
+    """Where an object stands: a file, the place in its text, and what kustomizations make of it."""
 
     path: str
     placed: PlacedManifest
+    view: View = View()
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,17 @@ class Search(NamedTuple):
 
 
 class ManifestFiles:
-    """The manifests under a path. `namespace` is that of objects which name none."""
+    """The manifests under a path. `namespace` is that of objects which name none.
 
-    def __init__(self, path: str, namespace: str) -> None:
+    The kustomizations that count are those under `root`, which is the path unless given.
+    """
+
+    def __init__(self, path: str, namespace: str, root: str = "") -> None:
         self.path = path
         self.namespace = namespace
+        self._root = root
         self._parsed: dict[str, ParsedFile] = {}
+        self._overlays: Overlays | None = None
 
     def paths(self) -> list[str]:
         """Return the path of every manifest, sorted."""
@@ -89,10 +96,18 @@ class ManifestFiles:
         self._parsed[path] = parsed
         return parsed
 
-    def ref(self, placed: PlacedManifest) -> ObjectRef:
+    def overlays(self) -> Overlays:
+        """Return the kustomizations as they are now."""
+        paths = files.walk(self._root) if self._root else self.paths()
+        if self._overlays is None or not self._overlays.is_current(paths):
+            self._overlays = Overlays(paths, self.raw)
+        return self._overlays
+
+    def ref(self, place: Place) -> ObjectRef:
         """Name an object of these files; one of an old API group has the name that it has in the new one."""
-        ref, version = ref_of(placed.manifest, self.namespace), moved_to(placed)
-        return replace(ref, group=version.partition("/")[0]) if version else ref
+        ref, version = ref_of(place.placed.manifest, self.namespace), moved_to(place.placed)
+        group = version.partition("/")[0] if version else ref.group
+        return replace(ref, group=group, namespace=place.view.namespace or ref.namespace)
 
     def locate(self, place: Place, pointer: Pointer = ()) -> str:
         """Return where a value of an object stands: `k8s/web.yaml:12`."""
@@ -106,7 +121,7 @@ class ManifestFiles:
         """Return every place of the objects that needs ask for."""
         asked = {(need.group, need.kind, need.namespace, need.name) for need in needs}
         tokens = {(need.kind.encode(), need.name.encode()) for need in needs}
-        search = Search({}, [])
+        search, overlays = Search({}, []), self.overlays()
         for path in self.paths():
             raw = self.raw(path)
             if raw is None:
@@ -115,11 +130,11 @@ class ManifestFiles:
                 continue
             parsed = self.parse(path, raw)
             search.findings.extend(_not_read(path, part, needs) for part in parsed.unreadable)
-            for placed in parsed.objects:
-                ref, place = self.ref(placed), Place(path, placed)
+            for place in places_of(path, parsed, overlays):
+                ref = self.ref(place)
                 if asked.isdisjoint(_ways_to_ask(ref)):
                     continue
-                if moved_to(placed):
+                if moved_to(place.placed):
                     search.findings.append(self._not_served(ref, place))
                 else:
                     search.places.setdefault(ref, []).append(place)
@@ -145,6 +160,15 @@ class ManifestFiles:
             f"move it to {moved_to(place.placed)}",
             place=where,
         )
+
+
+def places_of(path: str, parsed: ParsedFile, overlays: Overlays) -> Iterator[Place]:
+    """Yield the objects of a file, each as often as kustomizations make another object of it; those of a patch are none."""
+    if not parsed.objects or overlays.is_patch(path):
+        return
+    views = overlays.views(path)
+    for placed in parsed.objects:
+        yield from (Place(path, placed, view) for view in views)
 
 
 def _not_opened(path: str, needs: Sequence[Need]) -> Finding:
