@@ -123,7 +123,7 @@ def test_no_permission_of_the_role_is_too_many(name: str, namespace: Namespace, 
 
 def test_plurals_are_those_of_the_server(namespace: Namespace) -> None:
     """The resources that a Role names are guessed from the kinds, and the guess is what the server calls them."""
-    discovery = namespace.store().discovery
+    discovery = namespace.store().client.discovery
     shop.put(namespace, shop.ALL)
     kinds = {
         ("argoproj.io", "Rollout"),

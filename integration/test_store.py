@@ -478,7 +478,7 @@ def test_a_server_without_aggregated_discovery(nginx: Namespace, monkeypatch: py
     store = nginx.store(cache=False)
     rollout = read_rollout(store, "shop", nginx.name)
     assert TrafficRouter(rollout, store).set_weight(20).changed
-    assert store.discovery.served()["networking.istio.io"][0] == "v1"
+    assert store.client.discovery.served()["networking.istio.io"][0] == "v1"
 
 
 def test_request_timeout_is_kept(nginx: Namespace) -> None:
@@ -498,11 +498,11 @@ def test_request_timeout_is_kept(nginx: Namespace) -> None:
 
 def test_lists_come_page_by_page(nginx: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list longer than a page is read to its end."""
-    from rollway.routers.stores import cluster
+    from rollway.routers.kube import client
 
     for index in range(7):
         nginx.put(m.ingress(f"other-{index}", f"{index}.example.com"))
-    monkeypatch.setattr(cluster, "_PAGE", 3)
+    monkeypatch.setattr(client, "_PAGE", 3)
     live = nginx.store().read([Need("networking.k8s.io", "Ingress", namespace=nginx.name, required=False)])
     assert len(live) == 8
 
@@ -583,12 +583,12 @@ def test_the_whole_identity_of_a_kubeconfig_is_impersonated(nginx: Namespace) ->
 
 def test_a_list_that_takes_too_long_is_begun_again(nginx: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page that the server no longer has starts the list anew; a list that never ends is given up with an error."""
+    from rollway.routers.kube import client
     from rollway.routers.kube.failures import ExpiredError
-    from rollway.routers.stores import cluster
 
     for index in range(4):
         nginx.put(m.ingress(f"other-{index}", f"{index}.example.com"))
-    monkeypatch.setattr(cluster, "_PAGE", 2)
+    monkeypatch.setattr(client, "_PAGE", 2)
     need = Need("networking.k8s.io", "Ingress", namespace=nginx.name, required=False)
     with fault_proxy(nginx.api.connection) as proxy:
         store = nginx.store(kubeconfig=nginx.kubeconfig_with("proxied", server=proxy.address))

@@ -96,9 +96,9 @@ def test_a_stale_memory_costs_a_retry_and_no_wrong_write(
     """With a watch that hears nothing, every write is a conflict first, is read anew, and ends right."""
     found = router(watched, namespace)
     found.set_weight(20)
-    for kind in watched._kinds.values():
+    for informer in watched._informers.values():
         # A watch that is connected and deaf: what no test can make a real one do on purpose.
-        kind._take = lambda event: None  # type: ignore[method-assign] # noqa: ARG005
+        informer._take = lambda *_event: None  # type: ignore[method-assign]
     namespace.router().set_weight(70)
     assert found.observe().traffic == Traffic(Split(20))
     note = {
@@ -125,7 +125,7 @@ def test_a_watch_that_ends_goes_on(kind: str, namespace: Namespace) -> None:
         for weight in (10, 20, 30):
             namespace.router().set_weight(weight)
             until(lambda weight=weight: found.observe().traffic == Traffic(Split(weight)))  # type: ignore[misc]
-        until(lambda: all(entry.connected for entry in store._kinds.values()))
+        until(lambda: store.synced)
         before = requests(store)
         until(lambda: not found.set_weight(30).changed)
         until(lambda: _silent(store, found))
@@ -147,9 +147,9 @@ def test_watches_survive_the_api_server(
     found = router(watched, namespace)
     found.set_weight(20)
     control_plane.kill("kube-apiserver")
-    until(lambda: not all(kind.connected for kind in watched._kinds.values()))
+    until(lambda: not watched.synced)
     control_plane.ensure_running()
-    until(lambda: all(kind.connected for kind in watched._kinds.values()), 60)
+    until(lambda: watched.synced, 60)
     namespace.router().set_weight(60)
     until(lambda: found.observe().traffic == Traffic(Split(60)))
 
@@ -170,17 +170,13 @@ def test_a_broken_watch_is_not_believed(namespace: Namespace) -> None:
         assert found.observe().traffic == Traffic(Split(0))
         proxy.faults = [Fault("status", 9999, ("GET",), path="watch=true")]
 
-        def disconnected() -> bool:
-            for kind in store._kinds.values():
-                kind._stop()  # the connection ends, as when a load balancer closes it, as soon as there is one
-            return not any(kind.connected for kind in store._kinds.values())
-
-        until(disconnected)
+        proxy.drop_watches()  # as when a load balancer closes idle connections
+        until(lambda: not any(informer.synced for informer in store._informers.values()))
         for weight in (30, 70):
             namespace.router().set_weight(weight)
             assert found.observe().traffic == Traffic(Split(weight))
         proxy.faults = []
-        until(lambda: all(kind.connected for kind in store._kinds.values()))
+        until(lambda: store.synced)
         assert found.observe().traffic == Traffic(Split(70))
         store.close()
 

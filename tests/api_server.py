@@ -33,7 +33,7 @@ KINDS = {
     "discovery.k8s.io": {"v1": {"EndpointSlice": ("endpointslices", True)}},
     "networking.k8s.io": {"v1": {"Ingress": ("ingresses", True), "IngressClass": ("ingressclasses", False)}},
     "networking.istio.io": {"v1": {"VirtualService": ("virtualservices", True)}},
-    "apps": {"v1": {"ReplicaSet": ("replicasets", True)}},
+    "apps": {"v1": {"Deployment": ("deployments", True)}},
     "coordination.k8s.io": {"v1": {"Lease": ("leases", True)}},
 }
 
@@ -315,6 +315,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._stream(url.path, query, fault)
         else:
             content_type = self.headers.get("Content-Type", "")
+            bare = "PartialObjectMetadata" in self.headers.get("Accept", "")
             try:
                 status, found = self.server_of_objects.answer(
                     self.command, url.path, query, body, content_type
@@ -327,6 +328,8 @@ class _Handler(BaseHTTPRequestHandler):
                     "reason": error.reason,
                     "details": {"name": "x"},
                 }
+            if bare:
+                found = {**found, "items": [{"metadata": item["metadata"]} for item in found["items"]]}
             if fault:
                 self._fail(fault, json.dumps(found).encode())
             else:

@@ -48,6 +48,13 @@ class FaultProxy:
     requests: list[tuple[str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
     server: Any = None
+    watches: list[socket.socket] = field(default_factory=list)
+
+    def drop_watches(self) -> None:
+        """Close the connection of every watch that is open."""
+        while self.watches:
+            with contextlib.suppress(OSError):
+                self.watches.pop().shutdown(socket.SHUT_RDWR)
 
     @property
     def address(self) -> str:
@@ -113,7 +120,7 @@ def fault_proxy(upstream: Connection) -> Iterator[FaultProxy]:  # noqa: C901 - a
                 or name.lower().startswith("impersonate")
             }
             if "Authorization" not in headers:
-                headers["Authorization"] = proxy.upstream._headers({})["Authorization"]
+                headers["Authorization"] = dict(proxy.upstream.headers())["Authorization"]
             answer = proxy.upstream._pool.request(
                 self.command,
                 f"{proxy.upstream.host}{self.path}",
@@ -158,6 +165,7 @@ def fault_proxy(upstream: Connection) -> Iterator[FaultProxy]:  # noqa: C901 - a
                 self.wfile.write(data)
 
         def _stream(self, answer: Any) -> None:
+            proxy.watches.append(self.connection)
             self.send_response(answer.status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Transfer-Encoding", "chunked")

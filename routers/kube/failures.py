@@ -106,7 +106,8 @@ def _forbidden(info: RequestInfo, message: str) -> ForbiddenError:
     resource = f"{info.resource}.{info.group}" if info.group else info.resource
     # An apply that would create needs a second verb, which only the server's words tell.
     verb = message.partition(" cannot ")[2].partition(" ")[0] or info.verb
-    name = f" {info.name}" if info.name else ""
+    # Who may create by POST may create any name; RBAC knows none there.
+    name = f" {info.name}" if info.name and info.verb != "create" else ""
     return ForbiddenError(
         f"the role lacks the verb {verb} on {resource}{name} {where}: {message}",
         hint="`rollway rbac NAME` prints the least role for a Rollout",

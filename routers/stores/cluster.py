@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from rollway.routers import ownership, stores
 from rollway.routers.errors import (
@@ -22,9 +22,9 @@ from rollway.routers.errors import (
     UncertainError,
 )
 from rollway.routers.kube import port_forward
+from rollway.routers.kube.client import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, Client, Target
 from rollway.routers.kube.connection import TIMEOUT_S, Connection
 from rollway.routers.kube.discovery import Discovery, default_folder
-from rollway.routers.kube.failures import ExpiredError, RequestInfo
 from rollway.routers.kube.kubeconfig import Identity
 from rollway.routers.model import (
     Evidence,
@@ -41,7 +41,7 @@ from rollway.routers.plan import Action, pointer
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from rollway.routers.kube.connection import Answer
     from rollway.routers.model import Manifest
@@ -51,30 +51,10 @@ FIELD_MANAGER = "rollway"
 _RESTORER = "rollway-restored"
 """The manager of foreign fields that are put back with a deleted object, so that they are not ours afterwards."""
 
-_JSON_PATCH = "application/json-patch+json"
-_MERGE_PATCH = "application/merge-patch+json"
-_APPLY = "application/apply-patch+yaml"
-METADATA = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,application/json"
-"""The form of an answer that leaves out all but `metadata`: of a `List`, or of each event of a watch (empty)."""
-_PAGE = 500
-_LISTINGS = 3
-"""How often a list is begun before it is given up as too long for the server's memory."""
-
 _EVENT_ATTEMPTS = 3
 _PARALLEL = 8
 CRD = ("apiextensions.k8s.io", "CustomResourceDefinition")
 """A kind that is never read: which versions it serves is what discovery tells, and a Role in a namespace could not allow it."""
-
-
-class Query(NamedTuple):
-    """One request to read: an object (`name` given) or a list."""
-
-    group: str
-    kind: str
-    namespace: str = ""
-    name: str = ""
-    selector: str = ""
-    metadata_only: bool = False
 
 
 class ClusterStore:
@@ -88,7 +68,7 @@ class ClusterStore:
     def __init__(self, connection: Connection, *, cache: bool = True) -> None:
         self.connection = connection
         self.namespace = connection.namespace
-        self.discovery = Discovery(connection, default_folder() if cache else "")
+        self.client = Client(connection, Discovery(connection, default_folder() if cache else ""))
         self._threads = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="rollway-read")
         self._narrowed: set[tuple[str, str]] = set()
 
@@ -127,27 +107,23 @@ class ClusterStore:
         wanted = [need for need in needs if (need.group, need.kind) != CRD]
         notes: list[Finding] = []
         required = {(need.group, need.kind) for need in wanted if need.required}
-        queries = [
-            query
-            for query in _queries(wanted)
-            if self.is_served(query.group, query.kind, required=query[:2] in required)
-        ]
-        found: dict[ObjectRef, LiveObject] = {}
+        targets = self._targets([need for need in wanted if self._is_served(need, required)])
 
-        def fetch(query: Query) -> list[LiveObject]:
+        def fetch(target: Target) -> list[LiveObject]:
             try:
-                return self._fetch(query, wanted, notes)
+                return self._fetch(target, wanted, notes)
             except NotServedError:
-                if query[:2] in required:
+                if target[:2] in required:
                     raise
                 return []  # what is kept about the cluster was out of date
 
-        for part in self._each(fetch, queries):
-            found.update((item.ref, item) for item in part)
-        absent = stores.missing(wanted, found)
+        objects = {item.ref: item for part in self._each(fetch, targets) for item in part}
+        absent = stores.missing(wanted, objects)
         if absent:
             raise NotFoundError(f"{stores.names(absent)} not found in {self.connection.host}")
-        return Live(found.values(), self.discovery.served(), notes=dict.fromkeys(notes), running=True)
+        return Live(
+            objects.values(), self.client.discovery.served(), notes=dict.fromkeys(notes), running=True
+        )
 
     def check(self, change: Change) -> None:
         """Find nothing; see `Store.check`."""
@@ -178,11 +154,9 @@ class ClusterStore:
 
     def record(self, event: Manifest) -> None:
         """Write an Event, whose name must be its own; see `rollway.routers.stores.EventStore`."""
-        namespace = event["metadata"]["namespace"]
-        info = RequestInfo("create", "events", "", namespace)
         for attempt in range(_EVENT_ATTEMPTS):
             try:
-                self.connection.request("POST", f"/api/v1/namespaces/{namespace}/events", info, body=event)
+                self.client.create(event)
             except UncertainError:
                 if attempt == _EVENT_ATTEMPTS - 1:
                     raise
@@ -214,126 +188,83 @@ class ClusterStore:
             NotServedError: it is required, and is not.
         """
         try:
-            self.discovery.resource(group, kind)
+            self.client.discovery.resource(group, kind)
         except NotServedError:
             if required:
                 raise
             return False
         return True
 
-    def _each(self, fetch: Any, queries: Sequence[Query]) -> Iterable[list[LiveObject]]:
-        if len(queries) == 1:
-            return [fetch(queries[0])]
-        return list(self._threads.map(fetch, queries))
+    def _is_served(self, need: Need, required: Collection[tuple[str, str]]) -> bool:
+        key = (need.group, need.kind)
+        return self.is_served(*key, required=key in required)
 
-    def _fetch(self, query: Query, needs: Sequence[Need], notes: list[Finding]) -> list[LiveObject]:
-        if query.name:
-            found = self.get(query)
-            return [found] if found else []
-        named = {need.namespace for need in needs if need.name and (need.group, need.kind) == query[:2]}
-        spaces = sorted(named - {""})
-        if query.namespace or query[:2] not in self._narrowed:
+    def _targets(self, needs: Sequence[Need]) -> list[Target]:
+        """Return the requests for some needs; one that a list answers is not asked for by name as well."""
+        lists = {
+            (need.group, need.kind, need.namespace) for need in needs if not need.name and not need.selector
+        }
+        targets: dict[Target, None] = {}
+        for need in needs:
+            key = (need.group, need.kind)
+            listed = (*key, "") in lists or (*key, need.namespace) in lists
+            if not need.name:
+                if not (need.selector and listed):
+                    selected = Target(*key, need.namespace, selector=need.selector)
+                    targets[selected._replace(metadata_only=need.metadata_only)] = None
+            elif listed:
+                continue
+            elif need.namespace or not self.client.discovery.resource(*key).namespaced:
+                targets[Target(*key, need.namespace, need.name)] = None
+            else:
+                targets[Target(*key)] = None
+        return list(targets)
+
+    def _each(
+        self, fetch: Callable[[Target], list[LiveObject]], targets: Sequence[Target]
+    ) -> Iterable[list[LiveObject]]:
+        if len(targets) == 1:
+            return [fetch(targets[0])]
+        return list(self._threads.map(fetch, targets))
+
+    def _fetch(self, target: Target, needs: Sequence[Need], notes: list[Finding]) -> list[LiveObject]:
+        if target.name:
+            manifest = self.client.get(target)
+            return [live_object(manifest)] if manifest else []
+        key = (target.group, target.kind)
+        spaces = sorted(
+            {need.namespace for need in needs if need.name and (need.group, need.kind) == key} - {""}
+        )
+        if target.namespace or key not in self._narrowed:
             try:
-                return self.list(query)[0]
+                return self._list(target)
             except ForbiddenError:
-                if query.namespace or not spaces:
+                if target.namespace or not spaces:
                     raise
                 # A role in a namespace is common; what it cannot see is told each time, and asked for once.
-                self._narrowed.add(query[:2])
-        resource = self.discovery.resource(query.group, query.kind)
+                self._narrowed.add(key)
+        plural = self.client.discovery.resource(*key).plural
         notes.append(
-            Finding(
-                "namespace-only",
-                Severity.NOTE,
-                None,
-                f"the role may not list {resource.plural} in the whole cluster, so only those of namespace "
-                f"{', '.join(spaces)} were checked",
-            )
+            namespace_only(f"the role may not list {plural} in the whole cluster", ", ".join(spaces))
         )
-        return [item for space in spaces for item in self.list(query._replace(namespace=space))[0]]
+        return [item for space in spaces for item in self._list(target._replace(namespace=space))]
 
-    def get(self, query: Query) -> LiveObject | None:
-        """Return one object, or None when it does not exist."""
-        try:
-            return live_object(query.group, query.kind, self._ask(query, {}).body)
-        except NotServedError:
-            raise
-        except NotFoundError:
-            return None
-
-    def list(self, query: Query) -> tuple[list[LiveObject], str]:
-        """Return all objects that a query asks for, page by page, and the version of the list."""
-        first = {"limit": str(_PAGE), **({"labelSelector": query.selector} if query.selector else {})}
-        words = first
-        found: list[LiveObject] = []
-        expired = 0
-        while True:
-            try:
-                body = self._ask(query, words).body
-            except ExpiredError:
-                # The list took longer than the server keeps its old state: from the start.
-                expired += 1
-                if expired == _LISTINGS:
-                    raise
-                found, words = [], first
-                continue
-            version = self.discovery.resource(query.group, query.kind).version
-            for item in body.get("items") or ():
-                # The items of a list do not say what they are; the list does.
-                item["apiVersion"] = f"{query.group}/{version}" if query.group else version
-                item["kind"] = query.kind
-                found.append(live_object(query.group, query.kind, item))
-            rest = dig(body, "metadata", "continue")
-            if not rest:
-                return found, str(dig(body, "metadata", "resourceVersion"))
-            words = {**first, "continue": rest}
-
-    def _ask(self, query: Query, words: dict[str, str]) -> Answer:
-        """Read an object or a list; a version that the server no longer serves is looked up anew, once."""
-        accept = METADATA.format("List") if query.metadata_only and not query.name else "application/json"
-        refreshed = False
-        while True:
-            resource = self.discovery.resource(query.group, query.kind)
-            verb = "get" if query.name else "list"
-            info = RequestInfo(verb, resource.plural, query.group, query.namespace, query.name)
-            try:
-                path = resource.path(query.namespace, query.name)
-                return self.connection.request("GET", path, info, query=words, accept=accept)
-            except NotServedError:
-                if refreshed:
-                    raise
-                self.discovery.refresh()
-                refreshed = True
+    def _list(self, target: Target) -> list[LiveObject]:
+        return [live_object(manifest) for manifest in self.client.list(target)[0]]
 
     # -- writing
-
-    def _send(
-        self,
-        method: str,
-        manifest: Manifest,
-        ref: ObjectRef,
-        content_type: str,
-        body: Any,
-        query: dict[str, str],
-    ) -> Answer:
-        resource = self.discovery.resource(ref.group, ref.kind)
-        verb = {"DELETE": "delete", "PUT": "update"}.get(method, "patch")
-        info = RequestInfo(verb, resource.plural, ref.group, ref.namespace, ref.name)
-        path = resource.path(ref.namespace, ref.name, _version_of(manifest))
-        return self.connection.request(method, path, info, query=query, body=body, content_type=content_type)
 
     def _patch(
         self, ref: ObjectRef, manifest: Manifest, patch: Sequence[Operation], query: dict[str, str]
     ) -> LiveObject:
-        words = {"fieldManager": FIELD_MANAGER, **query}
-        answer = self._send("PATCH", manifest, ref, _JSON_PATCH, list(patch), words)
-        return live_object(ref.group, ref.kind, answer.body)
+        options = {"fieldManager": FIELD_MANAGER, **query}
+        return live_object(self.client.patch(_target(ref, manifest), list(patch), JSON_PATCH, options).body)
 
     def _server_side_apply(
         self, change: Change, ours: Manifest, query: dict[str, str], *, force: bool
     ) -> Answer:
-        words = {"fieldManager": FIELD_MANAGER, "force": str(force).lower(), **query}
-        return self._send("PATCH", ours, change.ref, _APPLY, ours, words)
+        options = {"fieldManager": FIELD_MANAGER, "force": str(force).lower(), **query}
+        return self.client.patch(_target(change.ref, ours), ours, APPLY_PATCH, options)
 
     def _create(self, change: Change, after: Manifest, query: dict[str, str]) -> LiveObject:
         """Create an object of ours; one that somebody else made in the meantime stays as it was."""
@@ -353,10 +284,10 @@ class ClusterStore:
             raise ConflictError(f"{change.ref} exists already, made by {', '.join(sorted(map(str, others)))}")
         manifest = without_server_fields(after)
         if manifest != ours and not query:
-            words = {"fieldManager": _RESTORER}
             with _begun(change.ref):
-                answer = self._send("PATCH", ours, change.ref, _MERGE_PATCH, manifest, words)
-        return live_object(change.ref.group, change.ref.kind, answer.body)
+                options = {"fieldManager": _RESTORER}
+                answer = self.client.patch(_target(change.ref, ours), manifest, MERGE_PATCH, options)
+        return live_object(answer.body)
 
     def _apply(self, change: Change, after: Manifest, query: dict[str, str]) -> LiveObject:
         """Bring an object of ours to `after`."""
@@ -364,15 +295,12 @@ class ClusterStore:
         if "spec" not in ours:
             # Taking it over is being undone: it goes back to what it was, field by field.
             body = {**after, "metadata": {**after["metadata"], "resourceVersion": change.version}}
-            answer = self._send(
-                "PUT", after, change.ref, "application/json", body, {"fieldManager": _RESTORER, **query}
-            )
-            return live_object(change.ref.group, change.ref.kind, answer.body)
+            return live_object(self.client.update(body, options={"fieldManager": _RESTORER, **query}).body)
         freed = self._drop_controllers(change, query) if change.adopt else ""
         ours["metadata"]["resourceVersion"] = freed or change.version
         with _begun(change.ref) if freed else contextlib.nullcontext():
             answer = self._server_side_apply(change, ours, query, force=change.adopt)
-        stored = live_object(change.ref.group, change.ref.kind, answer.body)
+        stored = live_object(answer.body)
         # Server-side apply leaves a key that another manager set as well; those of `own_keys` are ours by nature.
         left = [
             {"op": "remove", "path": operation["path"]}
@@ -399,40 +327,30 @@ class ClusterStore:
         return self._patch(change.ref, change.before or {}, [test, *removals], query).version
 
     def _delete(self, change: Change, query: dict[str, str]) -> None:
-        conditions = {"resourceVersion": change.version}
         uid = dig(change.before, "metadata", "uid")
-        body = {
-            "apiVersion": "v1",
-            "kind": "DeleteOptions",
-            "preconditions": {**conditions, **({"uid": uid} if uid else {})},
-            "propagationPolicy": "Background",
-        }
-        self._send("DELETE", change.before or {}, change.ref, "application/json", body, query)
+        preconditions = {"resourceVersion": change.version, **({"uid": uid} if uid else {})}
+        self.client.delete(_target(change.ref, change.before or {}), preconditions, query)
 
 
-def live_object(group: str, kind: str, manifest: Manifest) -> LiveObject:
+def live_object(manifest: Manifest) -> LiveObject:
     """Return an object as the API server answered it, without the record of its field managers."""
     metadata = manifest["metadata"]
     metadata.pop("managedFields", None)
-    ref = ObjectRef(group, kind, metadata.get("namespace", ""), metadata["name"])
+    group = manifest["apiVersion"].rpartition("/")[0]
+    ref = ObjectRef(group, manifest["kind"], metadata.get("namespace", ""), metadata["name"])
     return LiveObject(ref, manifest, metadata.get("resourceVersion", ""))
 
 
-def _queries(needs: Sequence[Need]) -> list[Query]:
-    """Return the requests for some needs; one that a list answers is not asked for by name as well."""
-    lists = {(need.group, need.kind, need.namespace) for need in needs if not need.name and not need.selector}
-    queries: dict[Query, None] = {}
-    for need in needs:
-        key = (need.group, need.kind)
-        listed = (*key, "") in lists or (*key, need.namespace) in lists
-        if need.name and not need.namespace:
-            queries[Query(*key)] = None
-        elif need.name and not listed:
-            queries[Query(*key, need.namespace, need.name)] = None
-        elif not need.name and not (need.selector and listed):
-            selector = need.selector
-            queries[Query(*key, need.namespace, "", selector, need.metadata_only)] = None
-    return list(queries)
+def namespace_only(why: str, namespaces: str) -> Finding:
+    """Return the note about a kind that was not looked at in the whole cluster."""
+    message = f"{why}, so only those of namespace {namespaces} were checked"
+    return Finding("namespace-only", Severity.NOTE, None, message)
+
+
+def _target(ref: ObjectRef, manifest: Manifest) -> Target:
+    """Return the target of an object in the API version that it is written in."""
+    version = str(manifest.get("apiVersion", "")).rpartition("/")[2]
+    return Target(ref.group, ref.kind, ref.namespace, ref.name, version=version)
 
 
 @contextlib.contextmanager
@@ -447,11 +365,7 @@ def _begun(ref: ObjectRef) -> Iterator[None]:
         ) from error
 
 
-def _version_of(manifest: Manifest) -> str:
-    return str(manifest.get("apiVersion", "")).rpartition("/")[2]
-
-
-def _has(manifest: Any, path: str) -> bool:
+def _has(manifest: object, path: str) -> bool:
     for step in path.split("/")[1:]:
         key = step.replace("~1", "/").replace("~0", "~")
         if not isinstance(manifest, dict) or key not in manifest:
