@@ -295,10 +295,25 @@ class ObjectVerdict(NamedTuple):
     reason: str
 
 
+class RequestSample(NamedTuple):
+    """Counted requests: how many stable, canary and others answered, and how many of whose requests failed.
+
+    Failed ones are not among those answered; `failed` counts those of which nobody knows who got them.
+    """
+
+    stable: int = 0
+    canary: int = 0
+    other: int = 0
+    stable_failed: int = 0
+    canary_failed: int = 0
+    failed: int = 0
+
+
 class Verdict(NamedTuple):
     """The answer of `verify`: the outcome, the evidence that it rests on, what was observed, and why.
 
-    `readings` tell what each object says, `objects` whether that is loaded (empty: no data plane was asked).
+    `readings` tell what each object says, `objects` whether that is loaded (empty: no data plane was asked), `samples`
+    every sample of requests that was taken meanwhile. `final` says that asking again cannot make it better.
     """
 
     outcome: Outcome
@@ -306,6 +321,8 @@ class Verdict(NamedTuple):
     readings: tuple[Reading, ...] = ()
     reason: str = ""
     objects: tuple[ObjectVerdict, ...] = ()
+    samples: tuple[RequestSample, ...] = ()
+    final: bool = False
 
 
 class PingPong(NamedTuple):

@@ -7,8 +7,10 @@ object that does not exist yet needs `create` beside `patch` (Kubernetes, "Serve
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from rollway.routers.backends import packages_of
+from rollway.routers.backends.data_plane import PolicyRule
 from rollway.routers.model import Access
 from rollway.routers.planning import needs_of
 
@@ -27,34 +29,21 @@ _VERBS = {
 }
 
 
-class Rule(NamedTuple):
-    """One rule of a Role; without names it holds for every object of the resource."""
-
-    group: str
-    resource: str
-    verbs: tuple[str, ...]
-    names: tuple[str, ...] = ()
-
-    @property
-    def manifest(self) -> Manifest:
-        """The rule as RBAC writes it."""
-        names = {"resourceNames": list(self.names)} if self.names else {}
-        return {"apiGroups": [self.group], "resources": [self.resource], "verbs": list(self.verbs), **names}
-
-
 def plural(kind: str) -> str:
-    """Return the resource of a kind: `Ingress` is `ingresses`. Source: apimachinery, `UnsafeGuessKindToResource`."""
+    """Return the resource of a kind: `Ingress` is `ingresses`, `Policy` is `policies`, `Gateway` is `gateways`."""
     word = kind.lower()
-    if word.endswith("s"):
+    if word.endswith(("s", "x", "ch", "sh")):
         return f"{word}es"
-    return f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
+    return f"{word[:-1]}ies" if word.endswith("y") and word[-2:-1] not in "aeiou" else f"{word}s"
 
 
-def rules(rollout: Rollout) -> dict[str, list[Rule]]:
+def rules(rollout: Rollout) -> dict[str, list[PolicyRule]]:
     """Return the rules of each namespace that the Rollout's objects are in, its own first."""
     needs = [need for need in needs_of(rollout) if need.kind not in _CLUSTER_KINDS]
-    found: dict[str, list[Rule]] = {
-        rollout.namespace: [Rule(rollout.ref.group, plural(rollout.ref.kind), ("get",), (rollout.name,))]
+    found: dict[str, list[PolicyRule]] = {
+        rollout.namespace: [
+            PolicyRule(rollout.ref.group, plural(rollout.ref.kind), ("get",), (rollout.name,))
+        ]
     }
     for namespace in dict.fromkeys(
         [rollout.namespace, *(need.namespace for need in needs if need.namespace)]
@@ -62,11 +51,11 @@ def rules(rollout: Rollout) -> dict[str, list[Rule]]:
         here = [need for need in needs if need.namespace in ("", namespace)]
         found.setdefault(namespace, []).extend(_merged(_rules(here)))
     # The Event about a change stands beside the Rollout; `status` tells by it what was asked last.
-    found[rollout.namespace].append(Rule("", "events", ("create", "list")))
+    found[rollout.namespace].append(PolicyRule("", "events", ("create", "list")))
     return found
 
 
-def _rules(needs: Sequence[Need]) -> Iterable[Rule]:
+def _rules(needs: Sequence[Need]) -> Iterable[PolicyRule]:
     listed = {(need.group, need.kind) for need in needs if not need.name}
     named = {(need.group, need.kind) for need in needs if need.name}
     for need in needs:
@@ -74,17 +63,17 @@ def _rules(needs: Sequence[Need]) -> Iterable[Rule]:
         if not need.name:
             # Listing a kind of the whole cluster narrows to the namespaces in which something of it is named.
             if need.namespace or (need.group, need.kind) in named:
-                yield Rule(need.group, resource, ("list",))
+                yield PolicyRule(need.group, resource, ("list",))
             continue
         skipped = ("get",) if (need.group, need.kind) in listed else ()
         verbs = tuple(verb for verb in _VERBS[need.access] if verb not in skipped)
         if verbs:
-            yield Rule(need.group, resource, verbs, (need.name,))
+            yield PolicyRule(need.group, resource, verbs, (need.name,))
 
 
-def _merged(found: Iterable[Rule]) -> list[Rule]:
+def _merged(found: Iterable[PolicyRule]) -> list[PolicyRule]:
     """Join the rules that differ in their names only."""
-    merged: dict[tuple[str, str, tuple[str, ...], bool], Rule] = {}
+    merged: dict[tuple[str, str, tuple[str, ...], bool], PolicyRule] = {}
     for rule in found:
         key = (rule.group, rule.resource, rule.verbs, bool(rule.names))
         known = merged.get(key)
@@ -93,10 +82,12 @@ def _merged(found: Iterable[Rule]) -> list[Rule]:
     return list(merged.values())
 
 
-def data_plane_rules(rollout: Rollout) -> list[Rule]:
+def data_plane_rules(rollout: Rollout) -> list[PolicyRule]:
     """Return the rules in a data plane's namespace that the evidence `loaded` needs; `create` since Kubernetes 1.35."""
-    gateways = [Rule("networking.istio.io", "gateways", ("get",))] if "istio" in rollout.backends else []
-    return [Rule("", "pods", ("list",)), Rule("", "pods/portforward", ("get", "create")), *gateways]
+    own = [
+        rule for package in packages_of(rollout) if package.data_plane for rule in package.data_plane.rules
+    ]
+    return [PolicyRule("", "pods", ("list",)), PolicyRule("", "pods/portforward", ("get", "create")), *own]
 
 
 def manifests(rollout: Rollout, service_account: str = "", data_planes: Sequence[str] = ()) -> list[Manifest]:

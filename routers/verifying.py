@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rollway.routers import guards
+from rollway.routers.backends import packages
 from rollway.routers.errors import NotVerifiedError, RefusedError, UnsupportedError
 from rollway.routers.guards import Limits
 from rollway.routers.model import Context, Evidence, Outcome, Verdict, without_server_fields
@@ -54,7 +55,7 @@ class Verifier:
     def loaded(self, context: Context) -> tuple[ObjectVerdict, ...]:
         """Ask the data planes once whether they have what the objects say, which is what is wanted."""
         probes = [probe for probe in self.probes if probe.evidence is Evidence.LOADED]
-        return tuple(verdict for probe in probes for verdict in probe.judge(*context).objects)
+        return tuple(verdict for probe in probes for verdict in probe.judge(context).objects)
 
     def verify(self, context: Context, level: Evidence | None = None, timeout: float = 0) -> Verdict:
         """Compare the wish with what is really there, at a level of evidence (default: the highest there is).
@@ -95,14 +96,14 @@ class Verifier:
         """Return the probes that show a level of evidence, the lowest level first (None: every one that there is).
 
         Raises:
-            UnsupportedError: neither the store nor the probes can show that level for every router of the Rollout.
+            UnsupportedError: neither the store nor the probes can show that level for every backend of the Rollout.
         """
         by_level = {step: covering(self.probes, rollout, step) for step in PROBED}
         if level is not None and level > self.stored and not by_level.get(level):
             highest = max([self.stored, *(step for step, probes in by_level.items() if probes)])
             raise UnsupportedError(
                 f"evidence {level.name.lower()!r} cannot be shown for {rollout.ref}; the highest here is {highest.name.lower()!r}",
-                hint="loaded needs the address of the data plane of every router (--nginx-status, --envoy-admin), "
+                hint=f"loaded needs the address of the data plane of every backend ({_options()}), "
                 "measured a --url or a --prometheus",
             )
         return tuple(
@@ -115,7 +116,12 @@ class Verifier:
         """Add what the data planes say to a verdict on the objects."""
         if not probes or verdict.outcome is not Outcome.MATCHES:
             return verdict
-        return prove(probes, *context, timeout)._replace(readings=verdict.readings)
+        return prove(probes, context, timeout)._replace(readings=verdict.readings)
+
+
+def _options() -> str:
+    """Return the options that say where data planes are asked."""
+    return ", ".join(f"--{package.addresses[0].name}" for package in packages() if package.addresses)
 
 
 def _stored_as_planned(plan: Plan, live: Live) -> bool:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import manifests as m
-from rollway.routers.errors import ForbiddenError
-from rollway.routers.model import Outcome, Traffic
+from rollway.routers.backends.istio.data_plane import SIDECARS
+from rollway.routers.data_planes import data_plane_probes
+from rollway.routers.errors import ForbiddenError, InvalidInputError
+from rollway.routers.model import Context, Evidence, ObjectRef, Outcome, Traffic
 from rollway.routers.planning import needs_of
-from rollway.routers.probes.pods import SIDECARS, Pods
+from rollway.routers.probes import covering
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.testing import MemoryStore
 from rollway.routers.weights import Split
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
 
-    from rollway.routers.model import Live, Manifest, Rollout
+    from rollway.routers.model import Live, Manifest
 
 CONTROLLER = {"app.kubernetes.io/name": "ingress-nginx", "app.kubernetes.io/component": "controller"}
 GATEWAY = {"istio": "ingressgateway"}
@@ -90,28 +92,28 @@ def virtual_service(*gateways: str) -> Manifest:
 
 def asked(routing: Any, access: Access, *namespaces: str) -> list[str]:
     """Return the ports that the probe dials, in order of their names."""
-    rollout, live = situation(routing, access)
-    probe = Pods(access, namespaces).probe(next(iter(rollout.backends)))
-    assert probe is not None
-    verdict = probe.judge(rollout, Traffic(Split(20)), live)
-    assert verdict.outcome is Outcome.UNKNOWN
+    context = situation(routing, access)
+    result = data_plane_probes(context.rollout, access, namespaces=namespaces)
+    assert not result.obstacles
+    (probe,) = result.probes
+    assert probe.judge(context).outcome is Outcome.UNKNOWN
     return sorted(access.dialled)
 
 
 def obstacle(routing: Any, access: Access, *namespaces: str) -> str:
     """Return what stands in the way."""
-    rollout, live = situation(routing, access)
-    return Pods(access, namespaces).obstacle(next(iter(rollout.backends)), rollout, live)
+    result = data_plane_probes(situation(routing, access).rollout, access, namespaces=namespaces)
+    return "; ".join(result.obstacles.values())
 
 
-def situation(routing: Any, access: Access) -> tuple[Rollout, Live]:
-    """Return the route of a Rollout and what it needs."""
+def situation(routing: Any, access: Access) -> Context:
+    """Return a Rollout and what it needs."""
     for name in ("shop-stable", "shop-canary"):
         access.put(m.service(name))
     if "nginx" in routing:
         access.put(m.ingress())
     rollout = parse_rollout(m.rollout(routing))
-    return rollout, access.read(needs_of(rollout))
+    return Context(rollout, Traffic(Split(20)), access.read(needs_of(rollout)))
 
 
 NGINX: Any = {"nginx": {"stableIngress": "web"}}
@@ -183,10 +185,11 @@ def test_no_pod_is_an_obstacle_that_says_where_it_looked(namespaces: tuple[str, 
     """Nobody to ask is said with the place, both beforehand and as the probe's verdict."""
     words = f"no running pod of the nginx data plane was found {where}"
     assert obstacle(NGINX, Access(), *namespaces) == words
-    rollout, live = situation(NGINX, access := Access())
-    probe = Pods(access, namespaces).probe("nginx")
-    assert probe is not None
-    verdict = probe.judge(rollout, Traffic(Split(20)), live)
+    access = Access(pod("a", CONTROLLER, namespace="blue"))
+    context = situation(NGINX, access)
+    (probe,) = data_plane_probes(context.rollout, access, namespaces=namespaces).probes
+    access.remove(ObjectRef("", "Pod", "blue", "a"))
+    verdict = probe.judge(context)
     assert (verdict.outcome, words in verdict.reason) == (Outcome.UNKNOWN, True)
 
 
@@ -201,18 +204,56 @@ def test_a_role_that_may_not_list_pods_is_an_obstacle() -> None:
     """A refusal by the API server is told in its own words."""
 
     class Closed(Access):
+        closed = True
+
         def read(self, needs: Any) -> Live:
-            if any(need.kind == "Pod" for need in needs):
+            if self.closed and any(need.kind == "Pod" for need in needs):
                 raise ForbiddenError("pods is forbidden")
             return super().read(needs)
 
     assert obstacle(NGINX, Closed()) == "pods is forbidden"
-    rollout, live = situation(NGINX, access := Closed())
-    probe = Pods(access).probe("nginx")
-    assert probe is not None
-    assert "pods is forbidden" in probe.judge(rollout, Traffic(Split(20)), live).reason
+    access = Closed(pod("a", CONTROLLER))
+    access.closed = False
+    context = situation(NGINX, access)
+    (probe,) = data_plane_probes(context.rollout, access).probes
+    access.closed = True
+    assert "pods is forbidden" in probe.judge(context).reason
 
 
 def test_a_mesh_of_smi_cannot_be_asked() -> None:
-    """SMI has no common way to ask, so there is no probe."""
-    assert Pods(Access()).probe("smi") is None
+    """SMI has no common way to ask, so there is no probe, also not of the other backends of the Rollout."""
+    result = data_plane_probes(situation({"smi": {}, **NGINX}, access := Access()).rollout, access)
+    assert result.probes == ()
+    assert result.obstacles == {"smi": "there is no common way to ask the data plane of backend smi"}
+
+
+def test_addresses_are_taken_by_the_name_of_their_option() -> None:
+    """What is given by address is not looked for; a store that reaches no pods says which address it needs."""
+    store = MemoryStore()
+    rollout = parse_rollout(m.rollout({**NGINX, **ISTIO}))
+    given = data_plane_probes(rollout, store, {"nginx-status": ["10.0.0.7:10246"], "istiod": []})
+    assert [probe.backends for probe in given.probes] == [{"nginx"}]
+    assert given.obstacles == {"istio": "the store reaches no pods; give --envoy-admin"}
+    both = {
+        "nginx-status": ["10.0.0.7:10246"],
+        "envoy-admin": ["10.0.0.8:15000"],
+        "istiod": ["10.0.0.9:8080"],
+    }
+    assert covering(data_plane_probes(rollout, addresses=both).probes, rollout, Evidence.LOADED)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "words"),
+    [
+        (
+            {"envoy-admin": ["10.0.0.8:15000"]},
+            "--envoy-admin is for istio, and Rollout default/shop has no such",
+        ),
+        ({"kong-admin": ["10.0.0.8:8001"]}, "--kong-admin is no data plane's; there are: --nginx-status"),
+        ({"nginx-status": ["ftp://x"]}, "is no address"),
+    ],
+)
+def test_an_address_that_nothing_would_ask_is_refused(addresses: dict[str, list[str]], words: str) -> None:
+    """An address for another backend, of no data plane, or that is none, is an input error."""
+    with pytest.raises(InvalidInputError, match=words):
+        data_plane_probes(parse_rollout(m.rollout(NGINX)), addresses=addresses)

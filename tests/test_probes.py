@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import manifests as m
+from rollway.routers.backends.istio import probe as envoy
+from rollway.routers.backends.nginx import probe as ingress_nginx
 from rollway.routers.errors import InvalidInputError, NotVerifiedError, UnsupportedError
-from rollway.routers.model import Evidence, Outcome, Traffic, Verdict
+from rollway.routers.model import Context, Evidence, Outcome, RequestSample, Traffic, Verdict
 from rollway.routers.planning import needs_of
-from rollway.routers.probes import covering, envoy, ingress_nginx, prove, worst
-from rollway.routers.probes.http import base_url
+from rollway.routers.probes import covering, prove, worst
+from rollway.routers.probes.http import base_url, fixed
 from rollway.routers.probes.requests import Identity, Sample, check_sample, interval, judge, within
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
@@ -23,7 +25,7 @@ from rollway.routers.testing import MemoryStore
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
-    from rollway.routers.model import Live, Rollout
+    from rollway.routers.model import Live
 
 NGINX = {"nginx": {"stableIngress": "web"}}
 ISTIO = {"istio": {"virtualService": {"name": "web"}}}
@@ -34,14 +36,14 @@ class Answers:
     """A probe that gives prepared answers, one after the other, and the last one for ever."""
 
     def __init__(
-        self, *outcomes: Outcome, evidence: Evidence = Evidence.LOADED, routers: tuple[str, ...] = ("nginx",)
+        self, *outcomes: Outcome, evidence: Evidence = Evidence.LOADED, backends: tuple[str, ...] = ("nginx",)
     ) -> None:
         self.outcomes = list(outcomes)
         self.evidence = evidence
-        self.backends = frozenset(routers)
+        self.backends = frozenset(backends)
         self.asked = 0
 
-    def judge(self, rollout: Rollout, want: Traffic, live: Live) -> Verdict:  # noqa: ARG002 - the protocol's
+    def judge(self, context: Context) -> Verdict:  # noqa: ARG002 - the protocol's
         """Give the next answer."""
         self.asked += 1
         outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
@@ -240,7 +242,9 @@ def test_loaded_backends_never_match_wrongly(weight: int, data: st.DataObject) -
             document.remove(item)
         else:
             item["name"] = "default-other-80"
-    verdict = ingress_nginx.compare(copy.deepcopy(document), found.rollout, Traffic(Split(weight, 100)), live)
+    verdict = ingress_nginx.compare(
+        copy.deepcopy(document), Context(found.rollout, Traffic(Split(weight, 100)), live)
+    )
     if verdict.outcome is Outcome.MATCHES:
         assert balanced(document) == Fraction(weight, 100)
 
@@ -250,7 +254,9 @@ def test_loaded_backends_match(weight: int) -> None:
     """What a controller has after the weight arrived is MATCHES with evidence loaded."""
     found = router()
     live = live_of(found, weight)
-    verdict = ingress_nginx.compare(backends(weight), found.rollout, Traffic(Split(weight, 100)), live)
+    verdict = ingress_nginx.compare(
+        backends(weight), Context(found.rollout, Traffic(Split(weight, 100)), live)
+    )
     assert (verdict.outcome, verdict.evidence) == (Outcome.MATCHES, Evidence.LOADED)
 
 
@@ -259,12 +265,12 @@ def test_a_canary_that_is_gone_must_be_gone_in_the_controller() -> None:
     found = router()
     live = found.store.read(needs_of(found.rollout))
     want = Traffic(Split(0, 100))
-    kept = ingress_nginx.compare(backends(20), found.rollout, want, live)
+    kept = ingress_nginx.compare(backends(20), Context(found.rollout, want, live))
     assert kept.outcome is Outcome.DIFFERS
     assert "still has the canary" in kept.reason
     assert (
         ingress_nginx.compare(
-            [{**backends(0)[0], "alternativeBackends": None}], found.rollout, want, live
+            [{**backends(0)[0], "alternativeBackends": None}], Context(found.rollout, want, live)
         ).outcome
         is Outcome.MATCHES
     )
@@ -278,7 +284,7 @@ def test_another_document_is_unknown(document: Any) -> None:
     """What is not a list of backends says nothing about any weight."""
     found = router()
     live = live_of(found, 20)
-    verdict = ingress_nginx.compare(document, found.rollout, Traffic(Split(20, 100)), live)
+    verdict = ingress_nginx.compare(document, Context(found.rollout, Traffic(Split(20, 100)), live))
     assert verdict.outcome is Outcome.UNKNOWN
 
 
@@ -299,7 +305,7 @@ def test_a_difference_is_named(change: Any, words: str) -> None:
     live = live_of(found, 20)
     document = backends(20)
     change(document)
-    verdict = ingress_nginx.compare(document, found.rollout, Traffic(Split(20, 100)), live)
+    verdict = ingress_nginx.compare(document, Context(found.rollout, Traffic(Split(20, 100)), live))
     assert verdict.outcome is Outcome.DIFFERS
     assert words in verdict.reason
 
@@ -334,7 +340,7 @@ def test_loaded_routes_never_match_wrongly(weight: int, clusters: list[tuple[str
     """Whatever Envoy says, MATCHES means that its clusters have exactly the shares that were asked."""
     found = router(ISTIO)
     live = live_of(found, weight)
-    verdict = envoy.compare(dump(*clusters), found.rollout, Traffic(Split(weight, 100)), live)
+    verdict = envoy.compare(dump(*clusters), Context(found.rollout, Traffic(Split(weight, 100)), live))
     if verdict.outcome is Outcome.MATCHES:
         shares = clusters if len(clusters) > 1 else [(clusters[0][0], 1)]
         total = sum(value for _, value in shares)
@@ -357,7 +363,7 @@ def test_loaded_routes_match(weight: int, clusters: list[tuple[str, int]]) -> No
     """A single cluster is everything, and weights count by their shares."""
     found = router(ISTIO)
     verdict = envoy.compare(
-        dump(*clusters), found.rollout, Traffic(Split(weight, 100)), live_of(found, weight)
+        dump(*clusters), Context(found.rollout, Traffic(Split(weight, 100)), live_of(found, weight))
     )
     assert (verdict.outcome, verdict.evidence) == (Outcome.MATCHES, Evidence.LOADED)
 
@@ -376,7 +382,7 @@ def test_loaded_routes_match(weight: int, clusters: list[tuple[str, int]]) -> No
 def test_other_routes_are_named(document: Any, outcome: Outcome, words: str) -> None:
     """A route that is missing or carries other shares differs; another document is unknown."""
     found = router(ISTIO)
-    verdict = envoy.compare(document, found.rollout, Traffic(Split(20, 100)), live_of(found, 20))
+    verdict = envoy.compare(document, Context(found.rollout, Traffic(Split(20, 100)), live_of(found, 20)))
     assert verdict.outcome is outcome
     assert words in verdict.reason
 
@@ -395,13 +401,13 @@ def test_the_worst_place_decides() -> None:
     assert worst([silent, bad, bad]).reason == "differs; differs"
 
 
-def test_probes_must_cover_every_router() -> None:
-    """A Rollout with two routers is loaded only where both data planes are asked; requests see whatever carries them."""
+def test_probes_must_cover_every_backend() -> None:
+    """A Rollout with two backends is loaded only where both data planes are asked; requests see whatever carries them."""
     rollout = router({**NGINX, **ISTIO}).rollout
-    nginx, istio = Answers(Outcome.MATCHES), Answers(Outcome.MATCHES, routers=("istio",))
+    nginx, istio = Answers(Outcome.MATCHES), Answers(Outcome.MATCHES, backends=("istio",))
     assert covering([nginx], rollout, Evidence.LOADED) == ()
     assert covering([nginx, istio], rollout, Evidence.LOADED) == (nginx, istio)
-    requests = Answers(Outcome.MATCHES, evidence=Evidence.MEASURED, routers=())
+    requests = Answers(Outcome.MATCHES, evidence=Evidence.MEASURED, backends=())
     assert covering([nginx, requests], rollout, Evidence.MEASURED) == (requests,)
 
 
@@ -447,8 +453,55 @@ def test_verify_without_changes_asks_the_data_plane() -> None:
     assert probe.asked == 3
 
 
+@pytest.mark.parametrize("kind", [envoy.EnvoyProbe, ingress_nginx.IngressNginxProbe])
+def test_nobody_to_ask_is_no_crash(kind: Any) -> None:
+    """An empty list of addresses is an input error, and a data plane without instances is UNKNOWN."""
+    with pytest.raises(InvalidInputError, match="no address"):
+        fixed([])
+    found = router(ISTIO if kind is envoy.EnvoyProbe else NGINX)
+    context = Context(found.rollout, Traffic(Split(20)), live_of(found, 20))
+    verdict = kind(lambda _rollout, _live: []).judge(context)
+    assert (verdict.outcome, "no instance of it is known" in verdict.reason) == (Outcome.UNKNOWN, True)
+
+
+class Samples:
+    """A probe that judges prepared samples of requests, one after the other."""
+
+    evidence = Evidence.MEASURED
+    backends = frozenset[str]()
+
+    def __init__(self, *samples: Sample) -> None:
+        self.samples = list(samples)
+
+    def judge(self, context: Context) -> Verdict:
+        """Judge the next sample."""
+        return judge(self.samples.pop(0), HEADER, context.want.split, context.rollout)
+
+
+def test_a_failed_request_is_not_hidden_by_a_later_sample() -> None:
+    """Requests that failed while it was measured end it: a clean sample afterwards does not undo them."""
+    found = router()
+    failing = Sample((("canary", 400), ("stable", 1599)), (("HTTP 503", 1),), 1, (("canary", 1),))
+    probe = Samples(failing, Sample((("canary", 400), ("stable", 1600))))
+    verdict = prove([probe], Context(found.rollout, Traffic(Split(20)), live_of(found, 20)), 5)
+    assert (verdict.outcome, len(probe.samples)) == (Outcome.DIFFERS, 1)
+    assert verdict.samples == (RequestSample(1599, 400, canary_failed=1),)
+    assert "1 failed: 1 HTTP 503" in verdict.reason
+
+
+def test_every_sample_is_in_the_answer() -> None:
+    """A share that is right only the second time is told with both samples."""
+    found = router()
+    probe = Samples(Sample((("stable", 2000),)), Sample((("canary", 400), ("stable", 1600))))
+    verdict = prove([probe], Context(found.rollout, Traffic(Split(20)), live_of(found, 20)), 5)
+    assert verdict.outcome is Outcome.MATCHES
+    assert verdict.samples == (RequestSample(2000), RequestSample(1600, 400))
+    assert "sample 1: canary got 0 of 2000" in verdict.reason
+    assert "sample 2: canary got 400 of 2000" in verdict.reason
+
+
 def test_proof_needs_somebody_to_ask() -> None:
     """Without probes the answer is UNKNOWN, never MATCHES."""
     found = router()
     live = found.store.read(needs_of(found.rollout))
-    assert prove((), found.rollout, Traffic(Split(0, 100)), live, 0).outcome is Outcome.UNKNOWN
+    assert prove((), Context(found.rollout, Traffic(Split(0, 100)), live), 0).outcome is Outcome.UNKNOWN

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import manifests as m
+from rollway.routers.backends import package
 from rollway.routers.model import Outcome, Traffic
 from rollway.routers.planning import needs_of
 from rollway.routers.probes.http import NoAnswerError
-from rollway.routers.probes.prometheus import Metric, count, ingress_nginx_metric, istio_metric, judge
+from rollway.routers.probes.prometheus import Metric, count, judge
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
 from rollway.routers.testing import MemoryStore
@@ -56,8 +57,10 @@ def metric_of(routing: Any, *objects: Manifest, weight: int = 20) -> Metric:
     store = MemoryStore([*services, *objects])
     router = TrafficRouter(parse_rollout(m.rollout(routing)), store)
     router.set_weight(weight)
-    make = ingress_nginx_metric if "nginx" in routing else istio_metric
-    return make(router.rollout, store.read(needs_of(router.rollout)))
+    data_plane = package(router.rollout.backends[0]).data_plane
+    assert data_plane is not None
+    assert data_plane.metric is not None
+    return data_plane.metric(router.rollout, store.read(needs_of(router.rollout)))
 
 
 @pytest.mark.parametrize(

@@ -95,10 +95,16 @@ def test_asking_a_data_plane_needs_its_pods_and_no_more() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "resource"),
-    [("Ingress", "ingresses"), ("Policy", "policies"), ("TrafficSplit", "trafficsplits")],
+    [
+        ("Ingress", "ingresses"),
+        ("Policy", "policies"),
+        ("Gateway", "gateways"),
+        ("Mesh", "meshes"),
+        ("TrafficSplit", "trafficsplits"),
+    ],
 )
 def test_plurals(kind: str, resource: str) -> None:
-    """Kinds become resources by the rule of apimachinery."""
+    """Kinds become resources as English words become plurals."""
     assert rbac.plural(kind) == resource
 
 

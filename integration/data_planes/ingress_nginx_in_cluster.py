@@ -19,9 +19,9 @@ from containers.kind import HTTP_PORT
 from data_planes import ingress_nginx_files
 from data_planes.ingress_nginx import NAMESPACE, SETTLED_S, SYNC_RATE
 from harness.waiting import until
+from rollway.routers.backends.nginx.data_plane import LABELS
 from rollway.routers.kube.port_forward import forward
 from rollway.routers.probes.http import Address, NoAnswerError, fetch
-from rollway.routers.probes.pods import NGINX_LABELS
 
 if TYPE_CHECKING:
     import signal
@@ -140,7 +140,7 @@ class IngressNginxInCluster:
             self.restart()
 
     def _pods(self) -> list[Manifest]:
-        labels = dict(pair.split("=") for pair in NGINX_LABELS.split(","))
+        labels = dict(pair.split("=") for pair in LABELS.split(","))
         found = [
             pod
             for pod in self.api.items("v1", "Pod", NAMESPACE)

@@ -16,8 +16,8 @@ from data_planes.istio import Istio
 from harness import shop as shops
 from harness.process import rollway
 from harness.waiting import until
+from rollway.routers.data_planes import data_plane_probes
 from rollway.routers.model import Evidence
-from rollway.routers.probes.pods import Pods
 from rollway.routers.router import TrafficRouter, read_rollout
 
 if TYPE_CHECKING:
@@ -154,9 +154,8 @@ def test_how_long_loaded_takes_to_be_known(
     """Each switch is on live traffic when `loaded` is told; how long both took after the write is printed."""
     shop = make_shop(plane)
     store = shop.namespace.store()
-    probe = Pods(store).probe(plane.name)
-    assert probe is not None
-    router = TrafficRouter(read_rollout(store, "shop", shop.namespace.name), store, probes=(probe,))
+    rollout = read_rollout(store, "shop", shop.namespace.name)
+    router = TrafficRouter(rollout, store, probes=data_plane_probes(rollout, store).probes)
     write, written = store.write, [0.0]
 
     def timed(*words: Any, **options: Any) -> Any:

@@ -8,10 +8,10 @@ import pytest
 
 from harness.process import rollway
 from harness.shop import SUBSETS
-from rollway.routers.model import Outcome, Traffic
+from rollway.routers.data_planes import prometheus_probe
+from rollway.routers.model import Context, Outcome, Traffic
 from rollway.routers.planning import needs_of
 from rollway.routers.probes.http import Address
-from rollway.routers.probes.prometheus import PrometheusProbe
 from rollway.routers.router import read_rollout
 from rollway.routers.weights import Split
 
@@ -43,14 +43,14 @@ def test_the_share_is_counted_from_metrics(counted_shop: Shop, prometheus: Prome
     words = ("--prometheus", prometheus.url, "--requests", "2000", "--within", "60s")
     store = shop.namespace.store()
     rollout = read_rollout(store, "shop", shop.namespace.name)
-    probe = PrometheusProbe(Address.parse(prometheus.url), requests=2000)
+    probe = prometheus_probe(rollout, Address.parse(prometheus.url), requests=2000)
     with shop.load():
         for weight in (100, 0, 20):
             done = rollway("set-weight", "shop", str(weight), *shop.plane.loaded_options, *words)
             print(f"{shop.plane.name}: {done.stdout.strip()}")
             assert "verified: measured (canary got" in done.stdout
         live = store.read(needs_of(rollout))
-        verdict = probe.judge(rollout, Traffic(Split(40, 100)), live)
+        verdict = probe.judge(Context(rollout, Traffic(Split(40, 100)), live))
     assert verdict.outcome is Outcome.DIFFERS, verdict.reason
     quiet = rollway("verify", "shop", *words[:2], "--within", "4s", status=5)
     assert "of 1000 requests were counted in 4 s" in quiet.stdout + quiet.stderr

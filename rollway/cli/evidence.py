@@ -14,7 +14,6 @@ from rollway.cli.probes import (
     LEVELS,
     DataPlaneOptions,
     SampleOptions,
-    addressed_probes,
     data_plane_probes,
     measuring_probe,
 )
@@ -81,8 +80,6 @@ def with_probes(
 
     Data planes are looked for in the cluster only where their answer is used.
     """
-    if dry_run or level in ("written", "accepted"):
-        planes = addressed_probes(router, probes.planes)
-    else:
-        planes = data_plane_probes(router, probes.planes, level)
+    in_cluster = not dry_run and level not in ("written", "accepted")
+    planes = data_plane_probes(router, probes.planes, level, in_cluster=in_cluster)
     return replace(router, probes=(*planes, *measuring_probe(router, probes.sample)))

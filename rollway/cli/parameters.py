@@ -11,7 +11,7 @@ import click
 from rollway.cli.group import Option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
@@ -43,6 +43,11 @@ def contains(values: type) -> Any:
     return field(metadata={"contains": values})
 
 
+def collects(declared: Mapping[str, Any]) -> Any:
+    """Declare a field that holds the values of several options by the names that they have here (`nginx-status`)."""
+    return field(metadata={"collects": {name: each.metadata["declared"] for name, each in declared.items()}})
+
+
 def options(**classes: type) -> Callable[[_Function], _Function]:
     """Give a verb the options of some classes; it is called with one value of each, by its keyword."""
 
@@ -64,13 +69,19 @@ def parameters_of(values: type, **settings: Any) -> list[click.Parameter]:
     """Make the parameters that fill a class, with other `settings` than the declared ones where they are given."""
     found: list[click.Parameter] = []
     for each in fields(values):
-        contained = each.metadata.get("contains")
-        found += (
-            parameters_of(contained)
-            if contained
-            else [each.metadata["declared"].parameter(each.name, **settings)]
-        )
+        if "contains" in each.metadata:
+            found += parameters_of(each.metadata["contains"])
+        elif "collects" in each.metadata:
+            declared = each.metadata["collects"]
+            found += [one.parameter(_word(name), **settings) for name, one in declared.items()]
+        else:
+            found.append(each.metadata["declared"].parameter(each.name, **settings))
     return found
+
+
+def _word(name: str) -> str:
+    """Return what an option is called among a command's words."""
+    return name.replace("-", "_")
 
 
 def passed_on(values: type) -> list[click.Parameter]:
@@ -80,7 +91,10 @@ def passed_on(values: type) -> list[click.Parameter]:
 
 def _value(values: type, words: dict[str, Any]) -> Any:
     def of(each: Field[Any]) -> Any:
-        contained = each.metadata.get("contains")
-        return _value(contained, words) if contained else words.pop(each.name)
+        if "contains" in each.metadata:
+            return _value(each.metadata["contains"], words)
+        if "collects" in each.metadata:
+            return {name: words.pop(_word(name)) for name in each.metadata["collects"]}
+        return words.pop(each.name)
 
     return values(**{each.name: of(each) for each in fields(values)})

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from rollway.cli.duration import DURATION
-from rollway.cli.parameters import option
+from rollway.cli.parameters import collects, option
+from rollway.routers.backends import package, packages
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rollway.routers.probes import Probe
     from rollway.routers.router import TrafficRouter
 
@@ -41,27 +40,21 @@ class DataPlaneOptions:
         multiple=True,
         help="Namespace of the data plane's pods, asked by port-forward (repeatable; default: look in all).",
     )
-    envoy_admin: tuple[str, ...] = option(
-        "--envoy-admin",
-        heading=EVIDENCE,
-        metavar="ADDRESS",
-        multiple=True,
-        help="Admin port (15000) of an Istio gateway or sidecar; repeat it for every pod.",
+    addresses: dict[str, tuple[str, ...]] = collects(
+        {
+            address.name: option(
+                f"--{address.name}", heading=EVIDENCE, metavar="ADDRESS", multiple=True, help=address.help
+            )
+            for known in packages()
+            for address in known.addresses
+        }
     )
-    istiod: tuple[str, ...] = option(
-        "--istiod",
-        heading=EVIDENCE,
-        metavar="ADDRESS",
-        multiple=True,
-        help="Debug port (8080) of istiod, asked why an Envoy rejected an update; repeat it for every pod.",
-    )
-    nginx_status: tuple[str, ...] = option(
-        "--nginx-status",
-        heading=EVIDENCE,
-        metavar="ADDRESS",
-        multiple=True,
-        help="Status port (10246) of an ingress-nginx controller; repeat it for every pod.",
-    )
+    """By the name of the option, as the backends declare it."""
+
+    @property
+    def given(self) -> bool:
+        """Whether anything was given."""
+        return any((self.namespaces, *self.addresses.values()))
 
 
 @dataclass(frozen=True)
@@ -82,8 +75,8 @@ class SampleOptions:
         "--prometheus",
         heading=EVIDENCE,
         metavar="URL",
-        help="Prometheus that scrapes ingress-nginx or Istio's proxies: count the cluster's own requests instead, "
-        "which shows `measured` as well.",
+        help="Prometheus that scrapes the data plane: count the cluster's own requests instead, which shows `measured` "
+        "as well.",
     )
     requests: int | None = option(
         "--requests",
@@ -114,74 +107,36 @@ class SampleOptions:
     )
 
 
-def data_plane_probes(router: TrafficRouter, planes: DataPlaneOptions, level: str | None) -> list[Probe]:
+def data_plane_probes(
+    router: TrafficRouter, planes: DataPlaneOptions, level: str | None, *, in_cluster: bool = True
+) -> tuple[Probe, ...]:
     """Return the probes of the addresses that were given, and of the pods that the cluster names for the others.
 
-    `level` is the evidence that was asked for by name.
+    `level` is the evidence that was asked for by name; one that was not is a note when it cannot be reached, and no
+    error.
     """
-    probes = addressed_probes(router, planes)
-    return probes + _found_probes(router, probes, planes.namespaces, level)
+    # Only the store of a cluster reaches pods.
+    store = router.store if in_cluster and hasattr(router.store, "forward") else None
+    if store is None and not any(planes.addresses.values()):
+        return ()
+    from rollway.routers import data_planes  # noqa: PLC0415 - a command that asks nobody does not need it
 
+    result = data_planes.data_plane_probes(router.rollout, store, planes.addresses, planes.namespaces)
+    # Where there is no way to ask at all, nothing stands in it; asked for by name, the level is refused where it is needed.
+    if store is None or not all(package(name).addresses for name in result.obstacles):
+        return result.probes
+    reasons = "; ".join(result.obstacles.values())
+    if reasons and level == "loaded":
+        from rollway.routers.errors import UnsupportedError  # noqa: PLC0415
 
-def _found_probes(
-    router: TrafficRouter, given: Sequence[Probe], namespaces: tuple[str, ...], level: str | None
-) -> list[Probe]:
-    """Return the probes of the pods that the cluster itself knows; all that the route still lacks, or none.
-
-    A level that was not asked for by name is a note when it cannot be reached, and no error.
-    """
-    from rollway.routers.stores.cluster import ClusterStore  # noqa: PLC0415 - a directory does not need it
-
-    lacking = [name for name in router.rollout.backends if not any(name in probe.backends for probe in given)]
-    if not lacking or not isinstance(router.store, ClusterStore):
-        return []
-    from rollway.routers.errors import UnsupportedError  # noqa: PLC0415
-    from rollway.routers.planning import needs_of  # noqa: PLC0415
-    from rollway.routers.probes.pods import Pods  # noqa: PLC0415
-
-    pods = Pods(router.store, namespaces)
-    found = {name: pods.probe(name) for name in lacking}
-    silent = [name for name, probe in found.items() if probe is None]
-    if silent:
-        # There is nothing to find out; asked for by name, the level is refused where it is needed.
-        return []
-    live = router.store.read(needs_of(router.rollout))
-    obstacles = [reason for name in lacking if (reason := pods.obstacle(name, router.rollout, live))]
-    if obstacles and level == "loaded":
+        options = ", ".join(f"--{package(name).addresses[0].name}" for name in result.obstacles)
         raise UnsupportedError(
-            f"evidence 'loaded' cannot be shown for {router.rollout.ref}: {'; '.join(obstacles)}",
-            hint="give the role the rules of `rollway rbac --data-plane NAMESPACE`, or the addresses (--nginx-status, "
-            "--envoy-admin)",
+            f"evidence 'loaded' cannot be shown for {router.rollout.ref}: {reasons}",
+            hint=f"give the role the rules of `rollway rbac --data-plane NAMESPACE`, or the addresses ({options})",
         )
-    if obstacles:
-        click.echo(f"note: loaded cannot be shown: {'; '.join(obstacles)}", err=True)
-        return []
-    return [probe for probe in found.values() if probe is not None]
-
-
-def addressed_probes(router: TrafficRouter, planes: DataPlaneOptions) -> list[Probe]:
-    """Return the probes of the addresses that were given."""
-    if planes.istiod and not planes.envoy_admin:
-        raise click.UsageError("--istiod needs --envoy-admin: it says why an Envoy rejected an update")
-    if not (planes.nginx_status or planes.envoy_admin):
-        return []
-    from rollway.routers.probes.envoy import EnvoyProbe  # noqa: PLC0415
-    from rollway.routers.probes.http import at  # noqa: PLC0415
-    from rollway.routers.probes.ingress_nginx import IngressNginxProbe  # noqa: PLC0415
-
-    probes: list[Probe] = []
-    if planes.nginx_status:
-        _require_router(router, "nginx", "--nginx-status")
-        probes.append(IngressNginxProbe(at(planes.nginx_status)))
-    if planes.envoy_admin:
-        _require_router(router, "istio", "--envoy-admin")
-        probes.append(EnvoyProbe(at(planes.envoy_admin), at(planes.istiod)))
-    return probes
-
-
-def _require_router(router: TrafficRouter, name: str, option: str) -> None:
-    if name not in router.rollout.backends:
-        raise click.UsageError(f"{option} is for {name}, and {router.rollout.ref} has no such router")
+    if reasons:
+        click.echo(f"note: loaded cannot be shown: {reasons}", err=True)
+    return result.probes
 
 
 def measuring_probe(router: TrafficRouter, sample: SampleOptions) -> list[Probe]:
@@ -224,17 +179,10 @@ def _requests_probe(url: str, sample: SampleOptions, headers: tuple[tuple[str, s
 def _prometheus_probe(
     router: TrafficRouter, url: str, sample: SampleOptions, headers: tuple[tuple[str, str], ...]
 ) -> Probe:
+    from rollway.routers.data_planes import prometheus_probe  # noqa: PLC0415
     from rollway.routers.probes.http import Address  # noqa: PLC0415
-    from rollway.routers.probes.prometheus import WITHIN_S, PrometheusProbe  # noqa: PLC0415
-    from rollway.routers.probes.requests import REQUESTS, check_count  # noqa: PLC0415
 
-    count = REQUESTS if sample.requests is None else sample.requests
-    within = WITHIN_S if sample.within is None else sample.within
-    check_count(count)
-    probe = PrometheusProbe(Address.parse(url), count, within, headers)
-    silent = [name for name in router.rollout.backends if name not in probe.backends]
-    if silent:
-        raise click.UsageError(
-            f"--prometheus is for nginx and istio, and {router.rollout.ref} is routed by {', '.join(silent)}: use --url"
-        )
-    return probe
+    address = Address.parse(url)
+    return prometheus_probe(
+        router.rollout, address, requests=sample.requests, within=sample.within, headers=headers
+    )

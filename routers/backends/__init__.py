@@ -3,7 +3,8 @@
 A backend `NAME` is a package with a light `__init__.py` that holds `PACKAGE`, and with these modules:
 
 - `stanza.py`: `STANZA`, the schema, the type and the parser of its part of `trafficRouting`;
-- `backend.py`: `BACKEND`, pure functions between Traffic and one kind of routing object.
+- `backend.py`: `BACKEND`, pure functions between Traffic and one kind of routing object;
+- `data_plane.py`, where the data plane can be asked: `DATA_PLANE`, its probe, its pods, its rights and its metrics.
 
 To add one here, write its package, add it to `BUILTIN`, and give it a fixture class for the contract suite in
 `rollway.routers.testing`. The rest of the code knows no backend by name.
@@ -12,13 +13,13 @@ To add one here, write its package, add it to `BUILTIN`, and give it a fixture c
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rollway.routers.backends.data_plane import DataPlane
     from rollway.routers.backends.stanzas import Stanza
     from rollway.routers.model import Capabilities, Finding, Live, Manifest, Need, Reading, Rollout, Traffic
 
@@ -65,17 +66,28 @@ class Backend(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class BackendPackage:
+class AddressOption(NamedTuple):
+    """One way to say where instances of a data plane answer: a name (`nginx-status`) and help for people.
+
+    What answers under an option that `explains` another one is no evidence, and is asked only beside the other.
+    """
+
+    name: str
+    help: str
+    explains: str = ""
+
+
+class BackendPackage(NamedTuple):
     """One backend as the rest of the code sees it; its parts are imported when they are first used.
 
     `paths` are the places of its stanza below `trafficRouting`, of which a Rollout has one; without any it stands under
-    the backend's name.
+    the backend's name. A backend without `addresses` has no data plane that can be asked.
     """
 
     name: str
     module: str
     paths: tuple[tuple[str, ...], ...] = ()
+    addresses: tuple[AddressOption, ...] = ()
 
     @property
     def places(self) -> tuple[tuple[str, ...], ...]:
@@ -91,6 +103,11 @@ class BackendPackage:
     def backend(self) -> Backend:
         """Its translation."""
         return cast("Backend", self._part("backend", "BACKEND"))
+
+    @property
+    def data_plane(self) -> DataPlane | None:
+        """What asks its data plane; None where there is no common way to ask one."""
+        return cast("DataPlane", self._part("data_plane", "DATA_PLANE")) if self.addresses else None
 
     def _part(self, module: str, name: str) -> Any:
         return getattr(import_module(f"{self.module}.{module}"), name)
@@ -112,6 +129,11 @@ def backend(name: str) -> Backend:
     return package(name).backend
 
 
-def backends_of(rollout: Rollout) -> tuple[Backend, ...]:
+def packages_of(rollout: Rollout) -> tuple[BackendPackage, ...]:
     """Return the backends that the Rollout uses, in the order in which they are applied."""
+    return tuple(map(package, rollout.backends))
+
+
+def backends_of(rollout: Rollout) -> tuple[Backend, ...]:
+    """Return the translations that the Rollout uses, in the order in which they are applied."""
     return tuple(backend(name) for name in rollout.backends)

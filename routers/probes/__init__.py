@@ -9,19 +9,19 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from rollway.routers.model import Evidence, ObjectVerdict, Outcome, Verdict
+from rollway.routers.model import Evidence, ObjectVerdict, Outcome, RequestSample, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rollway.routers.model import Live, Rollout, Traffic
+    from rollway.routers.model import Context, Rollout
 
 INTERVAL_S = 0.1
 """How often a data plane is asked while its answer is not the one that is waited for."""
 
 
 class Probe(Protocol):
-    """Ask one kind of data plane what it does with a route."""
+    """Ask one kind of data plane what it does with a Rollout."""
 
     @property
     def evidence(self) -> Evidence:
@@ -30,43 +30,58 @@ class Probe(Protocol):
 
     @property
     def backends(self) -> frozenset[str]:
-        """The routers whose data planes it asks; empty means whatever carries the requests."""
+        """The backends whose data planes it asks; empty means whatever carries the requests."""
         ...
 
-    def judge(self, rollout: Rollout, want: Traffic, live: Live) -> Verdict:
+    def judge(self, context: Context) -> Verdict:
         """Say whether the data plane does what was asked, by one look at it.
 
-        `live` holds the objects as the store has them, which are as asked already.
+        `context.live` holds the objects as the store has them, which are as asked already.
         """
         ...
 
 
 def covering(probes: Sequence[Probe], rollout: Rollout, level: Evidence) -> tuple[Probe, ...]:
-    """Return the probes that together show a level for every router of the route; empty when they cannot."""
+    """Return the probes that together show a level for every backend of the Rollout; empty when they cannot."""
     chosen = tuple(probe for probe in probes if probe.evidence is level)
     asked = frozenset[str]().union(*(probe.backends for probe in chosen))
     everything = any(not probe.backends for probe in chosen)
     return chosen if chosen and (everything or asked.issuperset(rollout.backends)) else ()
 
 
-def prove(probes: Sequence[Probe], rollout: Rollout, want: Traffic, live: Live, timeout: float) -> Verdict:
+def prove(probes: Sequence[Probe], context: Context, timeout: float) -> Verdict:
     """Ask the probes in order until each has said MATCHES, for at most `timeout` seconds; 0 asks once.
 
+    A probe that says that its verdict is final is not asked again: failed requests are not made good by later ones.
+
     Returns:
-        The verdict of the last one, or of the one that had not said MATCHES in time.
+        The verdict of the last one, or of the one that had not said MATCHES in time, with every sample that was taken.
     """
     deadline = time.monotonic() + timeout
     verdict = Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason="no data plane was asked")
     objects: tuple[ObjectVerdict, ...] = ()
+    samples: tuple[RequestSample, ...] = ()
     for probe in probes:
-        verdict = probe.judge(rollout, want, live)
-        while verdict.outcome is not Outcome.MATCHES and time.monotonic() < deadline:
+        looks = [probe.judge(context)]
+        while (
+            looks[-1].outcome is not Outcome.MATCHES and not looks[-1].final and time.monotonic() < deadline
+        ):
             time.sleep(INTERVAL_S)
-            verdict = probe.judge(rollout, want, live)
+            looks.append(probe.judge(context))
+        verdict = looks[-1]._replace(reason=_reasons(looks))
         objects += verdict.objects
+        samples += tuple(sample for look in looks for sample in look.samples)
         if verdict.outcome is not Outcome.MATCHES:
             break
-    return verdict._replace(objects=objects)
+    return verdict._replace(objects=objects, samples=samples)
+
+
+def _reasons(looks: Sequence[Verdict]) -> str:
+    """Return the reason of the last look; of several samples of requests, that of each."""
+    sampled = [look.reason for look in looks if look.samples]
+    if len(sampled) < 2:
+        return looks[-1].reason
+    return "; ".join(f"sample {number}: {reason}" for number, reason in enumerate(sampled, 1))
 
 
 def worst(verdicts: Sequence[Verdict]) -> Verdict:
@@ -75,20 +90,21 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
     One place that lags means not yet; one that cannot be asked means unknown. The same holds for each object, about
     which every place has said something.
     """
-    places = [{found.ref: found for found in verdict.objects} for verdict in verdicts]
+    places = [{verdict.ref: verdict for verdict in place.objects} for place in verdicts]
     objects = tuple(
         ObjectVerdict(ref, *worst_outcome([place[ref] for place in places]))
         for ref in dict.fromkeys(ref for place in places for ref in place)
     )
     outcome, reason = worst_outcome(verdicts)
     first = next(verdict for verdict in verdicts if verdict.outcome is outcome)
-    return first._replace(reason=reason, objects=objects)
+    samples = tuple(sample for verdict in verdicts for sample in verdict.samples)
+    return first._replace(reason=reason, objects=objects, samples=samples)
 
 
-def worst_outcome(found: Sequence[Verdict | ObjectVerdict]) -> tuple[Outcome, str]:
+def worst_outcome(verdicts: Sequence[Verdict | ObjectVerdict]) -> tuple[Outcome, str]:
     """Return the outcome that decides, and the reasons of all that have it."""
     for outcome in (Outcome.DIFFERS, Outcome.UNKNOWN):
-        reasons = [one.reason for one in found if one.outcome is outcome]
+        reasons = [verdict.reason for verdict in verdicts if verdict.outcome is outcome]
         if reasons:
             return outcome, "; ".join(reasons)
-    return found[0].outcome, found[0].reason
+    return verdicts[0].outcome, verdicts[0].reason

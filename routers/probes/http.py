@@ -1,4 +1,4 @@
-"""Fetch what a data plane tells of itself: JSON over HTTP, bounded in time and size."""
+"""Ask data planes over HTTP: where their instances are, and the JSON that each answers, bounded in time and size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping, Sequence
 
-    from rollway.routers.model import Live, ObjectRef, Rollout
+    from rollway.routers.model import Context, Live, ObjectRef, Rollout
 
 TIMEOUT_S = 3.0
 LIMIT = 256 * 1024 * 1024
@@ -65,7 +65,7 @@ class Address:
 
 
 class Find(Protocol):
-    """Say where the instances of the data plane that serves a route are now."""
+    """Say where the instances of the data plane that serves a Rollout are now."""
 
     def __call__(self, rollout: Rollout, live: Live) -> Sequence[Address]:
         """Return all that have to do as asked.
@@ -76,14 +76,18 @@ class Find(Protocol):
         ...
 
 
-def at(addresses: Sequence[str]) -> Find:
-    """Return the addresses that a person gave, whatever the route.
+def fixed(addresses: Sequence[str]) -> Find:
+    """Return the addresses that a person gave, whatever the Rollout.
 
     Raises:
-        InvalidInputError: one is no address.
+        InvalidInputError: there is none, or one is no address.
     """
-    found = tuple(map(Address.parse, addresses))
-    return lambda _rollout, _live: found
+    if not addresses:
+        raise InvalidInputError(
+            "no address of the data plane was given", hint="give HOST:PORT or an http URL"
+        )
+    parsed = tuple(map(Address.parse, addresses))
+    return lambda _rollout, _live: parsed
 
 
 def summary(objects: Sequence[ObjectVerdict]) -> Verdict:
@@ -97,15 +101,14 @@ def summary(objects: Sequence[ObjectVerdict]) -> Verdict:
 
 def unknown(objects: Sequence[ObjectRef], reason: str) -> Verdict:
     """Return the verdict of a place that says nothing about any of the objects."""
-    told = tuple(ObjectVerdict(ref, Outcome.UNKNOWN, reason) for ref in objects)
-    return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=reason, objects=told)
+    verdicts = tuple(ObjectVerdict(ref, Outcome.UNKNOWN, reason) for ref in objects)
+    return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=reason, objects=verdicts)
 
 
 def ask_each(
     product: str,
     find: Find,
-    rollout: Rollout,
-    live: Live,
+    context: Context,
     objects: Sequence[ObjectRef],
     look: Callable[[Address], Verdict],
 ) -> Verdict:
@@ -120,13 +123,15 @@ def ask_each(
         except NoAnswerError as error:
             return unknown(objects, f"{product} at {error}")
         where = f"{product} at {address.name}"
-        told = tuple(one._replace(reason=f"{where} {one.reason}") for one in verdict.objects)
-        return verdict._replace(reason=f"{where} {verdict.reason}", objects=told)
+        verdicts = tuple(one._replace(reason=f"{where} {one.reason}") for one in verdict.objects)
+        return verdict._replace(reason=f"{where} {verdict.reason}", objects=verdicts)
 
     try:
-        addresses = find(rollout, live)
+        addresses = find(context.rollout, context.live)
     except NoAnswerError as error:
         return unknown(objects, f"{product}: {error}")
+    if not addresses:
+        return unknown(objects, f"{product}: no instance of it is known")
     with ThreadPoolExecutor(len(addresses)) as pool:
         return worst(list(pool.map(ask, addresses)))
 
@@ -165,7 +170,7 @@ def fetch(
         except RollwayError as error:
             raise NoAnswerError(f"{where} cannot be asked: {error.message}") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise NoAnswerError(f"{where} did not answer: {_words(error)}") from error
+            raise NoAnswerError(f"{where} did not answer: {_reason(error)}") from error
     content = b"".join(chunks)
     if length is not None and length.isdecimal() and int(length) != size:
         raise NoAnswerError(f"{where} answered {size} of {length} bytes")
@@ -198,7 +203,7 @@ def _pool(address: Address, path: str, timeout: float) -> tuple[Any, str]:
     return DialledPool(host, int(port or 80), retries=False, timeout=timeout), path
 
 
-def _words(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     if "imeout" in type(error).__name__:
         return "not in time"
     return str(error).rpartition(": ")[2] or type(error).__name__

@@ -1,7 +1,7 @@
 """Evidence `measured` from metrics that exist already: what a Prometheus counts of a busy cluster's own requests.
 
-Sources: ingress-nginx, rootfs/etc/nginx/lua/monitor.lua and internal/ingress/metric/collectors/socket.go; Istio,
-"Istio Standard Metrics"; Prometheus, "HTTP API" (instant queries of range selectors).
+Which series those are, each backend says of its own data plane. Source: Prometheus, "HTTP API" (instant queries of
+range selectors).
 """
 
 from __future__ import annotations
@@ -12,19 +12,10 @@ import itertools
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from urllib.parse import quote
 
-from rollway.routers.backends.istio.virtual_service import (
-    destination_of,
-    find_targets,
-    ref_of,
-    routes_of,
-    rule_ref,
-    stanza_of,
-)
-from rollway.routers.backends.nginx.backend import pairs, policy_of, stable_paths
-from rollway.routers.model import CANARY, STABLE, Evidence, Outcome, Verdict, dig
+from rollway.routers.model import CANARY, STABLE, Evidence, Outcome, RequestSample, Verdict, dig
 from rollway.routers.probes import worst
 from rollway.routers.probes.http import NoAnswerError, fetch
 from rollway.routers.probes.requests import REQUESTS, compare
@@ -32,9 +23,7 @@ from rollway.routers.probes.requests import REQUESTS, compare
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from rollway.routers.backends.istio.stanza import IstioVirtualService
-    from rollway.routers.backends.istio.virtual_service import Destination
-    from rollway.routers.model import Live, Rollout, Traffic
+    from rollway.routers.model import Context, Live, Rollout, Traffic
     from rollway.routers.probes.http import Address
 
 WITHIN_S = 300.0
@@ -56,6 +45,10 @@ class Metric(NamedTuple):
     """The label with the HTTP status."""
 
 
+MetricOf: TypeAlias = "Callable[[Rollout, Live], Metric]"
+"""Returns what counts the requests of a Rollout; raises NoAnswerError where that cannot be told apart."""
+
+
 class Count(NamedTuple):
     """How many requests each version answered, and how many of them with a status of 500 and above."""
 
@@ -71,18 +64,25 @@ class PrometheusProbe:
     """
 
     address: Address
+    metrics: Mapping[str, MetricOf]
+    """By backend."""
     requests: int = REQUESTS
     within: float = WITHIN_S
     """Seconds."""
     headers: tuple[tuple[str, str], ...] = ()
     """Sent with each query, for one behind a login or with several tenants."""
     evidence: Evidence = Evidence.MEASURED
-    backends: frozenset[str] = frozenset({"nginx", "istio"})
 
-    def judge(self, rollout: Rollout, want: Traffic, live: Live) -> Verdict:
-        """Count the requests since now, of each router apart."""
+    @property
+    def backends(self) -> frozenset[str]:
+        """The backends whose requests are counted."""
+        return frozenset(self.metrics)
+
+    def judge(self, context: Context) -> Verdict:
+        """Count the requests since now, of each backend apart."""
+        rollout, want, live = context
         try:
-            metrics = [_METRICS[name](rollout, live) for name in rollout.backends]
+            metrics = [self.metrics[name](rollout, live) for name in rollout.backends]
             begin = self._now()
             return worst([self._measured(metric, begin + BATCH_S, want) for metric in metrics])
         except NoAnswerError as error:
@@ -109,7 +109,7 @@ class PrometheusProbe:
 
     def _now(self) -> float:
         """Return the time of the clock that stamps the samples."""
-        result = _of(self._query("time()"), "scalar")
+        result = _result(self._query("time()"), "scalar")
         if not isinstance(result, list) or not result or not isinstance(result[0], int | float):
             raise NoAnswerError("answered no time")
         return float(result[0])
@@ -120,15 +120,20 @@ class PrometheusProbe:
 
 def judge(counted: Count, want: Traffic) -> Verdict:
     """Compare what was counted with the split that is wanted; UNKNOWN when a third version answered."""
-    answered = counted.answered
+    answered, errors = counted
+    sample = RequestSample(
+        answered[STABLE] - errors[STABLE],
+        answered[CANARY] - errors[CANARY],
+        answered.total() - answered[STABLE] - answered[CANARY],
+        errors[STABLE],
+        errors[CANARY],
+    )
     strange = ", ".join(sorted(name for name in answered if name not in (STABLE, CANARY) and answered[name]))
     if strange:
         reason = f"of {answered.total()} requests, some were answered by neither version but {strange}"
-        return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=reason)
-    verdict = compare(answered[CANARY], answered.total(), want.split)
-    failed = ", ".join(
-        f"{counted.errors[role]} of {role}" for role in (CANARY, STABLE) if counted.errors[role]
-    )
+        return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=reason, samples=(sample,))
+    verdict = compare(answered[CANARY], answered.total(), want.split)._replace(samples=(sample,))
+    failed = ", ".join(f"{errors[role]} of {role}" for role in (CANARY, STABLE) if errors[role])
     return verdict._replace(reason=f"{verdict.reason}; HTTP 5xx: {failed}") if failed else verdict
 
 
@@ -168,7 +173,7 @@ def _series(document: Any) -> list[tuple[dict[str, str], list[tuple[float, float
                 {str(name): str(value) for name, value in found["metric"].items()},
                 [(float(moment), float(value)) for moment, value in found["values"]],
             )
-            for found in _of(document, "matrix")
+            for found in _result(document, "matrix")
         ]
     except (KeyError, TypeError, ValueError, AttributeError):
         raise NoAnswerError("answered something else than samples") from None
@@ -194,7 +199,7 @@ def _increase(samples: list[tuple[float, float]], start: float) -> int:
     return round(grown)
 
 
-def _of(document: Any, kind: str) -> Any:
+def _result(document: Any, kind: str) -> Any:
     """Return the result of a query.
 
     Raises:
@@ -205,108 +210,3 @@ def _of(document: Any, kind: str) -> Any:
     if document.get("warnings"):
         raise NoAnswerError(f"warns: {document['warnings']}")
     return document["data"]["result"]
-
-
-def ingress_nginx_metric(rollout: Rollout, live: Live) -> Metric:
-    """Return what ingress-nginx counts (`--enable-metrics`): `canary` is the upstream that took over, or empty.
-
-    A redirect to https (308) is answered before that is decided.
-    """
-    names: set[tuple[str, str]] = set()
-    canaries: set[str] = set()
-    for stable, canary in pairs(rollout):
-        policy = policy_of(rollout, canary, live)
-        if policy and (policy.header or policy.cookie):
-            what = f"header {policy.header}" if policy.header else f"cookie {policy.cookie}"
-            raise NoAnswerError(
-                f"{canary} sends requests by {what} as well, which the metrics do not tell from those by weight"
-            )
-        names.add((stable.namespace, stable.name))
-        canaries |= {
-            path._replace(service=rollout.canary_service).upstream(canary.namespace)
-            for path in stable_paths(rollout, stable, live)
-        }
-
-    def role(labels: Mapping[str, str]) -> str | None:
-        def own(name: str) -> str:
-            # Prometheus renames a label that the target has as well, unless it is told to honour it.
-            return labels.get(f"exported_{name}", labels.get(name, ""))
-
-        if (own("namespace"), own("ingress")) not in names or own("service") != rollout.stable_service:
-            return None
-        canary = labels.get("canary", "").strip("-")
-        return CANARY if canary in canaries else canary or STABLE
-
-    listed = "|".join(sorted(name for _, name in names)).replace(".", "[.]")
-    selector = f'nginx_ingress_controller_requests{{ingress=~"{listed}",status!="308"}}'
-    return Metric(selector, role, "status")
-
-
-def istio_metric(rollout: Rollout, live: Live) -> Metric:
-    """Return what gateways and sidecars count of the requests that they send on."""
-    roles: dict[Destination, str] = {}
-    for service in stanza_of(rollout).virtual_services:
-        ref = ref_of(service)
-        manifest = live[ref].manifest
-        targets = find_targets(rollout, service, live)
-        for target in targets:
-            if target.section != "http":
-                raise NoAnswerError(f"{target.part} of {ref} has no requests to count")
-            items = manifest["spec"]["http"][target.index]["route"]
-            for position, role in ((target.stable, STABLE), (target.canary, CANARY)):
-                roles[destination_of(items[position], ref.namespace)] = role
-    for service in stanza_of(rollout).virtual_services:
-        _refuse_other_ways(rollout, service, live, roles)
-    hosts = {place.host for place in roles}
-    versions = _versions(rollout, live) if rule_ref(rollout) else {}
-
-    def role_of(labels: Mapping[str, str]) -> str | None:
-        host = labels.get("destination_service", "")
-        if host not in hosts:
-            return None
-        if versions:
-            version = labels.get("destination_version", "")
-            return versions.get(version, f"version {version!r}")
-        return next(role for place, role in roles.items() if place.host == host)
-
-    listed = "|".join(sorted(hosts)).replace(".", "[.]")
-    selector = f'istio_requests_total{{reporter="source",destination_service=~"{listed}"}}'
-    return Metric(selector, role_of, "response_code")
-
-
-def _refuse_other_ways(
-    rollout: Rollout, service: IstioVirtualService, live: Live, roles: Mapping[Destination, str]
-) -> None:
-    """Raise NoAnswerError where another route of a VirtualService leads to the same destinations."""
-    ref = ref_of(service)
-    carrying = {target.index for target in find_targets(rollout, service, live)}
-    for index, entry in enumerate(routes_of(ref, live[ref].manifest, "http")):
-        places = [destination_of(item, ref.namespace) for item in entry.get("route") or ()]
-        if index not in carrying and any(place in roles for place in places):
-            name = entry.get("name") or f"http[{index}]"
-            raise NoAnswerError(
-                f"{ref}: {name} leads to the same destinations, and the metrics do not tell its requests apart"
-            )
-
-
-def _versions(rollout: Rollout, live: Live) -> dict[str, str]:
-    """Return the role of each value that `destination_version` has: the label `version` of the pods of a subset."""
-    ref, rule = rule_ref(rollout), stanza_of(rollout).destination_rule
-    assert ref is not None, "the route splits by subsets"
-    assert rule is not None, "the route splits by subsets"
-    labels = {
-        dig(subset, "name"): dig(subset, "labels", "version")
-        for subset in dig(live[ref].manifest, "spec", "subsets") or ()
-    }
-    found = {
-        str(labels.get(rule.stable_subset_name) or ""): STABLE,
-        str(labels.get(rule.canary_subset_name) or ""): CANARY,
-    }
-    if len(found) < 2 or "" in found:
-        raise NoAnswerError(
-            f"{ref}: the subsets do not differ in the label version, the only one that istio_requests_total tells of pods"
-        )
-    return found
-
-
-_METRICS: dict[str, Callable[[Any, Any], Metric]] = {"nginx": ingress_nginx_metric, "istio": istio_metric}

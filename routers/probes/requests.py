@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.routers.errors import InvalidInputError
-from rollway.routers.model import CANARY, STABLE, Evidence, Outcome, Verdict
+from rollway.routers.model import CANARY, STABLE, Evidence, Outcome, RequestSample, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     import urllib3
 
-    from rollway.routers.model import Live, Rollout, Traffic
+    from rollway.routers.model import Context, Rollout
     from rollway.routers.weights import Split
 
 REQUESTS = 1000
@@ -103,6 +103,8 @@ class Sample(NamedTuple):
     versions: tuple[tuple[str, int], ...]
     failures: tuple[tuple[str, int], ...] = ()
     seconds: float = 0
+    failed_versions: tuple[tuple[str, int], ...] = ()
+    """Of the failures, those whose answer names a version."""
 
     @property
     def answered(self) -> int:
@@ -115,12 +117,16 @@ class Sample(NamedTuple):
         return sum(count for _, count in self.failures)
 
     def __str__(self) -> str:
-        told = ", ".join(
+        answers = ", ".join(
             f"{count} from {version or 'nobody who says so'}" for version, count in self.versions
         )
-        lost = ", ".join(f"{count} {what}" for what, count in self.failures)
-        text = f"{self.answered} requests answered: {told or 'none'}"
-        return f"{text}; {self.failed} failed: {lost}" if lost else text
+        text = f"{self.answered} requests answered: {answers or 'none'}"
+        return f"{text}; {self.failed_text}" if self.failed else text
+
+    @property
+    def failed_text(self) -> str:
+        """What went wrong, and how often."""
+        return f"{self.failed} failed: {', '.join(f'{count} {reason}' for reason, count in self.failures)}"
 
 
 def check_sample(url: str, requests: int, rate: float) -> None:
@@ -165,6 +171,7 @@ def measure(
     numbers, taken = iter(range(requests)), threading.Lock()
     versions: collections.Counter[str] = collections.Counter()
     failures: collections.Counter[str] = collections.Counter()
+    failed_versions: collections.Counter[str] = collections.Counter()
     begin = time.monotonic()
     with urllib3.PoolManager(
         maxsize=connections,
@@ -185,17 +192,23 @@ def measure(
                 with taken:
                     if failure:
                         failures[failure] += 1
+                        failed_versions[version] += bool(version)
                     else:
                         versions[version] += 1
 
         with ThreadPoolExecutor(connections) as workers:
             for done in [workers.submit(send) for _ in range(connections)]:
                 done.result()
-    return Sample(tuple(sorted(versions.items())), tuple(sorted(failures.items())), time.monotonic() - begin)
+    return Sample(
+        tuple(sorted(versions.items())),
+        tuple(sorted(failures.items())),
+        time.monotonic() - begin,
+        tuple(sorted((version, count) for version, count in failed_versions.items() if count)),
+    )
 
 
 def _ask(pool: urllib3.PoolManager, url: str, identity: Identity) -> tuple[str, str]:
-    """Send one request; returns the version that answered and what went wrong, one of them empty."""
+    """Send one request; returns the version that the answer names and what went wrong, each empty where there is none."""
     import urllib3  # noqa: PLC0415
 
     try:
@@ -215,10 +228,11 @@ def _ask(pool: urllib3.PoolManager, url: str, identity: Identity) -> tuple[str, 
         return "", f"not answered in {TIMEOUT_S:g} s"
     except (urllib3.exceptions.HTTPError, OSError) as error:
         return "", type(error).__name__
-    if answer.status >= 400:
-        return "", f"HTTP {answer.status}"
+    failure = f"HTTP {answer.status}" if answer.status >= 400 else ""
+    if failure and identity.source == "body":
+        return "", failure  # an error page is nobody's body
     text = content.decode(errors="replace") if identity.source == "body" else ""
-    return identity.version(answer.headers, answer.headers.getlist("Set-Cookie"), text), ""
+    return identity.version(answer.headers, answer.headers.getlist("Set-Cookie"), text), failure
 
 
 def within(canary: int, answered: int, split: Split) -> bool:
@@ -243,23 +257,45 @@ def judge(sample: Sample, identity: Identity, split: Split, rollout: Rollout | N
     """Compare a sample with the split that was asked for.
 
     UNKNOWN when nothing was answered or an answer does not say its version; DIFFERS when the count is further off
-    than chance allows, or when anything failed: a request without an answer was not served by the split.
+    than chance allows, or when anything failed: a request without an answer was not served by the split. With a failure
+    the verdict is final, because a later sample without one does not undo it.
     """
+    roles = _by_role(sample.versions, identity, rollout)
+    failed = _by_role(sample.failed_versions, identity, rollout)
+    known = failed[STABLE] + failed[CANARY]
+    counted = RequestSample(
+        roles[STABLE], roles[CANARY], roles[""], failed[STABLE], failed[CANARY], sample.failed - known
+    )
+    verdict = _judge(sample, roles, identity, split, rollout)
+    return verdict._replace(samples=(counted,), final=sample.failed > 0)
+
+
+def _by_role(
+    versions: Iterable[tuple[str, int]], identity: Identity, rollout: Rollout | None
+) -> collections.Counter[str]:
     roles: collections.Counter[str] = collections.Counter()
-    for version, count in sample.versions:
+    for version, count in versions:
         roles[identity.role(version, rollout)] += count
-    if not sample.answered and not sample.failed:
-        return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason="no request was sent")
+    return roles
+
+
+def _judge(
+    sample: Sample,
+    roles: collections.Counter[str],
+    identity: Identity,
+    split: Split,
+    rollout: Rollout | None,
+) -> Verdict:
     if not sample.answered:
-        return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=str(sample))
+        reason = str(sample) if sample.failed else "no request was sent"
+        return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=reason)
     if roles[""]:
         strange = ", ".join(repr(name) for name, _ in sample.versions if not identity.role(name, rollout))
         reason = f"{roles['']} of {sample.answered} answers name neither version ({strange})"
         return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=reason)
     verdict = compare(roles[CANARY], sample.answered, split)
     if sample.failed:
-        lost = ", ".join(f"{count} {what}" for what, count in sample.failures)
-        reason = f"{verdict.reason}; {sample.failed} failed: {lost}"
+        reason = f"{verdict.reason}; {sample.failed_text}"
         return verdict._replace(outcome=Outcome.DIFFERS, reason=reason)
     return verdict
 
@@ -267,9 +303,9 @@ def judge(sample: Sample, identity: Identity, split: Split, rollout: Rollout | N
 def compare(canary: int, answered: int, split: Split) -> Verdict:
     """Compare how many of the requests were the canary's with the split; at least one was answered."""
     low, high = interval(canary, answered)
-    told = f"canary got {canary} of {answered} requests, {100 * canary / answered:.2f} % (between {low:.2f} and {high:.2f})"
+    reason = f"canary got {canary} of {answered} requests, {100 * canary / answered:.2f} % (between {low:.2f} and {high:.2f})"
     outcome = Outcome.MATCHES if within(canary, answered, split) else Outcome.DIFFERS
-    return Verdict(outcome, Evidence.MEASURED, reason=told)
+    return Verdict(outcome, Evidence.MEASURED, reason=reason)
 
 
 @dataclass(frozen=True)
@@ -284,9 +320,9 @@ class RequestsProbe:
     evidence: Evidence = Evidence.MEASURED
     backends: frozenset[str] = frozenset()
 
-    def judge(self, rollout: Rollout, want: Traffic, live: Live) -> Verdict:  # noqa: ARG002 - the objects do not matter here
+    def judge(self, context: Context) -> Verdict:
         """Measure once, and compare the share with the split that is wanted."""
         sample = measure(
             self.url, self.identity, requests=self.requests, rate=self.rate, headers=dict(self.headers)
         )
-        return judge(sample, self.identity, want.split, rollout)
+        return judge(sample, self.identity, context.want.split, context.rollout)

@@ -44,7 +44,7 @@ class _Look(NamedTuple):
 @output_option()
 def status(scope: ScopeOptions, planes: DataPlaneOptions, *, output: str, watch: bool) -> None:
     """Show what the routing objects say, of all Rollouts, or of one beside what was asked and what is loaded."""
-    if not scope.name and any((planes.namespaces, planes.nginx_status, planes.envoy_admin, planes.istiod)):
+    if not scope.name and planes.given:
         raise click.UsageError("the options about data planes need the NAME of a Rollout")
     store, namespace = open_store(scope.store)
     namespace = "" if scope.all_namespaces else namespace
@@ -60,7 +60,7 @@ def status(scope: ScopeOptions, planes: DataPlaneOptions, *, output: str, watch:
 
 def _probes(store: Store, namespace: str, name: str, planes: DataPlaneOptions) -> tuple[Probe, ...]:
     router = TrafficRouter(read_rollout(store, name, namespace), store)
-    return tuple(data_plane_probes(router, planes, None))
+    return data_plane_probes(router, planes, None)
 
 
 def _look(store: Store, namespace: str, name: str | None, probes: tuple[Probe, ...]) -> _Look:

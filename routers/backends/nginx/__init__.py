@@ -1,5 +1,8 @@
 """ingress-nginx: one canary Ingress of ours beside each stable Ingress of the user's."""
 
-from rollway.routers.backends import BackendPackage
+from rollway.routers.backends import AddressOption, BackendPackage
 
-PACKAGE = BackendPackage("nginx", __name__)
+STATUS = AddressOption(
+    "nginx-status", "Status port (10246) of an ingress-nginx controller; repeat it for every pod."
+)
+PACKAGE = BackendPackage("nginx", __name__, addresses=(STATUS,))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rollway.routers.backends.nginx.controller import Policy
-    from rollway.routers.model import Live, ObjectRef, Rollout, Traffic, Verdict
+    from rollway.routers.model import Context, ObjectRef, Rollout, Traffic, Verdict
     from rollway.routers.probes.http import Address, Find
 
 WORKERS_S = 1.1
@@ -43,32 +43,33 @@ class IngressNginxProbe:
     evidence: Evidence = Evidence.LOADED
     backends: frozenset[str] = frozenset({"nginx"})
 
-    def judge(self, rollout: Rollout, want: Traffic, live: Live) -> Verdict:
+    def judge(self, context: Context) -> Verdict:
         """Compare what each pod has with the canary Ingresses; looks twice, because workers follow in a second."""
-        first = self._look(rollout, want, live)
+        first = self._look(context)
         if first.outcome is not Outcome.MATCHES:
             return first
         time.sleep(WORKERS_S)
-        return self._look(rollout, want, live)
+        return self._look(context)
 
-    def _look(self, rollout: Rollout, want: Traffic, live: Live) -> Verdict:
+    def _look(self, context: Context) -> Verdict:
         def look(address: Address) -> Verdict:
-            return compare(fetch(address, "/configuration/backends"), rollout, want, live)
+            return compare(fetch(address, "/configuration/backends"), context)
 
-        return ask_each("ingress-nginx", self.find, rollout, live, _objects(rollout), look)
+        return ask_each("ingress-nginx", self.find, context, _objects(context.rollout), look)
 
 
-def compare(document: Any, rollout: Rollout, want: Traffic, live: Live) -> Verdict:
+def compare(document: Any, context: Context) -> Verdict:
     """Compare the backends that one controller pod has with the Ingresses; needs no network."""
-    backends = _read(document)
-    if backends is None:
+    rollout, want, _ = context
+    upstreams = _read(document)
+    if upstreams is None:
         return unknown(_objects(rollout), "answered something else than its backends")
-    found: list[ObjectVerdict] = []
+    verdicts: list[ObjectVerdict] = []
     for stable, canary in pairs(rollout):
-        differences = list(dict.fromkeys(_differences(backends, rollout, want, live, stable, canary)))
+        differences = list(dict.fromkeys(_differences(upstreams, context, stable, canary)))
         outcome = Outcome.DIFFERS if differences else Outcome.MATCHES
-        found.append(ObjectVerdict(canary, outcome, "; ".join(differences) or f"has canary {want.split}"))
-    return summary(found)
+        verdicts.append(ObjectVerdict(canary, outcome, "; ".join(differences) or f"has canary {want.split}"))
+    return summary(verdicts)
 
 
 def _objects(rollout: Rollout) -> list[ObjectRef]:
@@ -76,47 +77,43 @@ def _objects(rollout: Rollout) -> list[ObjectRef]:
 
 
 def _read(document: Any) -> dict[str, dict[str, Any]] | None:
+    """Return the controller's upstreams (it calls them backends) by name; None when the answer is something else."""
     if not isinstance(document, list):
         return None
-    found: dict[str, dict[str, Any]] = {}
-    for backend in document:
-        name = dig(backend, "name")
-        if not isinstance(backend, dict) or not isinstance(name, str):
+    upstreams: dict[str, dict[str, Any]] = {}
+    for upstream in document:
+        name = dig(upstream, "name")
+        if not isinstance(upstream, dict) or not isinstance(name, str):
             return None
-        lists = (backend.get("alternativeBackends"), backend.get("endpoints"))
+        lists = (upstream.get("alternativeBackends"), upstream.get("endpoints"))
         if not all(value is None or isinstance(value, list) for value in lists):
             return None
-        found[name] = backend
-    return found
+        upstreams[name] = upstream
+    return upstreams
 
 
 def _differences(
-    backends: dict[str, dict[str, Any]],
-    rollout: Rollout,
-    want: Traffic,
-    live: Live,
-    stable: ObjectRef,
-    canary: ObjectRef,
+    upstreams: dict[str, dict[str, Any]], context: Context, stable: ObjectRef, canary: ObjectRef
 ) -> Iterator[str]:
+    rollout, want, live = context
     policy = policy_of(rollout, canary, live)
     for path in stable_paths(rollout, stable, live):
         primary = path.upstream(stable.namespace)
         alternative = path._replace(service=rollout.canary_service).upstream(canary.namespace)
-        found = backends.get(primary)
-        if found is None:
+        upstream = upstreams.get(primary)
+        if upstream is None:
             yield f"has no upstream {primary}"
             continue
-        if not found.get("endpoints"):
+        if not upstream.get("endpoints"):
             yield f"has no endpoints for {primary}"
-        yield from _check_alternative(
-            found.get("alternativeBackends") or [], alternative, backends, policy, want
-        )
+        attached = upstream.get("alternativeBackends") or []
+        yield from _check_alternative(attached, alternative, upstreams, policy, want)
 
 
 def _check_alternative(
     attached: Sequence[Any],
     alternative: str,
-    backends: dict[str, dict[str, Any]],
+    upstreams: dict[str, dict[str, Any]],
     policy: Policy | None,
     want: Traffic,
 ) -> Iterator[str]:
@@ -129,7 +126,7 @@ def _check_alternative(
     if used != alternative:
         yield f"uses {used or 'no canary'} instead of {alternative}"
         return
-    upstream = backends.get(alternative)
+    upstream = upstreams.get(alternative)
     loaded = dig(upstream, "trafficShapingPolicy")
     if upstream is None or not isinstance(loaded, dict):
         yield f"has no canary upstream {alternative}"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rollway.routers.backends.istio.virtual_service import Target
-    from rollway.routers.model import Live, Manifest, ObjectRef, Rollout, Traffic, Verdict
+    from rollway.routers.model import Context, Manifest, ObjectRef, Rollout, Verdict
     from rollway.routers.probes.http import Address, Find
 
 _DUMP = "/config_dump?resource=dynamic_route_configs"
@@ -45,11 +45,11 @@ class EnvoyProbe:
     evidence: Evidence = Evidence.LOADED
     backends: frozenset[str] = frozenset({"istio"})
 
-    def judge(self, rollout: Rollout, want: Traffic, live: Live) -> Verdict:
+    def judge(self, context: Context) -> Verdict:
         """Compare the routes that each Envoy has with the VirtualServices."""
 
         def look(address: Address) -> Verdict:
-            verdict = compare(fetch(address, _DUMP), rollout, want, live)
+            verdict = compare(fetch(address, _DUMP), context)
             if verdict.outcome is not Outcome.DIFFERS:
                 return verdict
             count = _rejections(address)
@@ -60,22 +60,22 @@ class EnvoyProbe:
             return verdict._replace(reason=f"{verdict.reason} ({told})")
 
         rejecting: list[Address] = []
-        verdict = ask_each("Envoy", self.find, rollout, live, _objects(rollout), look)
+        verdict = ask_each("Envoy", self.find, context, _objects(context.rollout), look)
         # istiod knows the reasons of all of them, so it is asked once.
-        why = self._why(rollout, live) if rejecting else []
+        why = self._reasons(context) if rejecting else []
         return verdict._replace(reason="; ".join([verdict.reason, *why]))
 
-    def _why(self, rollout: Rollout, live: Live) -> list[str]:
+    def _reasons(self, context: Context) -> list[str]:
         """Return what istiod knows of rejections now; nothing where it cannot be asked, since it is no evidence."""
-        found: list[str] = []
+        reasons: list[str] = []
         if self.istiod is not None:
             with contextlib.suppress(NoAnswerError):
-                for address in self.istiod(rollout, live):
-                    found += _reasons(fetch(address, "/debug/syncz"))
-        return found
+                for address in self.istiod(context.rollout, context.live):
+                    reasons += _rejection_reasons(fetch(address, "/debug/syncz"))
+        return reasons
 
 
-def _reasons(document: Any) -> Iterator[str]:
+def _rejection_reasons(document: Any) -> Iterator[str]:
     """Yield why proxies rejected their routes, of the list that istiod has of its proxies."""
     for proxy in document if isinstance(document, list) else ():
         error = dig(proxy, "resources", _ROUTES, "lastError")
@@ -84,13 +84,14 @@ def _reasons(document: Any) -> Iterator[str]:
             yield f"{dig(proxy, 'proxy')} says: {error.strip().splitlines()[-1].lstrip(': ')}"
 
 
-def compare(document: Any, rollout: Rollout, want: Traffic, live: Live) -> Verdict:
+def compare(document: Any, context: Context) -> Verdict:
     """Compare the route configurations that one Envoy has with the VirtualServices; needs no network."""
+    rollout, want, live = context
     try:
         loaded = list(_routes(document))
     except (TypeError, KeyError, AttributeError, ValueError):
         return unknown(_objects(rollout), "answered something else than its routes")
-    found: list[ObjectVerdict] = []
+    verdicts: list[ObjectVerdict] = []
     for service in stanza_of(rollout).virtual_services:
         ref = ref_of(service)
         targets = find_targets(rollout, service, live)
@@ -99,12 +100,12 @@ def compare(document: Any, rollout: Rollout, want: Traffic, live: Live) -> Verdi
             reason = (
                 f"shows no weights of {', '.join(other)}: only HTTP routes are in its route configuration"
             )
-            found.append(ObjectVerdict(ref, Outcome.UNKNOWN, reason))
+            verdicts.append(ObjectVerdict(ref, Outcome.UNKNOWN, reason))
             continue
         differences = list(dict.fromkeys(_differences(loaded, ref, targets, live[ref].manifest)))
         outcome = Outcome.DIFFERS if differences else Outcome.MATCHES
-        found.append(ObjectVerdict(ref, outcome, "; ".join(differences) or f"has canary {want.split}"))
-    return summary(found)
+        verdicts.append(ObjectVerdict(ref, outcome, "; ".join(differences) or f"has canary {want.split}"))
+    return summary(verdicts)
 
 
 def _objects(rollout: Rollout) -> list[ObjectRef]:
@@ -133,8 +134,8 @@ def _routes(document: Any) -> Iterator[_Loaded]:
                     clusters = action["weighted_clusters"]["clusters"]
                     weights = {}
                     for cluster in clusters:
-                        at = _destination(cluster["name"])
-                        weights[at] = weights.get(at, 0) + int(cluster.get("weight", 0))
+                        place = _destination(cluster["name"])
+                        weights[place] = weights.get(place, 0) + int(cluster.get("weight", 0))
                 yield _Loaded(source, str(entry.get("name") or ""), weights)
 
 

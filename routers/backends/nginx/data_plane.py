@@ -1,0 +1,70 @@
+"""The controller pods of ingress-nginx, and what is asked of them.
+
+Sources: the labels of ingress-nginx' manifests and its flags (internal/ingress/flags in 1.11).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rollway.routers.backends.data_plane import DataPlane
+from rollway.routers.backends.nginx import STATUS, controller
+from rollway.routers.backends.nginx.backend import GROUP, pairs
+from rollway.routers.backends.nginx.metrics import metric
+from rollway.routers.backends.nginx.probe import IngressNginxProbe
+from rollway.routers.model import Need, dig
+from rollway.routers.probes.pods import PodPort
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rollway.routers.model import Live, Manifest, Rollout
+    from rollway.routers.probes.pods import Pods
+
+LABELS = "app.kubernetes.io/component=controller,app.kubernetes.io/name=ingress-nginx"
+_STATUS_PORT = 10246
+_CONTROLLER = "k8s.io/ingress-nginx"
+
+
+def controllers(pods: Pods, rollout: Rollout, live: Live) -> Iterator[PodPort]:
+    """Yield the status ports of the controllers that watch the Rollout's namespace and serve its Ingress class."""
+    running = [(ref, _flags(pod)) for ref, pod in pods.running(LABELS)]
+    names = {flags.get("controller-class", _CONTROLLER) for _, flags in running}
+    # The class is looked up only where there is a choice: reading it is a right that a Role does not have.
+    wanted = _controller_names(pods, rollout, live) if len(names) > 1 else names
+    for ref, flags in running:
+        watched = flags.get("watch-namespace", "")
+        if flags.get("controller-class", _CONTROLLER) in wanted and watched in ("", rollout.namespace):
+            yield PodPort(ref, int(flags.get("status-port", _STATUS_PORT)))
+
+
+def _controller_names(pods: Pods, rollout: Rollout, live: Live) -> set[str]:
+    """Return the controllers of the classes that the stable Ingresses name."""
+    names = {
+        controller.class_of(stable, live[stable].manifest) for stable, _ in pairs(rollout) if stable in live
+    }
+    classes = pods.access.read([Need(GROUP, "IngressClass", required=False)])
+    return {
+        str(dig(ingress_class.manifest, "spec", "controller"))
+        for ingress_class in classes.of(GROUP, "IngressClass")
+        if ingress_class.ref.name in names
+    }
+
+
+def _flags(pod: Manifest) -> dict[str, str]:
+    """Return the flags that the pod's containers are started with: `--name=value`."""
+    words = [
+        word
+        for container in dig(pod, "spec", "containers") or ()
+        for key in ("command", "args")
+        for word in dig(container, key) or ()
+        if isinstance(word, str) and word.startswith("--")
+    ]
+    return {name: value for name, _, value in (word.removeprefix("--").partition("=") for word in words)}
+
+
+DATA_PLANE = DataPlane(
+    probe=lambda places: IngressNginxProbe(places[STATUS.name]),
+    pods={STATUS.name: controllers},
+    metric=metric,
+)

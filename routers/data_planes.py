@@ -1,0 +1,154 @@
+"""Choose what shows the evidence of a Rollout's data planes: by addresses, by the pods of a cluster, by a Prometheus."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from rollway.routers.backends import packages, packages_of
+from rollway.routers.errors import InvalidInputError
+from rollway.routers.planning import needs_of
+from rollway.routers.probes.http import fixed
+from rollway.routers.probes.pods import Pods, pod_access
+from rollway.routers.probes.prometheus import WITHIN_S, PrometheusProbe
+from rollway.routers.probes.requests import REQUESTS, check_count
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rollway.routers.backends import BackendPackage
+    from rollway.routers.model import Live, Rollout
+    from rollway.routers.probes import Probe
+    from rollway.routers.probes.http import Address
+    from rollway.routers.stores import Store
+
+
+class DataPlaneProbes(NamedTuple):
+    """The probes that show `loaded`, and, by backend, why the data plane of a Rollout cannot be asked."""
+
+    probes: tuple[Probe, ...] = ()
+    obstacles: Mapping[str, str] = {}
+
+
+def data_plane_probes(
+    rollout: Rollout,
+    store: Store | None = None,
+    addresses: Mapping[str, Sequence[str]] | None = None,
+    namespaces: Sequence[str] = (),
+) -> DataPlaneProbes:
+    """Return the probes of the data planes that serve a Rollout.
+
+    `addresses` are those that are known, by the name of a backend's address option (`nginx-status`). The pods of the
+    other data planes are looked for in the cluster that the store is of, in some `namespaces` (default: in all); they
+    come in only where all of them can be asked, since one alone does not show that the Rollout is loaded. Without a
+    store nothing is looked for.
+
+    Raises:
+        InvalidInputError: an address is none, or is for a backend that the Rollout does not use.
+        StoreError: the store cannot be read.
+    """
+    given = {name: listed for name, listed in (addresses or {}).items() if listed}
+    _refuse_useless(rollout, given)
+    probes: list[Probe] = []
+    lacking: list[BackendPackage] = []
+    for package in packages_of(rollout):
+        places = {
+            option.name: fixed(given[option.name]) for option in package.addresses if option.name in given
+        }
+        if package.data_plane and places:
+            probes.append(package.data_plane.probe(places))
+        else:
+            lacking.append(package)
+    in_cluster = _in_cluster(rollout, store, lacking, namespaces) if lacking else DataPlaneProbes()
+    return DataPlaneProbes((*probes, *in_cluster.probes), in_cluster.obstacles)
+
+
+def prometheus_probe(
+    rollout: Rollout,
+    address: Address,
+    *,
+    requests: int | None = None,
+    within: float | None = None,
+    headers: tuple[tuple[str, str], ...] = (),
+) -> PrometheusProbe:
+    """Return the probe that counts `requests` (1000) of the Rollout's own by a Prometheus, in `within` seconds (300).
+
+    Raises:
+        InvalidInputError: the count is out of range, or a data plane of the Rollout has no metrics to count by.
+    """
+    requests = REQUESTS if requests is None else requests
+    within = WITHIN_S if within is None else within
+    check_count(requests)
+    metrics = {
+        package.name: package.data_plane.metric
+        for package in packages_of(rollout)
+        if package.data_plane and package.data_plane.metric
+    }
+    silent = [name for name in rollout.backends if name not in metrics]
+    if silent:
+        able = [package.name for package in packages() if package.data_plane and package.data_plane.metric]
+        raise InvalidInputError(
+            f"--prometheus is for {' and '.join(able)}, and {rollout.ref} is routed by {', '.join(silent)}: use --url"
+        )
+    return PrometheusProbe(address, metrics, requests, within, headers)
+
+
+def _refuse_useless(rollout: Rollout, given: Mapping[str, Sequence[str]]) -> None:
+    """Raise InvalidInputError for an address that nothing would ask."""
+    options = {option.name: (package, option) for package in packages() for option in package.addresses}
+    for name in given:
+        if name not in options:
+            raise InvalidInputError(f"--{name} is no data plane's; there are: --{', --'.join(options)}")
+        package, option = options[name]
+        if package.name not in rollout.backends:
+            raise InvalidInputError(
+                f"--{name} is for {package.name}, and {rollout.ref} has no such backend",
+                hint=f"its backends are: {', '.join(rollout.backends)}",
+            )
+        if option.explains and option.explains not in given:
+            raise InvalidInputError(
+                f"--{name} needs --{option.explains}: it only explains what that one shows"
+            )
+
+
+def _in_cluster(
+    rollout: Rollout, store: Store | None, lacking: Sequence[BackendPackage], namespaces: Sequence[str]
+) -> DataPlaneProbes:
+    """Return the probes of the pods that the cluster itself knows, of all these backends or of none."""
+    obstacles = {
+        package.name: f"there is no common way to ask the data plane of backend {package.name}"
+        for package in lacking
+        if not package.addresses
+    }
+    if obstacles:
+        return DataPlaneProbes(obstacles=obstacles)
+    access = pod_access(store)
+    if access is None:
+        return DataPlaneProbes(
+            obstacles={
+                package.name: f"the store reaches no pods; give --{package.addresses[0].name}"
+                for package in lacking
+            }
+        )
+    live = access.read(needs_of(rollout))
+    pods = Pods(access, tuple(namespaces))
+    obstacles = {
+        package.name: reason for package in lacking if (reason := _obstacle(package, pods, rollout, live))
+    }
+    if obstacles:
+        return DataPlaneProbes(obstacles=obstacles)
+    return DataPlaneProbes(tuple(_pod_probe(package, pods) for package in lacking))
+
+
+def _pod_probe(package: BackendPackage, pods: Pods) -> Probe:
+    """Return the probe that asks the pods of a backend's data plane."""
+    assert package.data_plane is not None, "a backend with addresses has a data plane"
+    places = {name: pods.addresses(package.name, find) for name, find in package.data_plane.pods.items()}
+    return package.data_plane.probe(places)
+
+
+def _obstacle(package: BackendPackage, pods: Pods, rollout: Rollout, live: Live) -> str:
+    """Say why the pods that are evidence cannot be asked; those that only explain are not looked for."""
+    assert package.data_plane is not None, "a backend with addresses has a data plane"
+    needed = [option.name for option in package.addresses if not option.explains]
+    reasons = [pods.obstacle(package.name, package.data_plane.pods[name], rollout, live) for name in needed]
+    return "; ".join(filter(None, reasons))
