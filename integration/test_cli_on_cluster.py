@@ -1,4 +1,4 @@
-"""The command line on a cluster: every verb, ramps and their interruption, Events, and what GitOps tools are told."""
+"""The command line on a cluster: every verb, ramps and their interruption, Events, and stanzas for GitOps tools."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def weight_of(namespace: Namespace) -> Split | None:
 
 @pytest.mark.parametrize("name", ["nginx", "istio", "smi"])
 def test_every_verb_on_the_example(name: str, namespace: Namespace) -> None:
-    """Each example of the repository, applied to a cluster, goes through every verb as it does in a directory."""
+    """Each example of the repository, applied to a cluster, works with every verb as it does in a directory."""
     for file in sorted((EXAMPLES / name).glob("*.yaml")):
         for manifest in yaml.safe_load_all(file.read_text()):
             if manifest and manifest["kind"] != "Kustomization":
@@ -69,7 +69,7 @@ def test_every_verb_on_the_example(name: str, namespace: Namespace) -> None:
 
 
 def test_what_render_prints_can_be_applied(namespace: Namespace) -> None:
-    """The objects of `render` are taken by the API server, and then there is nothing left to change."""
+    """The API server accepts the objects of `render`, and then there is nothing left to change."""
     shop.put(namespace, shop.ALL)
     for manifest in yaml.safe_load_all(rollway("render", "shop", "20").stdout):
         namespace.api.apply(manifest, manager="kubectl", force=True)
@@ -112,7 +112,7 @@ def test_status_watch_shows_each_change(namespace: Namespace) -> None:
 
 
 def test_a_ramp_goes_step_by_step_and_on_from_what_is_live(namespace: Namespace) -> None:
-    """A ramp sets each weight in order, and run again it goes on from the live one, also down again."""
+    """A ramp sets each weight in order; a second one starts from the live weight, also downwards."""
     shop.put(namespace, shop.ALL)
     ran = rollway("ramp", "shop", "0..50", "--step", "20", "--every", "0s")
     assert [
@@ -144,7 +144,7 @@ def test_a_ramp_goes_step_by_step_and_on_from_what_is_live(namespace: Namespace)
     ],
 )
 def test_a_ramp_that_makes_no_sense(words: list[str], code: int, text: str, namespace: Namespace) -> None:
-    """A ramp that cannot be read, never ends or would go the other way is refused before anything is written."""
+    """A ramp that cannot be parsed, never ends or has the wrong direction is refused before anything is written."""
     shop.put(namespace, shop.ISTIO)
     assert rollway("set-weight", "shop", "40").code == 0
     ran = rollway("ramp", "shop", *words, "--every", "0s")
@@ -164,7 +164,7 @@ def first_step(process: subprocess.Popen[str]) -> None:
 def test_an_interrupted_ramp_without_a_terminal(
     number: signal.Signals, code: int, words: tuple[str, ...], weight: int, namespace: Namespace
 ) -> None:
-    """Ctrl-C or SIGTERM in a pipeline: the ramp goes back to stable, or stays where --on-interrupt says so."""
+    """Ctrl-C or SIGTERM in a pipeline: the ramp goes back to stable, or stays, as --on-interrupt decides."""
     shop.put(namespace, shop.ALL)
     with started("ramp", "shop", "20..100", "--step", "20", "--every", "60s", *words) as process:
         first_step(process)
@@ -191,7 +191,7 @@ def test_an_interrupted_ramp_asks_on_a_terminal(answer: str, weight: int, namesp
 
 
 def test_a_ramp_stops_when_somebody_else_sets_the_weight(namespace: Namespace) -> None:
-    """Someone who sends the traffic back to stable during a ramp is not overruled by its next step."""
+    """A ramp stops when somebody sends the traffic back to stable."""
     shop.put(namespace, shop.ISTIO)
     with started("ramp", "shop", "20..100", "--step", "20", "--every", "2s") as process:
         first_step(process)
@@ -248,7 +248,7 @@ def test_events_have_the_words_that_are_printed(namespace: Namespace) -> None:
 
 
 def test_status_tells_what_was_asked(namespace: Namespace) -> None:
-    """What a verb asked for stands beside what the object says now, also after somebody else changed that."""
+    """The status shows what a verb asked for beside what the object has now, also after somebody else changed it."""
     shop.put(namespace, shop.NGINX)
     assert json.loads(rollway("status", "shop", "-o", "json").stdout)[0]["asked"] is None
     rollway("set-weight", "shop", "10")
@@ -264,7 +264,7 @@ def test_status_tells_what_was_asked(namespace: Namespace) -> None:
 
 
 def test_a_long_refusal_is_cut_for_the_event(namespace: Namespace) -> None:
-    """An Event takes 1,024 characters, so a longer text is cut and not lost."""
+    """An Event holds 1,024 characters, so a longer text is cut and not lost."""
     shop.put(namespace, shop.ISTIO)
     extra = [m.destination(f"service-with-a-rather-long-name-{index}", 0) for index in range(60)]
     routes = [
@@ -287,7 +287,7 @@ def test_a_long_refusal_is_cut_for_the_event(namespace: Namespace) -> None:
 
 @pytest.mark.parametrize("name", ["istio", "subsets", "all"])
 def test_the_pointers_for_gitops_are_those_that_are_patched(name: str, namespace: Namespace) -> None:
-    """What the stanza ignores is exactly what all writes of a Rollout change in the user's objects, for both tools."""
+    """The stanza ignores exactly what the writes of a Rollout change in the user's objects, for both tools."""
     shop.put(namespace, shop.ROUTINGS[name])
     argocd = yaml.safe_load(rollway("gitops", "shop", "--for", "argocd").stdout)
     (ignored,) = argocd["spec"]["ignoreDifferences"]
@@ -309,14 +309,14 @@ def test_the_pointers_for_gitops_are_those_that_are_patched(name: str, namespace
 
 
 def test_nothing_shared_means_nothing_to_ignore(namespace: Namespace) -> None:
-    """A Rollout whose routers write only objects of their own needs no stanza, and the command says so."""
+    """A Rollout whose routers write only objects of rollway needs no stanza, and the command reports this."""
     shop.put(namespace, shop.NGINX)
     ran = rollway("gitops", "shop", "--for", "argocd")
     assert (ran.code, ran.stdout, "nothing to leave alone" in ran.stderr) == (0, "", True)
 
 
 def test_a_gitops_tool_that_applies_without_weights_leaves_them(namespace: Namespace) -> None:
-    """After the stanza's pointers are taken out, as Argo CD does before it applies, a sync keeps the weights."""
+    """A sync keeps the weights when the stanza's pointers are removed first, as Argo CD does."""
     shop.put(namespace, shop.ISTIO)
     assert rollway("set-weight", "shop", "20").code == 0
     desired = namespace.get("networking.istio.io/v1", "VirtualService", "web")

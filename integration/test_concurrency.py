@@ -1,4 +1,4 @@
-"""Many writers on one object: no edit is lost, and every weight is the one last asked for."""
+"""Many writers on one object: no edit is lost, and every weight is the last one that was asked for."""
 
 from __future__ import annotations
 

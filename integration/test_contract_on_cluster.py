@@ -1,4 +1,4 @@
-"""The contract suite that every backend keeps in memory, kept on a real API server as well."""
+"""The contract suite of every backend, on a real API server."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ FAULTS = {
 @pytest.mark.parametrize("position", range(3))
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_write_that_fails_converges(name: str, position: int, proxy: FaultProxy, shop: Namespace) -> None:
-    """Whatever happens to the write of each object of a plan, the call ends typed or done, and the next one at the wish."""
+    """Whatever happens to the write of each object of a plan, the call succeeds or ends with a typed error, and the next call ends at the wished weight."""
     router = through(proxy, shop)
     router.set_weight(10)
     kind = FAULTS[name]
@@ -105,7 +105,7 @@ def test_a_read_that_fails_is_repeated_or_typed(kind: str, proxy: FaultProxy, sh
 
 
 def test_retry_after_is_honoured(proxy: FaultProxy, shop: Namespace) -> None:
-    """A server that asks to wait two seconds is not asked again before."""
+    """A server that asks for a wait of two seconds gets no request before."""
     router = through(proxy, shop)
     router.set_weight(10)
     proxy.faults = [Fault("status", 1, WRITES, 429, "2")]
@@ -115,7 +115,7 @@ def test_retry_after_is_honoured(proxy: FaultProxy, shop: Namespace) -> None:
 
 
 def test_a_lost_answer_is_told_with_what_to_do(proxy: FaultProxy, shop: Namespace) -> None:
-    """When neither the answer nor a fresh read comes through, the error names the object and says that it is not known."""
+    """When neither the answer nor a fresh read arrives, the error names the object, whose state is not known."""
     router = through(proxy, shop)
     router.set_weight(10)
     before = len(proxy.requests)
@@ -133,7 +133,7 @@ def test_a_lost_answer_is_told_with_what_to_do(proxy: FaultProxy, shop: Namespac
 
 @pytest.mark.parametrize("kind", ["lost", "truncated", "stored-status"])
 def test_a_stored_write_is_not_sent_again(kind: str, proxy: FaultProxy, shop: Namespace) -> None:
-    """After a lost answer a read finds out that the write was stored, so each object is written exactly once."""
+    """After a lost answer a read shows that the write was stored, so each object is written exactly once."""
     router = through(proxy, shop)
     router.set_weight(10)
     proxy.requests.clear()
@@ -214,7 +214,7 @@ def test_the_control_plane_killed_during_a_ramp(
 
 @pytest.mark.local
 def test_the_api_server_killed_during_the_command(shop: Namespace, control_plane: ControlPlane) -> None:
-    """`rollway ramp` in a process of its own survives the death of the API server and says what it waits for."""
+    """`rollway ramp` in a process of its own survives the death of the API server and reports what it waits for."""
     words = ["ramp", "shop", "0..100", "--step", "25", "--every", "1s", "--request-timeout", "2s"]
     with started(*words) as process:
         assert process.stdout is not None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("name", shop.ROUTINGS)
 def test_an_unready_canary_gets_no_weight(name: str, namespace: Namespace) -> None:
-    """With no ready canary endpoint every router refuses, all reasons at once; --allow lifts it; ready again it works."""
+    """Without a ready canary endpoint every router refuses, with all reasons; --allow lifts this, and so does an endpoint."""
     shop.put(namespace, shop.ROUTINGS[name])
     code = "subset-not-ready" if name == "subsets" else "endpoints-not-ready"
     if name == "subsets":
@@ -38,7 +38,7 @@ def test_an_unready_canary_gets_no_weight(name: str, namespace: Namespace) -> No
 
 
 def test_named_ports_are_resolved(namespace: Namespace) -> None:
-    """An Ingress by port name is ready only where the slice has that port: a target port that no pod has counts as none."""
+    """An Ingress that names a port is ready only where the slice has that port."""
     web = m.ingress("web", "shop.example.com", m.path("shop-stable", port="http"))
     namespace.put(m.service("shop-stable"), m.service("shop-canary"), web, m.rollout(shop.NGINX))
     assert rollway("set-weight", "shop", "20").code == 0
@@ -56,7 +56,7 @@ def test_ingress_nginx_needs_a_ready_stable(namespace: Namespace) -> None:
 
 
 def test_istio_does_not_need_stable_at_the_end(namespace: Namespace) -> None:
-    """Behind Istio stable may be gone when the canary has everything."""
+    """Behind Istio stable may have no endpoints when the canary has all traffic."""
     shop.put(namespace, shop.ISTIO)
     namespace.ready("shop-stable", 0, 1)
     assert rollway("set-weight", "shop", "50").code == 4
@@ -64,7 +64,7 @@ def test_istio_does_not_need_stable_at_the_end(namespace: Namespace) -> None:
 
 
 def test_going_back_to_a_dead_stable(namespace: Namespace) -> None:
-    """Back to a stable without endpoints is refused while the canary serves, and allowed when nothing is lost by it."""
+    """Back to a stable without endpoints is refused while the canary serves, and allowed when no user loses by it."""
     shop.put(namespace, shop.ISTIO)
     assert rollway("switch", "shop", "canary").code == 0
     namespace.ready("shop-stable", 0)
@@ -74,14 +74,14 @@ def test_going_back_to_a_dead_stable(namespace: Namespace) -> None:
 
 
 def test_a_missing_service_is_not_ready(namespace: Namespace) -> None:
-    """In a cluster a Service that does not exist is no note but a refusal."""
+    """In a cluster a Service that does not exist is a refusal and not a note."""
     namespace.put(m.service("shop-stable"), m.virtual_service(), m.rollout(shop.ISTIO))
     ran = rollway("set-weight", "shop", "20")
     assert (ran.code, "Service" in ran.stderr, "does not exist" in ran.stderr) == (4, True, True)
 
 
 def test_canary_capacity_is_a_note(namespace: Namespace) -> None:
-    """Half of the traffic for one endpoint, while stable has five for all of it, is told and not refused."""
+    """Half of the traffic for one endpoint, while stable has five for all of it, is a note and no refusal."""
     shop.put(namespace, shop.ISTIO)
     namespace.ready("shop-stable", 5)
     ran = rollway("set-weight", "shop", "20")
@@ -91,7 +91,7 @@ def test_canary_capacity_is_a_note(namespace: Namespace) -> None:
 
 
 def test_wait_waits_for_readiness(namespace: Namespace) -> None:
-    """--wait goes on as soon as the canary is ready, says what it waits for once, and refuses when the time is over."""
+    """--wait continues as soon as the canary is ready, reports once what it waits for, and refuses when the time is over."""
     shop.put(namespace, shop.ISTIO)
     namespace.ready("shop-canary", 0, 1)
     ran = rollway("set-weight", "shop", "20", "--wait", "1s")

@@ -1,4 +1,4 @@
-"""The harness itself: what a person starts by hand, and clusters that cannot be had."""
+"""The harness itself: what a person starts by hand, and clusters that cannot be started."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLAY = [sys.executable, str(ROOT / "integration" / "programs" / "play.py")]
 
 
 def listening(port: str) -> bool:
-    """Tell whether something listens on a port of loopback."""
+    """Return whether something listens on a port of loopback."""
     with socket.socket() as found:
         return found.connect_ex(("127.0.0.1", int(port))) == 0
 
@@ -69,7 +69,7 @@ def test_a_cluster_to_play_with_ends_with_ctrl_c() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "reason"),
     [
         (["--cluster=existing"], "--cluster-kubeconfig FILE"),
         (["--cluster=existing", "--cluster-kubeconfig=/none"], "/none does not exist"),
@@ -77,13 +77,13 @@ def test_a_cluster_to_play_with_ends_with_ctrl_c() -> None:
         (["--cluster=kind"], "--cluster=kind cannot run here: Docker "),
     ],
 )
-def test_a_cluster_that_cannot_be_had_fails_loudly(words: list[str], said: str) -> None:
+def test_a_cluster_that_cannot_be_started_ends_the_run(words: list[str], reason: str) -> None:
     """A provider that was asked for and cannot run here ends the run at once, with the reason."""
     command = [sys.executable, "-m", "pytest", "integration", "-q", "--collect-only", *words]
     environment = {**os.environ, "DOCKER_HOST": "unix:///nowhere.sock"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 4
-    assert said in done.stdout + done.stderr
+    assert reason in done.stdout + done.stderr
 
 
 def test_an_existing_cluster_that_is_named_is_used(tmp_path: Path, request: pytest.FixtureRequest) -> None:
@@ -101,7 +101,7 @@ def test_an_existing_cluster_that_is_named_is_used(tmp_path: Path, request: pyte
         "-k",
         "what_is_ours",
     ]
-    # Coverage of the outer run measures this one too, which is not what is being shown.
+    # No assertion about coverage here: that of the outer run measures this one too.
     done = subprocess.run([*command, *words], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the tests ran on: existing" in done.stdout
@@ -123,7 +123,7 @@ def test_a_kind_cluster_goes_after_ctrl_c_as_well(cluster: Cluster) -> None:
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        # A test run in the background has this signal ignored.
+        # A test run in the background ignores this signal.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads are forked here
     )
     try:

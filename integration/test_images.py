@@ -46,7 +46,7 @@ def _file(archive: tarfile.TarFile, name: str) -> Any:
 
 
 def test_images_of_registries_are_pinned_by_digest() -> None:
-    """What a registry would give is named by digest: kind's node, and the images of ingress-nginx' release."""
+    """Images of a registry are named by digest: kind's node, and the images of ingress-nginx' release."""
     pinned = re.compile(r"\S+:v[\d.]+@sha256:[0-9a-f]{64}")
     assert pinned.fullmatch(kind.own_image())
     used = re.findall(r"image: (\S+)", ingress_nginx_files.release().read_text())
@@ -56,7 +56,7 @@ def test_images_of_registries_are_pinned_by_digest() -> None:
 
 
 def test_a_registry_needs_an_engine_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of our own reaches no registry, and whoever asks for one is told so."""
+    """An engine of our own reaches no registry, and the error says so when one is asked for."""
     monkeypatch.setenv(engine.INSIDE, "1")
     with pytest.raises(tools.MissingToolError, match="need a Docker engine that runs already"):
         kind.node_image("registry")
@@ -65,7 +65,7 @@ def test_a_registry_needs_an_engine_that_runs(monkeypatch: pytest.MonkeyPatch) -
 def test_beside_an_engine_of_ours_an_image_that_is_missing_says_how_it_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There nothing can be downloaded, so the error is that, and not the first download that fails."""
+    """Nothing can be downloaded there, so the error states this before a download fails."""
     monkeypatch.setenv("ROLLWAY_CACHE", str(tmp_path))
     monkeypatch.setenv(engine.INSIDE, "1")
     image = images.Image("rollway.dev/nothing", (), lambda _root: None)
@@ -115,7 +115,7 @@ def test_the_dockerfile_makes_an_image_that_runs_as_nobody(cluster: Cluster, tmp
 
 
 def test_an_engine_that_cannot_be_had_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without Docker, and without the root that an engine of ours needs, both reasons are told."""
+    """Without Docker, and without the root that an engine of ours needs, both reasons are shown."""
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     (line,) = engine.unavailable().splitlines()

@@ -1,4 +1,4 @@
-"""What port-forward says where there is no way to a pod."""
+"""Port-forward to pods that cannot be reached."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def test_a_pod_that_is_not_there(namespace: Namespace) -> None:
 
 
 def test_a_pod_whose_node_does_not_answer(namespace: Namespace) -> None:
-    """A pod on a node that the API server cannot reach is an error in its words, within the time."""
+    """A pod on a node that the API server cannot reach is an error with the server's words, within the time."""
     namespace.api.put(m.pod("lost", namespace.name))
     with pytest.raises(RollwayError, match="lost"):
         namespace.store().forward(namespace.name, "lost", 80, 3)
 
 
 def test_a_role_without_the_verb(namespace: Namespace) -> None:
-    """It is told before it is tried, and refused when it is."""
+    """The missing right is reported before the first try, and the try is refused."""
     namespace.api.put(
         {
             "apiVersion": "v1",
@@ -44,13 +44,13 @@ def test_a_role_without_the_verb(namespace: Namespace) -> None:
 
 
 def test_impersonation_holds_for_port_forward_too(namespace: Namespace) -> None:
-    """Whom the store acts as is whom the API server judges, and not the administrator behind it."""
+    """The API server checks the rights of the impersonated user, and not those of the administrator."""
     with pytest.raises(ForbiddenError, match="jane"):
         namespace.store(user="jane").forward(namespace.name, "any", 80, 3)
 
 
 def test_no_api_server(namespace: Namespace) -> None:
-    """A server that is not there is unreachable."""
+    """A server that does not exist is unreachable."""
     kubeconfig = namespace.kubeconfig_with("gone", server="https://127.0.0.1:1")
     with pytest.raises(UnreachableError, match="any"):
         namespace.store(kubeconfig=kubeconfig).forward(namespace.name, "any", 80, 3)

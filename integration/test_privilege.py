@@ -57,10 +57,10 @@ def printed(namespace: Namespace) -> list[Manifest]:
 
 
 def outcome(kubeconfig: Path) -> str:
-    """Run every verb and return the first that does not end as it should, or tells less, with what it said."""
+    """Run every verb and return the first that does not end as it should, or reports less, with what it printed."""
     for words, code in VERBS:
         ran = rollway(*words, "--kubeconfig", str(kubeconfig))
-        # Without Events `status` and the writing verbs go on, and a note says so.
+        # Without Events `status` and the writing verbs go on, and a note reports it.
         if ran.code != code or "cannot be told" in ran.stderr or "was not written" in ran.stderr:
             return f"{words[0]}: {ran.stderr}"
     return ""
@@ -104,7 +104,7 @@ def permissions(role: Manifest) -> Iterator[tuple[str, Manifest]]:
 
 @pytest.mark.parametrize("name", ["all", "subsets"])
 def test_no_permission_of_the_role_is_too_many(name: str, namespace: Namespace, account: Path) -> None:
-    """Without any one permission of the printed Role some verb fails or tells less, and names what is missing."""
+    """Without any one permission of the printed Role some verb fails or reports less, and names what is missing."""
     shop.put(namespace, shop.ROUTINGS[name])
     role, binding = printed(namespace)
     namespace.api.put(binding)
@@ -122,7 +122,7 @@ def test_no_permission_of_the_role_is_too_many(name: str, namespace: Namespace, 
 
 
 def test_plurals_are_those_of_the_server(namespace: Namespace) -> None:
-    """The resources that a Role names are guessed from the kinds, and the guess is what the server calls them."""
+    """The resources that a Role names are guessed from the kinds, and the server uses the same names."""
     discovery = namespace.store().client.discovery
     shop.put(namespace, shop.ALL)
     kinds = {

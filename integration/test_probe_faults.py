@@ -1,4 +1,4 @@
-"""Probes against servers that answer late, halfway, or something else: never MATCHES, and never for ever."""
+"""Probes against servers that answer late, halfway, or something else: the outcome is never MATCHES, and the time is bounded."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def server(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
                 answer(self)
 
         def log_message(self, *words: Any) -> None:
-            """Say nothing."""
+            """Print nothing."""
 
     found = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     found.daemon_threads = True
@@ -65,7 +65,7 @@ def plain(
 
 
 def hang(handler: BaseHTTPRequestHandler) -> None:
-    """Answer nothing for longer than anybody waits."""
+    """Answer nothing for longer than the client waits."""
     time.sleep(TIMEOUT_S + 1)
 
 
@@ -95,7 +95,7 @@ def drip(handler: BaseHTTPRequestHandler) -> None:
 def test_an_answer_that_cannot_be_believed_is_none(
     answer: Callable[[BaseHTTPRequestHandler], None], words: str
 ) -> None:
-    """What hangs, lies, is cut off or is no JSON raises within the time, and names the address."""
+    """An answer that hangs, lies, is cut off or is no JSON raises within the time, and names the address."""
     begin = time.monotonic()
     with server(answer) as url, pytest.raises(NoAnswerError, match=words) as caught:
         fetch(Address.parse(url), timeout=0.5)
@@ -111,7 +111,7 @@ def test_a_whole_answer_is_read() -> None:
 
 
 def test_status_names_a_data_plane_that_cannot_be_asked(tmp_path: Path) -> None:
-    """What is loaded is unknown, the place is named, and the evidence stays what is written."""
+    """Whether it is loaded is unknown, the place is named, and the evidence stays `written`."""
     manifests = shop.objects(shop.NGINX)
     (tmp_path / "shop.yaml").write_text(yaml.safe_dump_all(manifests))
     with server(plain(b"null")) as url:
@@ -146,7 +146,7 @@ CLOCK = {"status": "success", "data": {"resultType": "scalar", "result": [1000, 
 def test_a_prometheus_that_cannot_be_believed_is_unknown(
     answer: Callable[[BaseHTTPRequestHandler], None], words: str, tmp_path: Path
 ) -> None:
-    """What hangs, lies or tells half makes the verdict UNKNOWN, with the reason and exit code 5."""
+    """A server that hangs, lies or stops halfway makes the verdict UNKNOWN, with the reason and exit code 5."""
     manifests = shop.objects(shop.ISTIO)
     (tmp_path / "shop.yaml").write_text(yaml.safe_dump_all(manifests))
     with server(answer) as url:
@@ -156,17 +156,17 @@ def test_a_prometheus_that_cannot_be_believed_is_unknown(
 
 
 def test_prometheus_is_asked_with_headers_until_it_has_counted(tmp_path: Path) -> None:
-    """The queries carry the headers; too few requests in the time are told with their count."""
+    """The queries carry the headers; too few requests in the time are reported with their count."""
     asked: list[tuple[str, str | None]] = []
 
-    def tell(handler: BaseHTTPRequestHandler) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
         asked.append((handler.path, handler.headers["X-Scope-OrgID"]))
         plain(json.dumps(CLOCK if "time" in handler.path else RANGE).encode())(handler)
 
     manifests = shop.objects(shop.ISTIO)
     (tmp_path / "shop.yaml").write_text(yaml.safe_dump_all(manifests))
     words = ("--requests", "7", "--within", "1s", "-H", "X-Scope-OrgID: shop")
-    with server(tell) as url:
+    with server(answer) as url:
         ran = rollway("verify", "shop", "0", "--dir", str(tmp_path), "--prometheus", url, *words)
     assert ran.code == 5
     assert "0 of 7 requests were counted in 1 s by istio_requests_total{" in ran.stderr

@@ -1,4 +1,4 @@
-"""What README shows on a cluster is what is printed there."""
+"""README's blocks about a cluster show what is printed there."""
 
 from __future__ import annotations
 

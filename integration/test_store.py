@@ -1,4 +1,4 @@
-"""The cluster store: how it connects, what it writes, and its errors, each with the words that a person needs."""
+"""The cluster store: how it connects, what it writes, and its errors, each with what a person needs to know."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_field_of_another_manager_is_a_conflict_that_names_both(nginx: Namespa
 
 
 def test_a_key_that_we_no_longer_want_goes_whoever_set_it(nginx: Namespace) -> None:
-    """`canary-weight-total`, which the wish has not, goes away also when somebody else put it there; other keys stay."""
+    """`canary-weight-total` is removed when it is not wanted, also when somebody else wrote it; other keys stay."""
     router = nginx.router()
     router.set_weight(20)
     added = {"nginx.ingress.kubernetes.io/canary-weight-total": "1000", "example.com/note": "keep"}
@@ -101,7 +101,7 @@ def test_an_object_of_argo_is_taken_over_and_given_back(namespace: Namespace) ->
     theirs = m.ingress(
         "shop-web-canary", metadata={"annotations": {"nginx.ingress.kubernetes.io/canary": "true"}}
     )
-    # Where controllers run, what has no living owner is deleted.
+    # Where controllers run, they delete objects whose owner does not exist.
     labels = {"app": "x"}
     pods = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "app"}]}}
     x = {
@@ -181,7 +181,7 @@ def test_an_edit_elsewhere_in_a_shared_object_survives(namespace: Namespace) -> 
 
 
 def test_server_side_dry_run_asks_admission_and_stores_nothing(nginx: Namespace) -> None:
-    """--dry-run=server changes no object, and tells what a webhook would say."""
+    """--dry-run=server changes no object, and reports the answer of a webhook."""
     before = nginx.objects()
     ran = rollway("set-weight", "shop", "20", "--dry-run=server")
     assert (ran.code, "the cluster would take it" in ran.stdout) == (0, True)
@@ -240,7 +240,7 @@ def test_an_unreachable_server(nginx: Namespace) -> None:
 
 
 def test_a_certificate_that_is_not_trusted(nginx: Namespace) -> None:
-    """A server with another certificate than the kubeconfig's is not trusted, and not asked again and again."""
+    """A server with another certificate than the kubeconfig's is not trusted, and gets no second request."""
     config = yaml.safe_load(nginx.kubeconfig.read_text())
     del config["clusters"][0]["cluster"]["certificate-authority-data"]
     nginx.kubeconfig.write_text(yaml.safe_dump(config))
@@ -259,7 +259,7 @@ def test_admission_refusals_have_the_words_of_the_webhook(nginx: Namespace) -> N
 
 
 def test_a_webhook_that_fails_is_an_admission_error(nginx: Namespace) -> None:
-    """A webhook that does not work stops the write as if it refused, and the error says that it failed."""
+    """A webhook that does not work stops the write as if it refused, and the error reports that it failed."""
     with (
         refusing_webhook(nginx, "ingresses", answering=False),
         pytest.raises(AdmissionError, match="failed calling webhook"),
@@ -268,7 +268,7 @@ def test_a_webhook_that_fails_is_an_admission_error(nginx: Namespace) -> None:
 
 
 def test_an_object_that_the_schema_refuses(nginx: Namespace) -> None:
-    """What the API server's own validation refuses is told in its words, as a refusal."""
+    """What the API server's own validation refuses is a refusal with the server's words."""
     nginx.api.edit(nginx.get("argoproj.io/v1alpha1", "Rollout", "shop"), _bad_annotation)
     with pytest.raises(AdmissionError, match="annotations"):
         nginx.router().set_weight(20)
@@ -280,7 +280,7 @@ def _bad_annotation(rollout: Manifest) -> None:
 
 
 def test_a_namespace_that_is_being_deleted(nginx: Namespace) -> None:
-    """In a namespace on its way out nothing can be created, and the error says so."""
+    """In a namespace that is being deleted nothing can be created, and the error gives this reason."""
     nginx.api.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": nginx.name}})
     with pytest.raises(AdmissionError, match="being terminated"):
         nginx.router().set_weight(20)
@@ -298,7 +298,7 @@ def test_missing_objects_are_all_named(namespace: Namespace) -> None:
 
 
 def test_a_cluster_without_the_crds(nginx: Namespace, control_plane: ControlPlane, scratch: Path) -> None:
-    """Without a CRD the error names what to install; the Rollout can come from a file; a CRD that comes later is found."""
+    """Without a CRD the error names what to install; the Rollout can come from a file; a CRD that is installed later is found."""
     rollouts = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
     crd = nginx.api.get({**rollouts, "metadata": {"name": "rollouts.argoproj.io"}})
     assert crd is not None
@@ -436,7 +436,7 @@ def test_in_cluster_credentials(nginx: Namespace, scratch: Path, monkeypatch: py
         base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"])
     )
     (scratch / "namespace").write_text(nginx.name)
-    # The three files are at a fixed place in a pod, which a test has no right to write.
+    # In a pod the three files are at a fixed place, where a test must not write.
     monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(scratch / "token"))
     monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(scratch / "ca.crt"))
     monkeypatch.setattr(kubeconfig, "_SERVICE_ACCOUNT", str(scratch / "namespace"))
@@ -482,7 +482,7 @@ def test_a_server_without_aggregated_discovery(nginx: Namespace, monkeypatch: py
 
 
 def test_request_timeout_is_kept(nginx: Namespace) -> None:
-    """--request-timeout bounds a request to a server that accepts it and says nothing."""
+    """--request-timeout bounds a request to a server that accepts it and does not answer."""
     import socket
 
     with socket.socket() as silent:
@@ -508,7 +508,7 @@ def test_lists_come_page_by_page(nginx: Namespace, monkeypatch: pytest.MonkeyPat
 
 
 def test_two_writers_conflict_and_both_are_told_the_truth(nginx: Namespace) -> None:
-    """A plan that somebody else overtook is a conflict for the store, and planned again by the engine."""
+    """A plan that is overtaken by another write is a conflict for the store, and the engine plans again."""
     first, second = nginx.router(), nginx.router()
     first.set_weight(10)
     plan = first.plan(20)
@@ -521,7 +521,7 @@ def test_two_writers_conflict_and_both_are_told_the_truth(nginx: Namespace) -> N
 
 
 def test_forbidden_lists_narrow_to_the_namespace(nginx: Namespace) -> None:
-    """A role in one namespace checks the Ingresses of that namespace, and the answer says that it saw no others."""
+    """A role in one namespace checks the Ingresses of that namespace, and the answer states that it saw no others."""
     nginx.bind("ClusterRole", "cluster-admin", "ann")
     ran = rollway("set-weight", "shop", "20", "--as", "ann")
     assert ran.code == 0, ran.stderr
@@ -582,7 +582,7 @@ def test_the_whole_identity_of_a_kubeconfig_is_impersonated(nginx: Namespace) ->
 
 
 def test_a_list_that_takes_too_long_is_begun_again(nginx: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page that the server no longer has starts the list anew; a list that never ends is given up with an error."""
+    """A page that the server no longer has starts the list anew; a list that never ends is an error."""
     from rollway.routers.kube import client
     from rollway.routers.kube.failures import ExpiredError
 

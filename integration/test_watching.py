@@ -66,15 +66,15 @@ def test_a_reconcile_without_change_asks_nothing(watched: WatchingStore, namespa
 
 
 def test_foreign_changes_arrive(namespace: Namespace) -> None:
-    """What somebody else changes, creates and deletes is seen, and told to the one who asked."""
+    """What somebody else changes, creates and deletes is seen, and reported to the listener."""
     shop.put(namespace, shop.ISTIO)
-    told: list[ObjectRef] = []
-    store = WatchingStore(namespace.store(), namespace.name, changed=told.append)
+    reported: list[ObjectRef] = []
+    store = WatchingStore(namespace.store(), namespace.name, changed=reported.append)
     found = router(store, namespace)
     assert found.observe().traffic == Traffic(Split(0))
     namespace.router().set_weight(40)
     until(lambda: found.observe().traffic == Traffic(Split(40)))
-    until(lambda: ObjectRef(*VIRTUAL_SERVICE, namespace.name, "web") in told)
+    until(lambda: ObjectRef(*VIRTUAL_SERVICE, namespace.name, "web") in reported)
     namespace.api.delete(namespace.get("networking.istio.io/v1", "VirtualService", "web"))
     until(
         lambda: (
@@ -93,11 +93,11 @@ def test_foreign_changes_arrive(namespace: Namespace) -> None:
 def test_a_stale_memory_costs_a_retry_and_no_wrong_write(
     watched: WatchingStore, namespace: Namespace
 ) -> None:
-    """With a watch that hears nothing, every write is a conflict first, is read anew, and ends right."""
+    """With a watch that gets no events, every write is a conflict first, is read again, and then succeeds."""
     found = router(watched, namespace)
     found.set_weight(20)
     for informer in watched._informers.values():
-        # A watch that is connected and deaf: what no test can make a real one do on purpose.
+        # A watch that is connected and gets no events: no test can make a real one do this.
         informer._take = lambda *_event: None  # type: ignore[method-assign]
     namespace.router().set_weight(70)
     assert found.observe().traffic == Traffic(Split(20))
@@ -115,7 +115,7 @@ def test_a_stale_memory_costs_a_retry_and_no_wrong_write(
 
 @pytest.mark.parametrize("kind", ["reset", "gone", "status"])
 def test_a_watch_that_ends_goes_on(kind: str, namespace: Namespace) -> None:
-    """Watches that are reset, told 410 or refused with 500 come back; in between, reads go to the API server."""
+    """Watches that are reset, or answered with 410 or 500, are opened again; in between, reads go to the API server."""
     shop.put(namespace, shop.ALL)
     with fault_proxy(namespace.api.connection) as proxy:
         proxy.faults = [Fault(kind, 6, ("GET",), path="watch=true")]
@@ -143,7 +143,7 @@ def _silent(store: WatchingStore, found: TrafficRouter) -> bool:
 def test_watches_survive_the_api_server(
     watched: WatchingStore, namespace: Namespace, control_plane: ControlPlane
 ) -> None:
-    """With the API server killed and started again, the memory is whole again and hears what changes."""
+    """With the API server killed and started again, the memory is complete again and follows changes."""
     found = router(watched, namespace)
     found.set_weight(20)
     control_plane.kill("kube-apiserver")
@@ -161,7 +161,7 @@ def test_objects_outside_the_watched_namespace_are_read(watched: WatchingStore, 
 
 
 def test_a_broken_watch_is_not_believed(namespace: Namespace) -> None:
-    """While a watch cannot be had back, reads go to the API server and are true at once."""
+    """While a watch cannot be opened again, reads go to the API server and are up to date."""
     shop.put(namespace, shop.ALL)
     with fault_proxy(namespace.api.connection) as proxy:
         path = namespace.kubeconfig_with("proxied", server=proxy.address)
@@ -210,7 +210,7 @@ def test_selectors_are_answered_from_memory(namespace: Namespace) -> None:
     until(lambda: names() == {"shop-canary-slice", "more-slice"})
     namespace.api.delete(more)
     until(lambda: names() == {"shop-canary-slice"})
-    # Of another form of selector the store returns more, as it may.
+    # For other forms of selectors the store may return more.
     others = Need(*kind, namespace=namespace.name, required=False, selector="a!=b")
     assert len(store.read([others])) == 2
     everywhere = WatchingStore(namespace.store())
@@ -232,7 +232,7 @@ def test_a_deletion_of_ours_is_remembered(watched: WatchingStore, namespace: Nam
 
 
 def test_a_kind_that_cannot_be_listed_is_an_error(namespace: Namespace) -> None:
-    """Without the right to list, the first read says so, instead of serving an empty memory."""
+    """Without the right to list, the first read raises, instead of serving an empty memory."""
     shop.put(namespace, shop.ISTIO)
     store = WatchingStore(namespace.store(user="nobody"), namespace.name)
     with pytest.raises(ForbiddenError, match="lacks the verb list"):

@@ -180,7 +180,7 @@ class ApiServer:
         return {"kind": "List", "metadata": {"resourceVersion": str(self._version)}, "items": items}
 
     def _within(self, place: str, path: str) -> bool:
-        """Tell whether an object is one of a list, which may be that of all namespaces."""
+        """Return whether an object is one of a list, which may be that of all namespaces."""
         return (
             re.sub(r"/namespaces/[^/]+", "", place).rpartition("/")[0] == path
             or place.rpartition("/")[0] == path

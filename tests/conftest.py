@@ -6,8 +6,8 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-# Time is never asserted, and coverage slows everything down. In CI the examples are the same in every run, so that a
-# change is judged by what it changes; elsewhere they are new ones each time.
+# Time is never asserted, and coverage slows everything down. In CI the examples are the same in every run, so that
+# only a change of the code changes the result; elsewhere they are new ones each time.
 settings.register_profile(
     "rollway",
     deadline=None,

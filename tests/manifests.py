@@ -49,7 +49,7 @@ def endpoint_slice(
 
 
 def pod(name: str, namespace: str = "default", **labels: str) -> Manifest:
-    """Return a Pod with labels; it says itself what a cluster would fill in, and no scheduler takes it."""
+    """Return a Pod with labels; it has what a cluster would fill in, and no scheduler takes it."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",

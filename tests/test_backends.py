@@ -203,7 +203,7 @@ def test_root_location_is_walked_first() -> None:
 def test_annotations_are_read_as_the_parser_does(
     values: dict[str, str], enabled: bool, policy: Policy, problems: int
 ) -> None:
-    """An invalid value falls back to its default, and that is told."""
+    """An invalid value falls back to its default, and a finding reports it."""
     found = read_canary(canary_metadata(**values)["annotations"], PREFIX)
     assert (found[0], found[1], len(found[2])) == (enabled, policy, problems)
 
@@ -278,7 +278,7 @@ def test_age_decides_where_it_is_known() -> None:
     ],
 )
 def test_a_location_that_nginx_finds_twice_is_refused(paths: list[tuple[str, str]], refused: bool) -> None:
-    """One Ingress for each path: what makes nginx refuse its configuration is told, unless all are regular expressions."""
+    """One Ingress for each path: paths that make nginx refuse its configuration are found, unless all are regular expressions."""
     others = [
         m.ingress(f"other-{number}", "shop.example.com", m.path("legacy", at, kind=kind))
         for number, (at, kind) in enumerate(paths)
@@ -320,7 +320,7 @@ def test_a_deleted_canary_is_refused() -> None:
 
 
 def test_garbage_in_our_own_object_is_mended() -> None:
-    """A canary Ingress of ours with an unreadable weight is planned over, not stumbled over."""
+    """A canary Ingress of ours with an unreadable weight is overwritten by the plan."""
     store = MemoryStore([m.ingress()])
     router = TrafficRouter(parse_rollout(m.rollout(NGINX)), store)
     router.set_weight(10)
@@ -331,7 +331,7 @@ def test_garbage_in_our_own_object_is_mended() -> None:
 
 
 def test_weight_over_total_reads_as_everything() -> None:
-    """The controller treats a weight over the total as all of it; a canary that is switched off says nothing."""
+    """The controller treats a weight over the total as all of it; a canary that is switched off has no weight."""
     canary = m.ingress(
         "shop-web-canary",
         "shop.example.com",
@@ -482,7 +482,7 @@ def test_a_selector_may_match_several_tls_routes() -> None:
 
 
 def test_zero_of_nothing_is_nothing_to_do() -> None:
-    """Where stable and canary have no traffic of their own, 0 changes nothing and says so by None."""
+    """Where stable and canary have no traffic of their own, 0 changes nothing, and the plan is None."""
     http = [
         {
             "route": [

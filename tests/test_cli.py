@@ -169,7 +169,7 @@ def test_the_rollout_can_come_from_a_file_of_its_own(
 
 
 def test_status_of_all_tells_what_it_cannot_read(shop: Path) -> None:
-    """A Rollout with faults or missing objects is told on stderr, the others are shown, and the exit code is 1."""
+    """A Rollout with faults or missing objects is reported on stderr, the others are shown, and the exit code is 1."""
     broken = [
         m.rollout({"alb": {}}, name="broken"),
         m.rollout({"nginx": {"stableIngress": "none"}}, name="lost"),
@@ -189,7 +189,7 @@ def test_status_of_all_tells_what_it_cannot_read(shop: Path) -> None:
 
 
 def test_status_tells_objects_that_disagree(shop: Path) -> None:
-    """When the objects of a Rollout carry different weights, status says so."""
+    """When the objects of a Rollout carry different weights, status shows it."""
     rollway("set-weight", "shop", "20", "--dir", str(shop))
     text = (
         (shop / "app.yaml")
@@ -216,7 +216,7 @@ def test_status_of_one_tells_what_the_data_plane_would_say(shop: Path) -> None:
 
 
 def test_status_marks_shares_that_are_not_exact(shop: Path) -> None:
-    """A live share between two weights is shown as `about`; a route without traffic says so."""
+    """A live share between two weights is shown as `about`; a route without traffic is shown as such."""
     text = (
         (shop / "app.yaml")
         .read_text()
@@ -372,7 +372,7 @@ def test_times_are_seconds_or_as_go_writes_them(word: str, shop: Path) -> None:
 
 
 def test_lint_of_one_rollout(shop: Path) -> None:
-    """`lint NAME` looks at that Rollout alone, and says when there is none."""
+    """`lint NAME` looks at that Rollout alone, and it is an error when there is none."""
     ran = rollway("lint", "shop", "--dir", str(shop))
     assert (ran.code, ran.stdout.splitlines()[-1]) == (0, "0 faults, 0 refusals, 0 notes")
     assert rollway("lint", "absent", "--dir", str(shop)).code == 1

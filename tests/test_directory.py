@@ -532,7 +532,7 @@ def test_foreign_edits_of_other_fields_are_kept(tmp_path: Path) -> None:
 
 
 def test_utf16_is_refused(tmp_path: Path) -> None:
-    """A file in UTF-16 is not read as objects, and said so."""
+    """A file in UTF-16 is not read as objects, and this is reported."""
     (tmp_path / "a.yaml").write_bytes(yaml.safe_dump(m.rollout(SMI)).encode("utf-16"))
     with pytest.raises(NotFoundError, match="utf-8"):
         read_rollout(DirectoryStore(tmp_path), "shop")
@@ -822,7 +822,7 @@ def test_every_fault_of_a_directory_is_listed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", ["extensions/v1beta1", "networking.k8s.io/v1beta1"])
 def test_an_ingress_of_an_old_api_version_says_so(tmp_path: Path, version: str) -> None:
-    """An Ingress that no server takes any more is told with the version to move to: a note, or why it is not found."""
+    """An Ingress that no server takes any more is reported with the version to move to: a note, or why it is not found."""
     old = {**m.ingress("old"), "apiVersion": version}
     write(tmp_path, rollout_yaml=m.rollout(NGINX), web_yaml=m.ingress(), old_yaml=old)
     notes = [str(found) for found in router(tmp_path).set_weight(10).findings]

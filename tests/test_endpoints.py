@@ -38,7 +38,7 @@ def router(
 
 
 def findings(found: TrafficRouter, weight: int) -> list[Finding]:
-    """Return what the plan for a weight says about readiness."""
+    """Return the findings of the plan for a weight about readiness."""
     plan = found.plan(weight)
     assert plan is not None
     codes = ("endpoints-not-ready", "subset-not-ready", "canary-capacity")
@@ -59,7 +59,7 @@ def subset_objects(**labels: str) -> list[Manifest]:
 
 @pytest.mark.parametrize("routing", [NGINX, ISTIO, {"smi": {}}])
 def test_ready_destinations_need_no_word(routing: dict[str, Any]) -> None:
-    """With ready endpoints on both sides there is nothing to say, whatever the router."""
+    """With ready endpoints on both sides there is no finding, whatever the router."""
     found = router(routing, m.ingress(), m.virtual_service(), *SERVICES, *READY)
     assert findings(found, 20) == []
 
@@ -89,7 +89,7 @@ def test_a_canary_without_a_ready_endpoint_is_refused(slices: list[Manifest], te
 
 
 def test_ready_unset_means_ready() -> None:
-    """An endpoint without the condition counts as ready, as the API says."""
+    """An endpoint without the condition counts as ready, as the API defines it."""
     slices = [m.endpoint_slice("shop-stable"), m.endpoint_slice("shop-canary", ready=0, unready=1)]
     del slices[1]["endpoints"][0]["conditions"]
     assert findings(router(ISTIO, m.virtual_service(), *SERVICES, *slices), 20) == []
@@ -218,7 +218,7 @@ def test_a_subset_without_labels_takes_every_pod() -> None:
 
 
 def test_subsets_of_a_host_elsewhere_are_not_judged() -> None:
-    """Slices of another namespace were not asked for, so nothing is said about them."""
+    """Slices of another namespace were not asked for, so there is no finding about them."""
     objects = subset_objects(version="next")
     host = "shop.other.svc.cluster.local"
     objects[0] = m.virtual_service(
@@ -238,7 +238,7 @@ def test_allow_lifts_readiness() -> None:
 
 
 def test_waiting_ends_when_it_becomes_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With `wait` the call looks again until the endpoint is ready, telling each time what it waits for."""
+    """With `wait` the call looks again until the endpoint is ready, reporting each time what it waits for."""
     monkeypatch.setattr("rollway.routers.router.WAIT_INTERVAL_S", 0.01)
     found = router(ISTIO, m.virtual_service(), *SERVICES, READY[0])
     store = found.store
@@ -257,7 +257,7 @@ def test_waiting_ends_when_it_becomes_ready(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_nothing_to_change_and_not_ready_is_refused() -> None:
-    """A weight that is written already and reaches nobody is refused, not called done."""
+    """A weight that is written already and reaches no pod is refused."""
     live = m.virtual_service(
         http=[{"route": [m.destination("shop-stable", 80), m.destination("shop-canary", 20)]}]
     )

@@ -93,7 +93,7 @@ def refused(limits: Limits, weight: int | str = 60, routing: Any = ALL) -> tuple
     ],
 )
 def test_each_limit_tells_number_limit_and_flag(limits: Limits, weight: int, reason: str) -> None:
-    """A broken limit says what the number is, what the limit is, and which flag lifts it."""
+    """The error about a limit has the number, the limit, and the flag that lifts it."""
     assert any(reason in line for line in refused(limits, weight))
 
 
@@ -136,7 +136,7 @@ def test_removal_is_planned_for_own_objects_only() -> None:
 
 
 def test_an_allowed_refusal_becomes_a_note() -> None:
-    """A refusal whose code is allowed is told as a note, and the write happens."""
+    """A refusal whose code is allowed becomes a note, and the write happens."""
     found = router(
         NGINX,
         m.ingress("old", "shop.example.com", m.path("legacy")),
@@ -148,7 +148,7 @@ def test_an_allowed_refusal_becomes_a_note() -> None:
 
 
 def test_what_does_not_work_is_refused_even_without_a_change() -> None:
-    """When the objects say the weight already and the data plane ignores it, that is an error, not `nothing to do`."""
+    """When the objects have the weight already and the data plane ignores it, this is an error and not `nothing to do`."""
     found = router(NGINX)
     found.set_weight(10)
     assert isinstance(found.store, MemoryStore)
@@ -328,7 +328,7 @@ def test_levels_that_the_store_cannot_show_are_refused() -> None:
 
 
 def test_set_weight_that_is_stored_otherwise_is_not_verified() -> None:
-    """When the store answers another weight than was written (a mutating webhook, say), the call fails instead of saying done."""
+    """When the store answers another weight than was written (a mutating webhook, for example), the call fails."""
     found = router(ISTIO)
     memory = found.store
     assert isinstance(memory, MemoryStore)
@@ -381,7 +381,7 @@ def test_verify_without_a_wish_asks_whether_all_agree() -> None:
 
 
 def test_verify_is_unknown_where_the_share_cannot_be_made() -> None:
-    """A route in which the pair has no traffic cannot be told to carry a weight."""
+    """A route in which the pair has no traffic cannot carry a weight."""
     http = [
         {"route": [m.destination("shop-stable", 0), m.destination("shop-canary", 0), m.destination("x", 9)]}
     ]

@@ -1,6 +1,6 @@
 """Golden cases: manifests as users write them, one command, and all that it prints and changes.
 
-A case is `golden/BACKEND/NAME.yaml`: its first line says what it shows, its second the command, the rest is the file.
+A case is `golden/BACKEND/NAME.yaml`: its first line is what it shows, its second the command, the rest is the file.
 `NAME.txt` beside it holds the exit code, the output and the changed lines. ROLLWAY_GOLDEN=write writes it anew; read
 the difference before you commit it.
 """

@@ -223,7 +223,7 @@ def test_capabilities_name_what_is_missing() -> None:
 
 
 def test_findings_are_sentences() -> None:
-    """A finding says what it is about, what is wrong, what to do, and its code."""
+    """A finding names its object, what is wrong, what to do, and its code."""
     assert (
         str(Finding("some-code", Severity.NOTE, REF, "is odd", "mend it"))
         == "Deployment prod/shop: is odd; mend it [some-code]"

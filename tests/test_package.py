@@ -166,6 +166,20 @@ def test_the_dockerfile_copies_all_that_an_install_needs(tmp_path: Path) -> None
     assert {f"rollway/{name}" for name in SOURCES} <= set(names(next(tmp_path.glob("*.whl"))))
 
 
+def test_editors_find_the_library_under_its_name() -> None:
+    """The engine behind completion and "go to definition" of many editors follows the link, and completes its names."""
+    jedi = pytest.importorskip(
+        "jedi", reason="it comes with the group `test`: rm .venv/ready && make .venv/ready"
+    )
+    project = jedi.Project(ROOT, environment_path=sys.prefix)
+    script = jedi.Script("from rollway.routers.weights import Split\nSplit\n", project=project)
+    (definition,) = script.goto(2, 1, follow_imports=True)
+    assert definition.full_name == "rollway.routers.weights.Split"
+    assert definition.module_path.resolve() == (ROOT / "routers" / "weights.py").resolve()
+    completed = jedi.Script("from rollway.routers import Tra", project=project).complete()
+    assert "TrafficRouter" in [name.name for name in completed]
+
+
 def test_coverage_reports_each_file_of_the_library_once(tmp_path: Path) -> None:
     """The lines of `routers/` are counted under that name, whichever name they were imported by."""
     script = tmp_path / "script.py"

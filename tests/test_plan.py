@@ -70,7 +70,7 @@ def test_true_is_not_one() -> None:
 
 
 def test_pointers_are_escaped() -> None:
-    """`~` and `/` are written as RFC 6901 says."""
+    """`~` and `/` are written as in RFC 6901."""
     assert pointer(("a/b", 0, "~c")) == "/a~1b/0/~0c"
 
 

@@ -37,7 +37,7 @@ class Access(MemoryStore):
         self.dialled: list[str] = []
 
     def may_forward(self, namespace: str) -> bool:
-        """Say what the test wants for every namespace."""
+        """Answer what the test wants, for every namespace."""
         del namespace
         return self.allowed
 
@@ -139,7 +139,7 @@ def test_running_controllers_that_watch_the_namespace_are_asked() -> None:
 
 
 def test_of_several_controllers_that_of_the_class_is_asked() -> None:
-    """Where two controllers share the cluster, the IngressClass of the stable Ingress tells which one serves it."""
+    """Where two controllers share the cluster, the IngressClass of the stable Ingress decides which one serves it."""
     access = Access(
         pod("public", CONTROLLER),
         pod("internal", CONTROLLER, "--controller-class=example.com/internal"),
@@ -150,7 +150,7 @@ def test_of_several_controllers_that_of_the_class_is_asked() -> None:
 
 
 def test_every_pod_of_every_gateway_is_asked() -> None:
-    """Gateways are looked up in their own namespace, and their selector tells the pods; one that is gone has none."""
+    """Gateways are looked up in their own namespace, and their selector finds the pods; one that does not exist has none."""
     access = Access(
         virtual_service("edge/public", "local", "gone"),
         gateway("public", "edge"),
@@ -182,7 +182,7 @@ def test_a_namespace_limits_where_pods_are_looked_for() -> None:
     ("namespaces", "where"), [((), "in the cluster"), (("blue", "green"), "in namespace blue, green")]
 )
 def test_no_pod_is_an_obstacle_that_says_where_it_looked(namespaces: tuple[str, ...], where: str) -> None:
-    """Nobody to ask is said with the place, both beforehand and as the probe's verdict."""
+    """When no pod can be asked, the place is named, both before a write and in the probe's verdict."""
     words = f"no running pod of the nginx data plane was found {where}"
     assert obstacle(NGINX, Access(), *namespaces) == words
     access = Access(pod("a", CONTROLLER, namespace="blue"))
@@ -201,7 +201,7 @@ def test_a_role_without_port_forward_is_an_obstacle() -> None:
 
 
 def test_a_role_that_may_not_list_pods_is_an_obstacle() -> None:
-    """A refusal by the API server is told in its own words."""
+    """A refusal by the API server has the server's own words."""
 
     class Closed(Access):
         closed = True

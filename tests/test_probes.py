@@ -1,4 +1,4 @@
-"""Evidence beyond the objects: what a probe concludes from what a data plane, or a sample of requests, says."""
+"""Evidence beyond the objects: what a probe concludes from a data plane or from a sample of requests."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_the_interval_holds_the_share() -> None:
     ],
 )
 def test_a_sample_is_judged(sample: Sample, outcome: Outcome, words: str) -> None:
-    """Failures are told apart, and answers that do not say their version make the verdict unknown."""
+    """Kinds of failures are counted apart, and answers without a version make the verdict unknown."""
     verdict = judge(sample, HEADER, Split(20, 100))
     assert verdict.outcome is outcome
     assert words in verdict.reason
@@ -126,7 +126,7 @@ def test_a_sample_is_judged(sample: Sample, outcome: Outcome, words: str) -> Non
     ],
 )
 def test_an_answer_names_its_version(text: str, version: str) -> None:
-    """A header, a cookie or the body tells; what says nothing is empty."""
+    """A header, a cookie or the body names the version; without it the version is empty."""
     found = Identity.parse(text).version({"X-Version": "v2"}, ["a=b", "version=v3; Path=/"], "shop v4")
     assert found == version
 
@@ -147,7 +147,7 @@ def test_versions_are_roles_by_value_by_name_or_by_service() -> None:
 
 @pytest.mark.parametrize("text", ["", "header", "header:", "X-Version", "body:("])
 def test_bad_identities_are_refused(text: str) -> None:
-    """What does not say where the version stands is an input error."""
+    """An `--identify` without a place for the version is an input error."""
     with pytest.raises(InvalidInputError):
         Identity.parse(text)
 
@@ -221,7 +221,7 @@ def balanced(document: Any) -> Fraction | None:
 
 @given(st.sampled_from([0, 20, 100]), st.data())
 def test_loaded_backends_never_match_wrongly(weight: int, data: st.DataObject) -> None:
-    """Whatever a controller says, MATCHES means that the balancer would give the canary exactly what was asked."""
+    """Whatever a controller answers, MATCHES means that the balancer would give the canary exactly what was asked."""
     found = router()
     live = live_of(found, weight)
     document = backends(data.draw(st.sampled_from([weight, weight, 0, 20, 50, 100, 150, -5])))
@@ -281,7 +281,7 @@ def test_a_canary_that_is_gone_must_be_gone_in_the_controller() -> None:
     [None, {}, "x", [1], [{}], [{"name": 1}], [{"name": "a", "alternativeBackends": "b"}], {"message": "x"}],
 )
 def test_another_document_is_unknown(document: Any) -> None:
-    """What is not a list of backends says nothing about any weight."""
+    """An answer that is not a list of backends shows no weight."""
     found = router()
     live = live_of(found, 20)
     verdict = ingress_nginx.compare(document, Context(found.rollout, Traffic(Split(20, 100)), live))
@@ -300,7 +300,7 @@ def test_another_document_is_unknown(document: Any) -> None:
     ],
 )
 def test_a_difference_is_named(change: Any, words: str) -> None:
-    """The reason says which part of the loaded configuration is not as asked."""
+    """The reason names which part of the loaded configuration is not as asked."""
     found = router()
     live = live_of(found, 20)
     document = backends(20)
@@ -337,7 +337,7 @@ def dump(*clusters: tuple[str, int], name: str = "primary") -> dict[str, Any]:
     ),
 )
 def test_loaded_routes_never_match_wrongly(weight: int, clusters: list[tuple[str, int]]) -> None:
-    """Whatever Envoy says, MATCHES means that its clusters have exactly the shares that were asked."""
+    """Whatever Envoy answers, MATCHES means that its clusters have exactly the shares that were asked."""
     found = router(ISTIO)
     live = live_of(found, weight)
     verdict = envoy.compare(dump(*clusters), Context(found.rollout, Traffic(Split(weight, 100)), live))
@@ -412,7 +412,7 @@ def test_probes_must_cover_every_backend() -> None:
 
 
 def test_a_data_plane_that_follows_late_is_asked_again() -> None:
-    """The weight is verified as soon as the data plane has it, and the result says so."""
+    """The weight is verified as soon as the data plane has it, and the result shows it."""
     probe = Answers(Outcome.DIFFERS, Outcome.UNKNOWN, Outcome.MATCHES)
     result = router(NGINX, probe).set_weight(20, timeout=5)
     assert result.verdict is not None

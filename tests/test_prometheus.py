@@ -84,7 +84,7 @@ def test_a_counter_counts_from_the_first_scrape(samples: list[tuple[float, float
 
 
 def test_a_target_that_is_new_counts_from_its_own_first_scrape() -> None:
-    """What a new target says first may be older than the weight, so only what it adds counts."""
+    """The first values of a new target may be older than the weight, so only its increase counts."""
     document = matrix(
         (at("stable"), [(5, 0), (10, 0), (15, 80)]),
         (at("canary", "b"), [(15, 9000), (20, 9020)]),
@@ -151,7 +151,7 @@ def test_another_document_is_no_answer(document: Any) -> None:
     ],
 )
 def test_a_count_is_judged(canary: int, stable: int, other: int, outcome: Outcome, words: str) -> None:
-    """The share decides; a third version makes it unknown; errors are told apart and decide nothing."""
+    """The share decides; a third version makes it unknown; errors are reported and decide nothing."""
     series = [
         (at(role, status=status), [(10.0, 0.0), (15.0, float(requests))])
         for role, requests, status in (
@@ -286,7 +286,7 @@ def files(folder: Path, *manifests: Manifest) -> None:
 def test_words_that_do_not_fit_prometheus_are_refused(
     words: tuple[str, ...], told: str, tmp_path: Path
 ) -> None:
-    """Bad words end with exit code 2 and say which."""
+    """A bad option ends with exit code 2 and is named."""
     files(tmp_path, m.rollout(NGINX), m.ingress())
     ran = rollway("verify", "shop", "--dir", str(tmp_path), "--prometheus", "http://a", *words)
     assert ran.code == 2
@@ -295,7 +295,7 @@ def test_words_that_do_not_fit_prometheus_are_refused(
 
 @pytest.mark.parametrize("words", [("--within", "5s"), ("--requests", "5"), ("-H", "A: b")])
 def test_words_about_counting_need_something_that_counts(words: tuple[str, ...], tmp_path: Path) -> None:
-    """How much is counted says nothing without where."""
+    """How much to count has no meaning without a Prometheus to ask."""
     files(tmp_path, m.rollout(NGINX), m.ingress())
     ran = rollway("verify", "shop", "--dir", str(tmp_path), *words)
     assert ran.code == 2
@@ -303,7 +303,7 @@ def test_words_about_counting_need_something_that_counts(words: tuple[str, ...],
 
 
 def test_a_router_without_metrics_is_refused(tmp_path: Path) -> None:
-    """SMI has no metrics of its own, which is said before anything is written."""
+    """SMI has no metrics of its own, and this is an error before anything is written."""
     files(tmp_path, m.rollout({"smi": {}}))
     ran = rollway("set-weight", "shop", "20", "--dir", str(tmp_path), "--prometheus", "http://a")
     assert ran.code == 2

@@ -83,7 +83,7 @@ def test_a_ramp_without_sense_is_refused() -> None:
 def test_a_step_waits_for_a_server_that_does_not_answer(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A store that fails for a while costs time, is told, and then the step is done."""
+    """A store that fails for a while costs time and is reported, and then the step is done."""
     monkeypatch.setattr("rollway.routers.ramp.time.sleep", lambda _seconds: None)
     found = store()
     told: list[str] = []

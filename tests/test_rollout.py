@@ -114,7 +114,7 @@ def test_blue_green_has_routing_too() -> None:
 
 @pytest.mark.parametrize(("status", "stable"), [(None, ""), ("", ""), ("pong", "pong"), ("ping", "ping")])
 def test_ping_pong_follows_the_status(status: str | None, stable: str) -> None:
-    """The status says which Service is stable; without one nobody has decided it yet."""
+    """The status names the stable Service; without one this is not decided yet."""
     manifest = m.rollout(
         {"smi": {}},
         pingPong={"pingService": "ping", "pongService": "pong"},
@@ -240,7 +240,7 @@ def test_a_misspelled_backend_is_recognized() -> None:
 
 
 def test_all_faults_come_together() -> None:
-    """Faults of types, of rules and of other backends are told in one error, each once."""
+    """Faults of types, of rules and of other backends are in one error, each once."""
     manifest = m.rollout(
         {"alb": {}, "maxTrafficWeight": "9", "nginx": {}, "istio": {"virtualService": {"routes": [1]}}},
         canaryService="shop-stable",

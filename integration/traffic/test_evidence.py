@@ -1,4 +1,4 @@
-"""What rollway says about a data plane is what requests see."""
+"""What rollway reports about a data plane is what requests see."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def test_loaded_means_that_the_next_request_is_on_the_new_share(
 
 @asked
 def test_measured_is_told_with_its_interval(plane: DataPlane, make_shop: Callable[..., Shop]) -> None:
-    """`verify --url` says MATCHES for the weight that is set, and DIFFERS with exit code 5 for a far one."""
+    """`verify --url` reports MATCHES for the weight that is set, and DIFFERS with exit code 5 for a far one."""
     shop = make_shop(plane)
     rollway("set-weight", "shop", "20", *plane.loaded_options)
     words = (*shop.measured_options, "--requests", "2000", "--rate", "0")
     done = rollway("verify", "shop", "20", *words)
     assert "matches (evidence: measured)" in done.stdout
     assert "of 2000 requests" in done.stdout
-    # The objects say 20, and so do the requests; a wish for 60 fails on the objects already.
+    # The objects have 20, and so do the requests; a wish for 60 fails on the objects already.
     done = rollway("verify", "shop", "60", *words, status=5)
     assert "differs" in done.stderr
 
@@ -90,7 +90,7 @@ def test_one_replica_that_lags_means_not_yet(
         done = rollway("set-weight", "shop", "60", *words, status=5)
         assert "differs" in done.stderr
         assert f"{lagging.status} has weight 20 of 100" in done.stderr
-        # The same with `--on-failure=back`: nobody is left on a weight that was not proven.
+        # The same with `--on-failure=back`: no user stays on a weight that was not proven.
         done = rollway("set-weight", "shop", "70", *words, "--on-failure", "back", status=5)
         assert "all traffic was sent back to stable" in done.stderr
     finally:
@@ -115,7 +115,7 @@ def test_no_request_is_lost(plane: DataPlane, make_shop: Callable[..., Shop]) ->
 
 @asked
 def test_a_data_plane_that_is_killed_during_a_ramp(plane: DataPlane, make_shop: Callable[..., Shop]) -> None:
-    """A ramp waits for a data plane that is killed and started again, and goes on to the end."""
+    """A ramp waits for a data plane that is killed and started again, and then completes."""
     assert isinstance(plane, IngressNginx | IngressNginxInCluster | Istio)
     shop = make_shop(plane)
     with ThreadPoolExecutor(1) as worker:
@@ -125,7 +125,7 @@ def test_a_data_plane_that_is_killed_during_a_ramp(plane: DataPlane, make_shop: 
         until(lambda: ("canary", 1) in shop.sample(1).versions, "the ramp has begun")
         plane.kill()
         if not isinstance(plane, IngressNginxInCluster):
-            # Nobody starts these again but this test.
+            # Only this test starts these again.
             assert shop.sample(10).failed == 10
         time.sleep(1)
         plane.restart()
@@ -135,7 +135,7 @@ def test_a_data_plane_that_is_killed_during_a_ramp(plane: DataPlane, make_shop: 
 
 
 def test_an_update_that_envoy_rejects(istio: Istio, make_shop: Callable[..., Shop]) -> None:
-    """Where Envoy rejects the routes for somebody's own, the verdict is DIFFERS with its message; nothing moves."""
+    """When Envoy rejects the routes because of another one, the verdict is DIFFERS with its message; no traffic moves."""
     shop = make_shop(istio, routing=shops.PRIMARY)
     shop.put(shops.zero_sum())
     words = ("set-weight", "shop", "50", "--allow", "istio-zero-sum", "--verify", "loaded", "--timeout", "2s")
@@ -151,7 +151,7 @@ def test_an_update_that_envoy_rejects(istio: Istio, make_shop: Callable[..., Sho
 def test_how_long_loaded_takes_to_be_known(
     plane: DataPlane, make_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each switch is on live traffic when `loaded` is told; how long both took after the write is printed."""
+    """Each switch is on live traffic when `loaded` is reported; the time from the write to both is printed."""
     shop = make_shop(plane)
     store = shop.namespace.store()
     rollout = read_rollout(store, "shop", shop.namespace.name)

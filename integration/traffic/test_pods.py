@@ -36,7 +36,7 @@ def test_the_default_is_loaded(plane: DataPlane, make_shop: Callable[..., Shop])
 
 
 def test_a_pod_that_lags_is_named(two_replicas: IngressNginx, make_shop: Callable[..., Shop]) -> None:
-    """Of two controller pods one is stopped: the verdict is DIFFERS and names it; of none that runs, it says so."""
+    """When one of two controller pods is stopped, the verdict is DIFFERS and names it; when none runs, this is the reason."""
     plane = two_replicas
     make_shop(plane)
     rollway("set-weight", "shop", "20", "--data-plane", "ingress-nginx")
@@ -55,7 +55,7 @@ def test_a_pod_that_lags_is_named(two_replicas: IngressNginx, make_shop: Callabl
     rollway("set-weight", "shop", "61")
     row = rollway("status", "shop").stdout.splitlines()[2]
     assert re.search(r"61 of 100, 61 % +61 of 100, 61 % +yes +loaded +now", row), row
-    # Where nobody can be asked any more, the evidence is what was reached then, with its age.
+    # When no pod can be asked any more, the evidence is the one that was reached before, with its age.
     done = rollway("status", "shop", "--data-plane", "nowhere")
     assert "note: loaded cannot be shown" in done.stderr
     assert re.search(r"61 of 100, 61 % +61 of 100, 61 % +- +loaded +(now|\d+s)", done.stdout), done.stdout
@@ -65,7 +65,7 @@ def test_a_pod_that_lags_is_named(two_replicas: IngressNginx, make_shop: Callabl
 
 
 def test_a_pod_that_cannot_be_reached_is_unknown(istio: DataPlane, make_shop: Callable[..., Shop]) -> None:
-    """A gateway pod that runs and has nobody on its admin port makes the verdict UNKNOWN and is named."""
+    """A gateway pod that does not answer on its admin port makes the verdict UNKNOWN and is named."""
     shop = make_shop(istio)
     pod = shop.namespace.api.get(
         {
@@ -96,7 +96,7 @@ def test_a_pod_that_cannot_be_reached_is_unknown(istio: DataPlane, make_shop: Ca
 def test_the_role_that_rbac_prints_is_enough(
     ingress_nginx: DataPlane, make_shop: Callable[..., Shop]
 ) -> None:
-    """With the rules of `rbac --data-plane` the evidence is `loaded`; without them `written`, and a note says why."""
+    """With the rules of `rbac --data-plane` the evidence is `loaded`; without them `written`, and a note gives the reason."""
     space = make_shop(ingress_nginx).namespace
     account = {"name": "ci", "namespace": space.name}
     space.api.put({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})

@@ -1,4 +1,4 @@
-"""What requests see of a ramp. `docs/draw_ramp.py` draws the picture in docs/ from what this leaves in build/."""
+"""A ramp as requests see it. `docs/draw_ramp.py` draws the picture in docs/ from the records of this test in build/."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def test_a_ramp_as_requests_see_it(plane: DataPlane, make_shop: Callable[..., Sh
     }
     (RECORDS / f"{plane.name}.json").write_text(json.dumps(record))
     assert [weight for _, weight in steps] == [20, 40, 60, 80, 100]
-    for told, weight in steps:
-        # The next step comes after the pause; a sample takes less than what is left out before it.
-        until = told + EVERY_S - 0.2
+    for done, weight in steps:
+        # The next step comes after the pause; no request lasts longer than what is left out before it.
+        until = done + EVERY_S - 0.2
         last = [(canary, answered) for at, canary, answered in counts if until - 1 < at < until]
         canary, answered = (sum(column) for column in zip(*last, strict=True))
         print(f"{plane.name} at {weight} %: {canary} of {answered} requests in a second")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 BAD_VALUE = "a b;"
 _WRITES = 100
-"""Of two splits either one was seen to win only one write in seven; so many make it one in a million to miss it."""
+"""Each of two splits may win only one write in seven; after so many writes, one in a million runs has missed it."""
 
 
 def canary_ingress(name: str, host: str, service: str, weight: int, at: str = "/") -> Any:
@@ -170,7 +170,7 @@ CASES = [
     Case("ingress_nginx", path_taken, "nginx-path-taken", 100, {"canary"}),
     Case("ingress_nginx", stable_is_canary, "nginx-stable-is-canary", 100, {"HTTP 404"}),
     Case("ingress_nginx", no_port, "nginx-service-port", 100, {"stable"}),
-    # Every request has the value that is to lead to the canary, and yet they go by the weight.
+    # Every request has the value that should lead to the canary, but the weight decides.
     Case(
         "ingress_nginx",
         bad_annotation,
@@ -199,7 +199,7 @@ CASES = [
 def test_what_is_refused_does_damage(
     case: Case, request: pytest.FixtureRequest, make_shop: Callable[..., Shop]
 ) -> None:
-    """The command refuses with the code; with `--allow` it writes, and requests get what the finding says."""
+    """The command refuses with the code; with `--allow` it writes, and requests get what the finding predicts."""
     plane: DataPlane = request.getfixturevalue(case.plane)
     shop = make_shop(plane, routing=case.routing)
     case.arrange(shop)
@@ -239,5 +239,5 @@ def test_which_of_two_splits_counts_is_not_defined(
 
 
 def _winner(sample: Sample) -> str:
-    """Tell whose split answered requests: the Rollout's sends nearly all to the canary, the other one none."""
+    """Return whose split answered requests: the Rollout's sends nearly all to the canary, the other one none."""
     return "the Rollout's" if "canary" in dict(sample.versions) else "somebody else's"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def test_a_header_goes_before_a_cookie_and_a_cookie_before_the_weight(
     ingress_nginx: DataPlane, make_shop: Callable[..., Shop]
 ) -> None:
-    """ingress-nginx asks the header, then the cookie, and only then the weight; another value than its two decides nothing."""
+    """ingress-nginx asks the header, then the cookie, and only then the weight; a value other than its two has no effect."""
     annotations = {"canary-by-header": "X-Canary", "canary-by-cookie": "canary"}
     stanza = {"stableIngress": "web", "additionalIngressAnnotations": annotations}
     shop = make_shop(ingress_nginx, routing={"nginx": stanza})
@@ -80,7 +80,7 @@ def test_several_virtual_services_move_together(istio: DataPlane, make_shop: Cal
 
 
 def test_subsets_of_one_service_are_split(istio: DataPlane, make_shop: Callable[..., Shop]) -> None:
-    """The pods of one Service, told apart by a DestinationRule, get the share of their subset."""
+    """The pods of one Service, in subsets of a DestinationRule, get the share of their subset."""
     shop = make_shop(istio, routing=shops.SUBSETS)
     shop.endpoints("shop", "stable", "canary")
     for weight in (1, 20, 50, 100, 0):

@@ -62,7 +62,7 @@ def test_the_examples_run(
 
 
 def test_a_version_whose_pods_are_not_ready_gets_no_weight(shop: Shop) -> None:
-    """A readiness probe that fails refuses the weight; `--wait` goes on when it succeeds, and requests see it."""
+    """A readiness probe that fails refuses the weight; `--wait` continues when it succeeds, and requests show it."""
     shop.endpoints("shop-canary", "canary", ready=False)
     refused = rollway("set-weight", "shop", "20", status=4)
     assert "endpoints-not-ready" in refused.stderr
@@ -89,7 +89,7 @@ def test_a_version_that_becomes_unready_under_traffic(shop: Shop) -> None:
 
 
 def test_a_deployment_that_is_rolled_out_during_a_ramp(shop: Shop) -> None:
-    """While all pods of the canary are replaced, a ramp goes on to its end, and no request is lost."""
+    """While all pods of the canary are replaced, a ramp completes, and no request is lost."""
     pods = deployed(shop)
     pods.deploy("canary", replicas=2)
     before = {pod["metadata"]["name"] for pod in pods.pods("canary")}
@@ -107,7 +107,7 @@ def test_a_deployment_that_is_rolled_out_during_a_ramp(shop: Shop) -> None:
 
 
 def test_a_pod_that_is_killed_under_traffic(cluster: Cluster, shop: Shop) -> None:
-    """Of two pods of the canary one is killed: few requests notice, the share stays, and so does the verdict.
+    """One of two canary pods is killed: few requests fail, the share stays, and so does the verdict.
 
     ingress-nginx tries a request again elsewhere, but not for ever; how many it gives up is its affair, and printed.
     """
@@ -140,7 +140,7 @@ def _require_no_failure(samples: list[Any]) -> None:
 
 
 def test_a_job_in_the_cluster_needs_no_kubeconfig_and_the_least_role(cluster: Cluster, shop: Shop) -> None:
-    """As nobody on a read-only root file system, rollway's image sets a weight with what `rbac` prints, and no more."""
+    """As an unprivileged user on a read-only root file system, rollway's image sets a weight with what `rbac` prints, and no more."""
     if not cluster.rollway_image:
         pytest.skip("name an image of rollway with --rollway-image")
     space = shop.namespace
