@@ -1,9 +1,12 @@
-"""Write a plan: every change in order, planned again after a conflict, put back after a failure."""
+"""Write a plan: every change in order, planned again after a conflict, put back after a failure.
+
+A write whose answer got lost is neither counted on nor given up: the next read tells whether it is stored.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.routers import guards
 from rollway.routers.errors import (
@@ -12,9 +15,10 @@ from rollway.routers.errors import (
     RollwayError,
     StalePlanError,
     UncertainError,
+    is_retryable,
 )
 from rollway.routers.guards import Limits
-from rollway.routers.model import Live
+from rollway.routers.model import Live, Need
 from rollway.routers.planning import needs_of, propose_again, refuse_idle
 
 if TYPE_CHECKING:
@@ -84,86 +88,166 @@ class Writer:
                 for change in plan.changes:
                     self.store.write(change, dry_run=True)
             return Result(plan.rollout, plan, dry_run=dry_run, findings=findings, live=plan.observed)
-        journal: list[Change] = []
+        journal = Journal(self.store)
         try:
-            live = self._write_all(plan, journal)
-        except ConflictError as conflict:
-            if expect and not isinstance(conflict, UncertainError):
-                raise self._put_back(
-                    journal, StalePlanError(f"{conflict.message} after it was reviewed")
-                ) from conflict
-            live = self._retry(plan, journal, conflict)
+            live = self._write(plan, journal, reviewed=bool(expect))
         except BaseException as error:
-            raise self._put_back(journal, error) from error
-        written = tuple(dict.fromkeys(change.ref for change in journal))
-        return Result(plan.rollout, plan, written, findings=findings, live=live)
+            raise journal.put_back(error) from error
+        return Result(plan.rollout, plan, journal.refs, findings=findings, live=live)
 
     def check(self, plan: Plan) -> None:
         """Raise what the store knows by itself against any change of a plan, so that none is written in vain."""
         for change in plan.changes:
             self.store.check(change)
 
-    def _write_all(self, plan: Plan, journal: list[Change]) -> Live:
-        """Write every change, and return the objects as they are now."""
-        written: list[LiveObject] = []
-        deleted: list[ObjectRef] = []
-        for change in plan.changes:
-            stored = self.store.write(change)
-            journal.append(change.inverse(stored.version if stored else ""))
-            if stored:
-                written.append(stored)
-            else:
-                deleted.append(change.ref)
-        return plan.observed.after(written, deleted)
+    def _write(self, plan: Plan, journal: Journal, *, reviewed: bool) -> Live:
+        """Write a plan, and after a conflict what is left of it; return the objects as they are then."""
+        try:
+            return journal.write(plan)
+        except ConflictError as conflict:
+            if reviewed and not isinstance(conflict, UncertainError):
+                raise StalePlanError(f"{conflict.message} after it was reviewed") from conflict
+            return self._write_rest(plan, journal, reviewed=reviewed)
 
-    def _retry(self, plan: Plan, journal: list[Change], conflict: ConflictError) -> Live:
-        """Plan again from a fresh read and write what is left, until it works or the attempts are used up.
-
-        Returns the objects as they are then.
-        """
+    def _write_rest(self, plan: Plan, journal: Journal, *, reviewed: bool) -> Live:
+        """Plan again from a fresh read and write what is left, until it works or the attempts are used up."""
         import tenacity  # noqa: PLC0415 - 30 ms that only a conflict costs
 
         @tenacity.retry(
-            retry=tenacity.retry_if_exception_type(ConflictError),
+            retry=tenacity.retry_if_exception(is_retryable),
             stop=tenacity.stop_after_attempt(ATTEMPTS - 1),
             wait=tenacity.wait_random_exponential(multiplier=0.02, max=1),
             reraise=True,
         )
         def again() -> Live:
-            proposal = propose_again(plan, self.store.read(needs_of(plan.rollout)))
+            live = self.store.read(needs_of(plan.rollout))
+            journal.settle(live)
+            proposal = propose_again(plan, live)
             refuse_idle(proposal, self.limits)
-            if proposal.plan is None:
-                return proposal.context.live
-            guards.enforce(proposal.plan, self.limits)
-            return self._write_all(proposal.plan, journal)
+            rest = proposal.plan
+            if rest is None:
+                return live
+            if reviewed and not all(change in plan.changes for change in rest.changes):
+                raise StalePlanError(
+                    f"the objects of {plan.rollout.ref} have changed after the plan was reviewed"
+                )
+            guards.enforce(rest, self.limits)
+            return journal.write(rest)
 
-        try:
-            return again()
-        except BaseException as error:
-            unknown = conflict.message if isinstance(conflict, UncertainError) else ""
-            raise self._put_back(journal, error, unknown) from error
+        return again()
 
-    def _put_back(self, journal: Sequence[Change], error: BaseException, unknown: str = "") -> BaseException:
-        """Undo the writes in reverse order; return the error to raise, with the exact state of every object.
 
-        `unknown` tells of a write whose answer got lost, so that it can neither be counted on nor undone.
-        """
-        if not journal and not unknown:
+class Stored(NamedTuple):
+    """One write that is stored: the change, and the object as the store answered it (None after a deletion)."""
+
+    change: Change
+    answer: LiveObject | None
+
+
+@dataclass
+class Journal:
+    """What one call has written to a store, so that it can be put back.
+
+    `uncertain` holds the writes whose answer got lost, until a fresh read tells whether they are stored.
+    """
+
+    store: Store
+    stored: list[Stored] = field(default_factory=list)
+    uncertain: list[Change] = field(default_factory=list)
+
+    @property
+    def refs(self) -> tuple[ObjectRef, ...]:
+        """The objects that were written, each once."""
+        return tuple(dict.fromkeys(entry.change.ref for entry in self.stored))
+
+    def write(self, plan: Plan) -> Live:
+        """Write every change of a plan in order, and return the objects as they are then."""
+        written: list[LiveObject] = []
+        deleted: list[ObjectRef] = []
+        for change in plan.changes:
+            try:
+                answer = self.store.write(change)
+            except BaseException as error:
+                # An interrupt may come after the write was stored, just as an answer may get lost.
+                if isinstance(error, UncertainError) or not isinstance(error, RollwayError):
+                    self.uncertain.append(change)
+                raise
+            # What is to be put back is what the store made of the change.
+            made = replace(change, after=answer.manifest) if answer else change
+            self.stored.append(Stored(made, answer))
+            if answer:
+                written.append(answer)
+            else:
+                deleted.append(change.ref)
+        return plan.observed.after(written, deleted)
+
+    def settle(self, live: Live) -> None:
+        """Find out from objects that were read anew which of the uncertain writes are stored."""
+        for change in self.uncertain:
+            present = live.get(change.ref)
+            if change.is_in(present):
+                self.stored.append(Stored(change, present))
+        self.uncertain.clear()
+
+    def put_back(self, error: BaseException) -> BaseException:
+        """Undo the writes in reverse order; return the error to raise, with the exact state of every object."""
+        absent, unknown = self._settle_afresh()
+        if not self.stored and not absent and not unknown:
             return error
         restored: list[str] = []
         stuck: list[str] = []
-        for undo in reversed(journal):
+        for entry in reversed(self.stored):
             try:
-                self.store.write(undo)
-                restored.append(str(undo.ref))
+                self._undo(entry)
+                restored.append(str(entry.change.ref))
             except RollwayError as failure:
-                stuck.append(f"{undo.ref} ({failure.message})")
+                stuck.append(f"{entry.change.ref} ({failure.message})")
         if not isinstance(error, RollwayError):
             return error
-        state = [f"put back: {', '.join(restored)}"] if restored else []
-        state += [f"NOT put back, still as this plan wrote it: {', '.join(stuck)}"] if stuck else []
-        state += [unknown] if unknown else []
+        states = {
+            "put back": restored,
+            "NOT put back, still as this plan wrote it": stuck,
+            "not written, as a fresh read shows": absent,
+            "NOT known whether it was written": unknown,
+        }
+        lines = [f"{state}: {', '.join(names)}" for state, names in states.items() if names]
         hint = "run the same command again: it goes on from here"
         if not stuck and not unknown:
             hint = "nothing is left half done"
-        return ApplyError("\n  ".join([error.message, *state]), hint=hint)
+        return ApplyError("\n  ".join([error.message, *lines]), hint=hint, retryable=error.retryable)
+
+    def _settle_afresh(self) -> tuple[list[str], list[str]]:
+        """Settle what is uncertain; return what a fresh read shows not to be stored, and what cannot be known."""
+        lost = list(self.uncertain)
+        if not lost:
+            return [], []
+        try:
+            self.settle(self._read([change.ref for change in lost]))
+        except RollwayError:
+            return [], [str(change.ref) for change in lost]
+        stored = {id(entry.change) for entry in self.stored}
+        return [str(change.ref) for change in lost if id(change) not in stored], []
+
+    def _undo(self, entry: Stored) -> None:
+        """Take one write out of its object, whatever became of the object since.
+
+        Raises:
+            RollwayError: the store does not take it.
+        """
+        present = entry.answer
+        for attempt in range(ATTEMPTS):
+            undo = entry.change.inverse(present)
+            if undo is None:
+                return
+            try:
+                self.store.write(undo)
+            except ConflictError:
+                if attempt + 1 == ATTEMPTS:
+                    raise
+                present = self._read([undo.ref]).get(undo.ref)
+            else:
+                return
+
+    def _read(self, refs: Sequence[ObjectRef]) -> Live:
+        needs = [Need(ref.group, ref.kind, ref.name, ref.namespace, required=False) for ref in refs]
+        return self.store.read(needs)

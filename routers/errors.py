@@ -36,6 +36,8 @@ class RollwayError(Exception):
     """Say what failed, on which object, why, and (in `hint`) what to do."""
 
     exit_code: ClassVar[int] = 1
+    retryable: bool = False
+    """Whether the same call may succeed a moment later without anybody's doing."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -114,6 +116,8 @@ class StoreError(RollwayError):
 class ConflictError(StoreError):
     """Somebody else changed the object since it was read; nothing was written."""
 
+    retryable = True
+
 
 class UncertainError(ConflictError):
     """The answer to a write got lost, so only a fresh read tells whether it was stored."""
@@ -130,16 +134,30 @@ class CredentialsError(StoreError):
 class UnreachableError(StoreError):
     """The API server did not answer, or answered with an error of its own, as often as it was asked."""
 
+    retryable = True
+
 
 class UnwritableError(StoreError):
     """The text of the object cannot take the change without touching other content."""
 
 
 class ApplyError(RollwayError):
-    """A plan failed after its first write; the message tells the exact state of every object."""
+    """A plan failed after its first write; the message gives the exact state of every object.
+
+    It is as `retryable` as the failure that it came from.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", retryable: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.retryable = retryable
 
 
 class NotVerifiedError(RollwayError):
     """The asked level of evidence was not reached."""
 
     exit_code = 5
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Tell whether the call that failed may succeed a moment later without anybody's doing."""
+    return isinstance(error, RollwayError) and error.retryable

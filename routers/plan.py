@@ -8,12 +8,12 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rollway.routers import ownership
 from rollway.routers.errors import RollwayError
-from rollway.routers.model import Access, Live, Severity
+from rollway.routers.model import Access, Live, Severity, without_server_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -66,16 +66,40 @@ class Change:
     adopt: bool = False
     """Whether fields that somebody else applied are taken over, which the caller asked for by name."""
 
-    def inverse(self, version: str) -> Change:
-        """Return the change that puts the object back; `version` is the one that this change produced."""
-        action = {Action.CREATE: Action.DELETE, Action.DELETE: Action.CREATE}.get(self.action, self.action)
-        patch: tuple[Operation, ...] = ()
-        if action is Action.PATCH:
-            before, after = self.after or {}, self.before or {}
-            patch = tuple(_with_tests(before, list(differences(before, after)), ()))
-        return Change(
-            action, self.ref, self.after, self.before, patch, version, self.derived_from, self.adopt
-        )
+    def is_in(self, present: LiveObject | None) -> bool:
+        """Tell from the object as it is now whether this change was stored, be it that only a part of it is left."""
+        if self.after is None:
+            return present is None
+        if present is None or (self.version and present.version == self.version):
+            return False
+        return self._is_left_in(present.manifest)
+
+    def _is_left_in(self, manifest: Manifest) -> bool:
+        now, after = without_server_fields(manifest), without_server_fields(self.after or manifest)
+        if self.before is None:
+            return _holds(now, after)
+        edits = differences(without_server_fields(self.before), after)
+        return any(_lookup(now, path) == new for path, _, new in edits)
+
+    def inverse(self, present: LiveObject | None) -> Change | None:
+        """Return the change that takes this one out of the object as it is now; None when nothing of it is left.
+
+        What somebody else has changed since then stays.
+        """
+        if self.after is None:
+            undo = replace(self, action=Action.CREATE, before=None, after=self.before, patch=(), version="")
+            return None if present else undo
+        if present is None or not self._is_left_in(present.manifest):
+            return None
+        now = present.manifest
+        undo = replace(self, before=now, patch=(), version=present.version)
+        if self.before is None:
+            return replace(undo, action=Action.DELETE, after=None)
+        after = _without_step(now, without_server_fields(self.before), without_server_fields(self.after))
+        edits = list(differences(now, after))
+        tests = self.action is Action.PATCH
+        patch = _with_tests(now, edits, ()) if tests else (_operation(*edit) for edit in edits)
+        return replace(undo, after=after, patch=tuple(patch))
 
 
 @dataclass(frozen=True)
@@ -168,6 +192,35 @@ def differences(before: Any, after: Any, path: Pointer = ()) -> Iterator[Edit]:
             yield from differences(old, new, (*path, index))
     elif before is _MISSING or after is _MISSING or before != after or type(before) is not type(after):
         yield path, before, after
+
+
+def _holds(present: Any, wanted: Any) -> bool:
+    """Tell whether an object has everything that was written; what a server added does not count."""
+    if isinstance(present, dict) and isinstance(wanted, dict):
+        return all(key in present and _holds(present[key], value) for key, value in wanted.items())
+    if isinstance(present, list) and isinstance(wanted, list):
+        return len(present) == len(wanted) and all(map(_holds, present, wanted))
+    return bool(present == wanted)
+
+
+def _without_step(now: Any, before: Any, after: Any) -> Any:
+    """Return `now` without the step from `before` to `after`: a merge of three, in which a foreign change wins."""
+    if before == after:
+        return now
+    if now == after:
+        return before
+    if isinstance(now, dict) and isinstance(after, dict) and (before is _MISSING or isinstance(before, dict)):
+        old = {} if before is _MISSING else before
+        merged = {
+            key: _without_step(now.get(key, _MISSING), old.get(key, _MISSING), after.get(key, _MISSING))
+            for key in [*now, *(key for key in old if key not in now)]
+        }
+        left = {key: value for key, value in merged.items() if value is not _MISSING}
+        return left if left or before is not _MISSING else _MISSING
+    lists = all(isinstance(value, list) for value in (now, before, after))
+    if lists and len(now) == len(before) == len(after):
+        return [_without_step(*items) for items in zip(now, before, after, strict=True)]
+    return now
 
 
 def pointer(path: Pointer) -> str:

@@ -6,15 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Unpack
 
-from rollway.routers.errors import (
-    ApplyError,
-    ConflictError,
-    RefusedError,
-    RollwayError,
-    StalePlanError,
-    UnreachableError,
-    WeightError,
-)
+from rollway.routers.errors import RefusedError, RollwayError, StalePlanError, WeightError
 from rollway.routers.weights import parse_weight
 
 if TYPE_CHECKING:
@@ -91,7 +83,7 @@ class Ramp:
                 self._reached.add(weight)
                 result = self.router.set_weight(weight, **options)
             except RollwayError as error:
-                if not _may_pass(error) or time.monotonic() > deadline:
+                if not error.retryable or time.monotonic() > deadline:
                     raise
                 self.waiting(error.message)
                 time.sleep(pause)
@@ -108,10 +100,3 @@ class Ramp:
                 f"left it at {self.live}: somebody else set it",
                 hint="run the ramp again from there if that is what is wanted",
             )
-
-
-def _may_pass(error: BaseException | None) -> bool:
-    """Tell whether the error, or the one that it came from, is a server that does not answer."""
-    if isinstance(error, UnreachableError | ConflictError):
-        return True
-    return isinstance(error, ApplyError) and _may_pass(error.__cause__)

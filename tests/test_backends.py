@@ -325,7 +325,7 @@ def test_garbage_in_our_own_object_is_mended() -> None:
     router = TrafficRouter(parse_rollout(m.rollout(NGINX)), store)
     router.set_weight(10)
     ref = next(ref for ref in store.manifests if ref.name == "shop-web-canary")
-    store.manifests[ref]["metadata"]["annotations"][f"{PREFIX}/canary-weight"] = "lots"
+    store.edit(ref, lambda made: made["metadata"]["annotations"].update({f"{PREFIX}/canary-weight": "lots"}))
     router.set_weight(20)
     assert router.observe().traffic == Traffic(Split(20))
 

@@ -53,9 +53,13 @@ def thing(*weights: int, **spec: Any) -> dict[str, Any]:
 @given(st.dictionaries(st.sampled_from(["x", "y"]), JSON), st.dictionaries(st.sampled_from(["x", "y"]), JSON))
 def test_a_patch_makes_after_of_before(before: dict[str, Any], after: dict[str, Any]) -> None:
     """The JSON Patch of two objects, applied by a library of its own, turns one into the other."""
-    change = Change(Action.PATCH, REF, before, after).inverse("")
-    assert change.before == after
-    assert jsonpatch.apply_patch(copy.deepcopy(after), list(change.patch)) == before
+    old, new = thing(x=before), thing(x=after)
+    undo = Change(Action.PATCH, REF, old, new).inverse(LiveObject(REF, new, "8"))
+    if undo is None:
+        assert before == after
+        return
+    assert undo.before == new
+    assert jsonpatch.apply_patch(copy.deepcopy(new), list(undo.patch)) == old
 
 
 @given(JSON)
@@ -137,10 +141,43 @@ def test_a_plan_sorts_its_findings() -> None:
 def test_inverse_puts_back() -> None:
     """The inverse of a creation is a deletion, of a deletion a creation, of an update an update with the new version."""
     created = Change(Action.CREATE, REF, None, thing(1))
-    assert created.inverse("8") == Change(Action.DELETE, REF, thing(1), None, (), "8")
-    assert created.inverse("8").inverse("9").action is Action.CREATE
-    updated = Change(Action.APPLY, REF, thing(1), thing(2), (), "7").inverse("8")
+    deletion = created.inverse(LiveObject(REF, thing(1), "8"))
+    assert deletion == Change(Action.DELETE, REF, thing(1), None, (), "8")
+    assert deletion.inverse(None) == created
+    updated = Change(Action.APPLY, REF, thing(1), thing(2), (), "7").inverse(LiveObject(REF, thing(2), "8"))
+    assert updated is not None
     assert (updated.action, updated.after, updated.version) == (Action.APPLY, thing(1), "8")
+
+
+def test_inverse_leaves_what_somebody_else_did() -> None:
+    """A foreign change since stays, in fields of its own and in ours, and where nothing of ours is left there is no inverse."""
+    change = Change(Action.APPLY, REF, thing(1, 1), thing(2, 2, ours={"a": 1}, added=1), (), "7")
+    now = thing(2, 9, ours={"a": 1, "theirs": 1}, added=1, foreign=1)
+    undo = change.inverse(LiveObject(REF, now, "9"))
+    assert undo is not None
+    assert undo.after == thing(1, 9, ours={"theirs": 1}, foreign=1)
+    assert change.inverse(LiveObject(REF, thing(5, 5, foreign=1), "9")) is None
+    assert change.inverse(None) is None
+    assert Change(Action.CREATE, REF, None, thing(1)).inverse(LiveObject(REF, thing(2), "9")) is None
+    assert Change(Action.DELETE, REF, thing(1), None).inverse(LiveObject(REF, thing(2), "9")) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "present", "stored"),
+    [
+        (Change(Action.CREATE, REF, None, thing(1)), None, False),
+        (Change(Action.CREATE, REF, None, thing(1)), thing(1, status=1), True),
+        (Change(Action.CREATE, REF, None, thing(1)), thing(2), False),
+        (Change(Action.PATCH, REF, thing(1), thing(2), (), "7"), thing(2, foreign=1), True),
+        (Change(Action.PATCH, REF, thing(1), thing(2), (), "7"), thing(1, foreign=1), False),
+        (Change(Action.PATCH, REF, thing(1), thing(2), (), "8"), thing(2), False),
+        (Change(Action.DELETE, REF, thing(1), None, (), "7"), None, True),
+        (Change(Action.DELETE, REF, thing(1), None, (), "7"), thing(1), False),
+    ],
+)
+def test_a_lost_answer_is_found_out_by_reading(change: Change, present: Any, stored: bool) -> None:
+    """A change was stored when the object is another version now and has something of it."""
+    assert change.is_in(LiveObject(REF, present, "8") if present else None) is stored
 
 
 def test_fingerprint_covers_wish_versions_changes_and_findings() -> None:

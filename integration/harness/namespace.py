@@ -221,7 +221,9 @@ class ClusterContractStore(Faults, ClusterStore):
         """Make one change, after whatever the test has to do with it."""
         self.log.append(change)
         self.interfere(change)
-        return super().write(change, dry_run=dry_run)
+        stored = super().write(change, dry_run=dry_run)
+        self.answer(change)
+        return stored
 
 
 VERSIONS = {version.rpartition("/")[0]: version.rpartition("/")[2] for version, _ in KINDS}

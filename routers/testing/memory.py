@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from rollway.routers import stores
-from rollway.routers.errors import ConflictError, NotFoundError, StoreError
+from rollway.routers.errors import ConflictError, NotFoundError, StoreError, UncertainError
 from rollway.routers.model import Evidence, Live, LiveObject, dig, duplicate
 from rollway.routers.plan import Action
 from rollway.routers.stores.manifests import ref_of
@@ -20,32 +20,39 @@ if TYPE_CHECKING:
 
 
 class Faults:
-    """What makes a store of the tests fail on purpose; the store calls `interfere` after it has logged a change.
+    """What makes a store of the tests fail on purpose; the store calls `interfere` before, and `answer` after a change.
 
     `log` lists each write that was asked for. `interfere` is called with each change just before it is made, and may
-    change the objects or raise: a foreign writer, or a fault.
+    change the objects or raise: a foreign writer, or a fault. What `answer` raises is a fault after the change was made.
     """
 
     def __init__(self) -> None:
         self.log: list[Change] = []
         self.interfere: Callable[[Change], None] = lambda _change: None
+        self.answer: Callable[[Change], None] = lambda _change: None
 
     def fail(self, *, at: int, error: BaseException | None = None, times: int = 1) -> None:
         """Let the write with that number (from 0, counted from now) fail, and as many after it as `times` says."""
+        self.interfere = self._fault(at, error, times)
+
+    def lose(self, *, at: int, error: BaseException | None = None, times: int = 1) -> None:
+        """Let the answer to the write with that number get lost after it was made, and to as many after it."""
+        self.answer = self._fault(at, error or UncertainError("the answer got lost"), times)
+
+    def _fault(self, at: int, error: BaseException | None, times: int) -> Callable[[Change], None]:
         start = len(self.log)
 
-        def interfere(change: Change) -> None:
+        def fault(change: Change) -> None:
             if at <= len(self.log) - 1 - start < at + times:
                 raise error or StoreError(f"{change.ref}: the disk is on fire")
 
-        self.interfere = interfere
+        return fault
 
 
 class MemoryStore(Faults):
     """Hold manifests in memory.
 
-    `served` maps API groups to served versions. `running` lets it pass for a cluster, whose endpoints count. `log` lists each write that was asked for. `interfere` is called
-    with each change just before it is made, and may change `manifests` or raise: a foreign writer, or a fault.
+    `served` maps API groups to served versions. `running` lets it pass for a cluster, whose endpoints count.
     """
 
     evidence = Evidence.WRITTEN
@@ -63,51 +70,45 @@ class MemoryStore(Faults):
         self.running = running
         self.namespace = namespace
         self.served = dict(served or {})
-        self.manifests: dict[ObjectRef, Manifest] = {}
-        self._versions: dict[ObjectRef, tuple[Manifest, int]] = {}
+        # An object is replaced and never changed, so that what was read stays as it was without being copied.
+        self._objects: dict[ObjectRef, LiveObject] = {}
         self._lock = threading.RLock()
         self._last = 0
         for manifest in manifests:
             self.put(manifest)
 
+    @property
+    def manifests(self) -> dict[ObjectRef, Manifest]:
+        """A copy of every object."""
+        with self._lock:
+            return {ref: duplicate(known.manifest) for ref, known in self._objects.items()}
+
     def put(self, manifest: Manifest) -> ObjectRef:
         """Store an object, as a foreign writer would."""
-        with self._lock:
-            ref = ref_of(manifest, self.namespace)
-            self.manifests[ref] = duplicate(manifest)
-            return ref
+        return self._keep(ref_of(manifest, self.namespace), duplicate(manifest)).ref
 
     def edit(self, ref: ObjectRef, change: Callable[[Manifest], None]) -> None:
         """Change an object in place, as a foreign writer would."""
         with self._lock:
-            change(self.manifests[ref])
+            manifest = duplicate(self._objects[ref].manifest)
+            change(manifest)
+            self._keep(ref, manifest)
 
     def remove(self, ref: ObjectRef) -> None:
         """Delete an object, as a foreign writer would."""
         with self._lock:
-            del self.manifests[ref]
-
-    def version(self, ref: ObjectRef) -> str:
-        """Return a number that changes whenever the object does."""
-        manifest = self.manifests[ref]
-        known = self._versions.get(ref)
-        if known is None or known[0] != manifest:
-            self._last += 1
-            self._versions[ref] = (duplicate(manifest), self._last)
-        return str(self._versions[ref][1])
+            del self._objects[ref]
 
     def read(self, needs: Sequence[Need]) -> Live:
         """Return the needed objects; see `rollway.routers.stores.Store.read`."""
         with self._lock:
-            found = [
-                LiveObject(ref, manifest, self.version(ref))
-                for ref, manifest in self.manifests.items()
-                if any(need.matches(ref) for need in needs)
+            present = [
+                known for ref, known in self._objects.items() if any(need.matches(ref) for need in needs)
             ]
-        absent = stores.missing(needs, {item.ref for item in found})
+        absent = stores.missing(needs, {known.ref for known in present})
         if absent:
             raise NotFoundError(", ".join(str(need.ref) for need in absent) + " not found in memory")
-        return Live(found, self.served, notes=self.notes, running=self.running)
+        return Live(present, self.served, notes=self.notes, running=self.running)
 
     def check(self, change: Change) -> None:
         """Find nothing; see `Store.check`."""
@@ -117,22 +118,16 @@ class MemoryStore(Faults):
         with self._lock:
             self.log.append(change)
             self.interfere(change)
-            found = self.manifests.get(change.ref)
-            if (found is None) != (change.action is Action.CREATE):
-                raise ConflictError(f"{change.ref} {'is gone' if found is None else 'exists already'}")
-            if change.action in (Action.APPLY, Action.DELETE) and self.version(change.ref) != change.version:
+            known = self._objects.get(change.ref)
+            if (known is None) != (change.action is Action.CREATE):
+                raise ConflictError(f"{change.ref} {'is gone' if known is None else 'exists already'}")
+            if change.action in (Action.APPLY, Action.DELETE) and known and known.version != change.version:
                 raise ConflictError(f"{change.ref} has changed since it was read")
             if dry_run:
                 return LiveObject(change.ref, change.after, "") if change.after else None
-            if change.after is None:
-                del self.manifests[change.ref]
-                return None
-            if change.action is Action.PATCH:
-                assert found is not None, "a patch has an object, see above"
-                self.manifests[change.ref] = patched(change, found)
-            else:
-                self.manifests[change.ref] = duplicate(change.after)
-            return LiveObject(change.ref, duplicate(self.manifests[change.ref]), self.version(change.ref))
+            stored = self._make(change, known)
+            self.answer(change)
+            return stored
 
     def record(self, event: Manifest) -> None:
         """Keep an Event like any other object; see `rollway.routers.stores.EventStore`."""
@@ -143,8 +138,24 @@ class MemoryStore(Faults):
         key, _, value = selector.partition("=")
         with self._lock:
             return [
-                duplicate(manifest)
-                for ref, manifest in self.manifests.items()
+                duplicate(known.manifest)
+                for ref, known in self._objects.items()
                 if (ref.kind, ref.namespace) == ("Event", namespace)
-                and dig(manifest, "metadata", "labels", key) == value
+                and dig(known.manifest, "metadata", "labels", key) == value
             ]
+
+    def _make(self, change: Change, known: LiveObject | None) -> LiveObject | None:
+        if change.after is None:
+            del self._objects[change.ref]
+            return None
+        patching = change.action is Action.PATCH and known
+        return self._keep(change.ref, patched(change, known.manifest) if patching and known else change.after)
+
+    def _keep(self, ref: ObjectRef, manifest: Manifest) -> LiveObject:
+        """Hold an object, with a new version if it is another one."""
+        with self._lock:
+            known = self._objects.get(ref)
+            if known is None or known.manifest != manifest:
+                self._last += 1
+                known = self._objects[ref] = LiveObject(ref, manifest, str(self._last))
+            return known

@@ -268,7 +268,7 @@ def test_a_conflict_of_reset_is_planned_again() -> None:
     def interfere(change: Change) -> None:
         if change.action is Action.DELETE and change.ref not in seen:
             seen.append(change.ref)
-            memory.manifests[change.ref]["metadata"]["labels"]["x"] = "y"
+            memory.edit(change.ref, lambda manifest: manifest["metadata"]["labels"].update(x="y"))
 
     memory.interfere = interfere
     found.reset()
