@@ -26,26 +26,51 @@ RollwayError                   1  anything below
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+class Fault(NamedTuple):
+    """One thing that is wrong with a manifest, and where it stands (`k8s/web.yaml:12`), if the store knows files."""
+
+    message: str
+    place: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}" if self.place else self.message
+
+
 class RollwayError(Exception):
-    """Say what failed, on which object, why, and (in `hint`) what to do."""
+    """Say what failed, on which object, why, and (in `hint`) what to do.
+
+    `ref` is the `ObjectRef` of the object at fault. `value` is a text of the Rollout that leads nowhere, like the name of
+    a route. `others` are further errors that the same call met; see `together`.
+    """
 
     exit_code: ClassVar[int] = 1
     retryable: bool = False
     """Whether the same call may succeed a moment later without anybody's doing."""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", ref: object = None, value: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.ref = ref
+        self.value = value
+        self.others: tuple[RollwayError, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+        own = f"{self.message}\n  {self.hint}" if self.hint else self.message
+        return "\n".join([own, *map(str, self.others)])
+
+
+def together(errors: Sequence[RollwayError]) -> RollwayError:
+    """Return the first of several errors, which carries the others."""
+    first, *others = errors
+    first.others = tuple(others)
+    return first
 
 
 class InvalidInputError(RollwayError):
@@ -59,12 +84,12 @@ class WeightError(InvalidInputError):
 
 
 class ManifestError(InvalidInputError):
-    """A manifest with faults; `faults` holds every one of them."""
+    """A manifest with faults; `faults` holds every one of them. The subject is the `ObjectRef` of an object, or a text."""
 
-    def __init__(self, subject: str, faults: Sequence[str]) -> None:
-        self.faults = tuple(faults)
+    def __init__(self, subject: object, faults: Sequence[str | Fault]) -> None:
+        self.faults = tuple(fault if isinstance(fault, Fault) else Fault(fault) for fault in faults)
         count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
-        super().__init__("\n  ".join([f"{subject} has {count}:", *self.faults]))
+        super().__init__("\n  ".join([f"{subject} has {count}:", *map(str, self.faults)]), ref=subject)
 
 
 class DuplicateObjectError(InvalidInputError):
@@ -84,9 +109,18 @@ class RefusedError(RollwayError):
 
     exit_code = 4
 
-    def __init__(self, message: str, *, reasons: Sequence[str] = (), hint: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        reasons: Sequence[str | Fault] = (),
+        hint: str = "",
+        ref: object = None,
+        value: str = "",
+    ) -> None:
         self.reasons = tuple(reasons)
-        super().__init__("\n  ".join([message, *self.reasons]), hint=hint)
+        text = "\n  ".join([message, *map(str, self.reasons)])
+        super().__init__(text, hint=hint, ref=ref, value=value)
 
 
 class UnsupportedError(RefusedError):

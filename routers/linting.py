@@ -1,30 +1,82 @@
-"""Check Rollouts and their objects before any weight is asked for: manifests, and what the data planes say to them."""
+"""Check Rollouts and their objects before any weight is asked for: what is wrong, and what a weight above 0 would meet.
+
+Everything is read once; the Rollouts are then judged from memory, each of its backends apart, so that one fault hides no
+other.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import contextlib
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rollway.routers.errors import InvalidInputError, ManifestError, RollwayError
-from rollway.routers.model import Context, Traffic
-from rollway.routers.observing import is_routed, read_together, require
-from rollway.routers.planning import check, observe
+from rollway.routers import ownership
+from rollway.routers.backends import backends_of, packages
+from rollway.routers.errors import (
+    AmbiguousError,
+    DuplicateObjectError,
+    Fault,
+    ForeignOwnerError,
+    InvalidInputError,
+    ManifestError,
+    NotFoundError,
+    RefusedError,
+    RollwayError,
+    UnsupportedError,
+)
+from rollway.routers.model import Access, Context, Live, ObjectRef, Strategy, Traffic, dig
+from rollway.routers.observing import read_together
+from rollway.routers.planning import Observation, needs_of, refuse_unsupported, simulate
+from rollway.routers.rollout import dotted
+from rollway.routers.rollout.schema import rollout_schema
+from rollway.routers.rollout.unused import asks_for_routing, unused_fields
 from rollway.routers.router import read_rollout, read_rollouts
+from rollway.routers.stores import FileStore, missing
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rollway.routers.model import Live, LiveObject, Rollout
+    from rollway.routers.backends import Backend
+    from rollway.routers.model import Finding, LiveObject, Need, Pointer, Reading, Rollout
     from rollway.routers.stores import Store
+
+FAULT, REFUSAL, NOTE = "fault", "refusal", "note"
+NEWLINE = "\n  "
+"""What separates the lines of an error's message."""
+
+_CODES: tuple[tuple[type[RollwayError], str], ...] = (
+    (DuplicateObjectError, "duplicate-object"),
+    (ManifestError, "manifest-fault"),
+    (NotFoundError, "not-found"),
+    (AmbiguousError, "ambiguous"),
+    (ForeignOwnerError, "foreign-owner"),
+    (UnsupportedError, "unsupported"),
+    (RefusedError, "cannot-carry-weights"),
+    (RollwayError, "not-usable"),
+)
+"""The code of each kind of error, the first that fits."""
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong, or that a reader should know: where, how bad (fault, refusal, note), of which Rollout."""
+    """One thing that is wrong, or that a reader should know.
+
+    `place` is `file:line`, or the object where the store knows no files. `severity` is `fault` (wrong as it stands),
+    `refusal` (a weight above 0 would be refused) or `note`. `rollout` is `namespace/name`, and empty for a file.
+    """
 
     place: str
     severity: str
     rollout: str
+    code: str
     message: str
+
+    @property
+    def line(self) -> str:
+        """Write it as compilers do, so that editors find the place."""
+        parts = (self.place, self.severity, self.rollout, f"{self.message} [{self.code}]")
+        return ": ".join(filter(None, parts))
 
 
 def lint(store: Store, namespace: str = "", name: str = "") -> list[Problem]:
@@ -38,31 +90,185 @@ def lint(store: Store, namespace: str = "", name: str = "") -> list[Problem]:
     if name and not rollouts:
         read_rollout(store, name, namespace)
     live = read_together(store, [rollout for _, rollout in rollouts if not isinstance(rollout, RollwayError)])
-    return [problem for item, rollout in rollouts for problem in _lint(store, item, rollout, live)]
+    problems = list(_of_store(store, live))
+    # What the store could not see is reported above, once for all.
+    live = Live(live.values(), live.served, running=live.running)
+    for item, rollout in rollouts:
+        problems += _Case(item, live).problems(rollout)
+    return problems
 
 
-def _lint(store: Store, item: LiveObject, rollout: Rollout | RollwayError, live: Live) -> Iterator[Problem]:
-    name = f"{item.ref.namespace}/{item.ref.name}"
-    place = item.locate(()) or str(item.ref)
-    if not is_routed(item):
-        yield Problem(place, "note", name, "has no trafficRouting, so rollway has nothing to do for it")
-        return
-    try:
-        if isinstance(rollout, RollwayError):
-            raise rollout
-        require(store, rollout, live)
-        want = observe(rollout, live).traffic or Traffic(Split(0, rollout.total))
-        for finding in check(Context(rollout, want, live)):
-            if finding.code != "files-only":
-                there = live[finding.ref].locate(()) if finding.ref and finding.ref in live else ""
-                yield Problem(there or place, finding.severity.value, name, str(finding))
-    except RollwayError as error:
-        severity = "fault" if isinstance(error, InvalidInputError) or error.exit_code == 1 else "refusal"
-        parts = error.faults if isinstance(error, ManifestError) else getattr(error, "reasons", ())
-        for part in parts:
-            there, colon, rest = part.partition(": ")
-            located = bool(colon) and there.rpartition(":")[2].isdigit()
-            yield Problem(there if located else place, severity, name, rest if located else part)
-        if parts:
+def _of_store(store: Store, live: Live) -> Iterator[Problem]:
+    """Yield what the store could not read or see: a file is a fault, whatever it holds."""
+    faults = store.faults() if isinstance(store, FileStore) else []
+    for finding in faults:
+        yield Problem(finding.place, FAULT, "", finding.code, _text(finding))
+    reported = {finding.place for finding in faults}
+    for note in live.notes:
+        if note.code != "files-only" and note.place not in reported - {""}:
+            yield Problem(note.place or "(the store)", note.severity.value, "", note.code, _text(note))
+
+
+def _text(finding: Finding) -> str:
+    """Write a finding without its code."""
+    return str(finding).removesuffix(f" [{finding.code}]")
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One Rollout as the store holds it, and the objects of all."""
+
+    item: LiveObject
+    live: Live
+
+    def problems(self, rollout: Rollout | RollwayError) -> Iterator[Problem]:
+        """Yield everything there is to report, each thing once."""
+        if not asks_for_routing(self.item.manifest):
+            message = "has no trafficRouting, so rollway has nothing to do for it"
+            yield self._problem(NOTE, "no-traffic-routing", message)
             return
-        yield Problem(place, severity, name, str(error).replace("\n  ", "; "))
+        yield from self._unused()
+        if isinstance(rollout, RollwayError):
+            yield from self._of_error(rollout)
+            return
+        absent = missing(needs_of(rollout), self.live)
+        for need in absent:
+            yield self._absent(need)
+        needed = [self.live[need.ref] for need in needs_of(rollout) if need.name and need.ref in self.live]
+        doubtful = [(item, item.problem) for item in needed if item.problem]
+        for item, problem in doubtful:
+            yield from self._of_error(problem, item)
+        unusable = {need.ref for need in absent} | {item.ref for item, _ in doubtful}
+        yield from dict.fromkeys(self._judged(rollout, unusable))
+
+    def _unused(self) -> Iterator[Problem]:
+        for pointer, *others in unused_fields(self.item.manifest, _schema()):
+            also = f" (and {', '.join(map(dotted, others))})" if others else ""
+            message = f"{dotted(pointer)}{also}: rollway does not act on this field"
+            yield self._problem(NOTE, "field-not-used", message, self.item.locate(pointer))
+
+    def _judged(self, rollout: Rollout, unusable: set[ObjectRef]) -> Iterator[Problem]:
+        """Yield what each backend says to the weights that a Rollout may get, if it has what it needs."""
+        try:
+            refuse_unsupported(rollout, Traffic(Split(0, rollout.total)))
+        except RollwayError as error:
+            yield from self._of_error(error)
+        readings: list[Reading] = []
+        for backend in backends_of(rollout):
+            if any(need.name and need.ref in unusable for need in backend.needs(rollout)):
+                continue
+            yield from self._foreign(rollout, backend)
+            yield from self._met(rollout, backend)
+            with contextlib.suppress(RollwayError):  # reported by the line above
+                readings += backend.observe(rollout, self.live)
+        yield from self._disagreement(rollout, readings)
+
+    def _foreign(self, rollout: Rollout, backend: Backend) -> Iterator[Problem]:
+        """Yield the objects of ours by name that belong to somebody else."""
+        for need in backend.needs(rollout):
+            item = self.live.get(need.ref) if need.access is Access.MANAGED else None
+            try:
+                if item:
+                    ownership.refuse_foreign(item.ref, item.manifest, rollout)
+            except ForeignOwnerError as error:
+                yield from self._of_error(error, item)
+
+    def _met(self, rollout: Rollout, backend: Backend) -> Iterator[Problem]:
+        """Yield what the weights would meet that differ most: what one of them meets is not repeated for the next."""
+        reported: set[tuple[str, ObjectRef | None]] = set()
+        for weight in _weights(rollout):
+            context = Context(rollout, Traffic(Split(weight, rollout.total)), self.live)
+            try:
+                findings = simulate(context, adopt=True, backends=[backend]).findings
+            except RollwayError as error:
+                yield from self._of_error(error)
+                return
+            fresh = [finding for finding in findings if (finding.code, finding.ref) not in reported]
+            reported |= {(finding.code, finding.ref) for finding in fresh}
+            yield from map(self._of_finding, fresh)
+
+    def _disagreement(self, rollout: Rollout, readings: list[Reading]) -> Iterator[Problem]:
+        """Yield a fault when the objects of a Rollout give the canary different shares."""
+        if readings and Observation(rollout, tuple(readings)).traffic is None:
+            nothing = Split(0, rollout.total)
+            shares = ", ".join(
+                f"{' '.join(filter(None, (str(reading.ref), reading.part)))} gives the canary "
+                f"{reading.traffic.split if reading.traffic else nothing}"
+                for reading in readings
+            )
+            yield self._problem(FAULT, "objects-disagree", f"its objects do not agree: {shares}")
+
+    def _absent(self, need: Need) -> Problem:
+        """Blame the line that names the object."""
+        where = f"{need.namespace}/{need.name}" if need.namespace else need.name
+        place = self.item.locate(_pointer_to(self.item, need.name))
+        return self._problem(FAULT, "not-found", f"{need.kind} {where} not found", place)
+
+    def _of_finding(self, finding: Finding) -> Problem:
+        """Blame the object at fault; where it does not exist, the line of the Rollout that names it."""
+        if finding.ref is None:
+            place = finding.place
+        elif finding.ref in self.live:
+            place = finding.place or self.live[finding.ref].locate(())
+        else:
+            place = self.item.locate(_pointer_to(self.item, finding.ref.name))
+        return self._problem(finding.severity.value, finding.code, _text(finding), place)
+
+    def _of_error(self, error: RollwayError, blamed: LiveObject | None = None) -> Iterator[Problem]:
+        severity = FAULT if isinstance(error, InvalidInputError) or error.exit_code == 1 else REFUSAL
+        code = next(code for kind, code in _CODES if isinstance(error, kind))
+        at_fault = blamed or (self.live.get(error.ref) if isinstance(error.ref, ObjectRef) else None)
+        place = at_fault.locate(()) if at_fault else ""
+        if error.value:
+            place = self.item.locate(_pointer_to(self.item, error.value))
+        parts = error.faults if isinstance(error, ManifestError) else getattr(error, "reasons", ())
+        subject = f"{error.ref}: " if isinstance(error, ManifestError) and at_fault else ""
+        for part in parts:
+            message, there = (part.message, part.place) if isinstance(part, Fault) else (part, "")
+            yield self._problem(severity, code, subject + message, there or place)
+        if not parts:
+            hint = f"; {error.hint.replace(NEWLINE, '; ')}" if error.hint else ""
+            yield self._problem(severity, code, error.message.replace(NEWLINE, "; ") + hint, place)
+        for other in error.others:
+            yield from self._of_error(other)
+
+    def _problem(self, severity: str, code: str, message: str, place: str = "") -> Problem:
+        ref = self.item.ref
+        here = place or self.item.locate(()) or str(ref)
+        return Problem(here, severity, f"{ref.namespace}/{ref.name}", code, message)
+
+
+@functools.cache
+def _schema() -> dict[str, Any]:
+    return rollout_schema(packages())
+
+
+def _weights(rollout: Rollout) -> list[int]:
+    """Return the weights that stand for all.
+
+    What a data plane says depends on whether canary and stable get anything at all, and rounding loses the smallest
+    share of either first.
+    """
+    total = rollout.total
+    if rollout.strategy is Strategy.BLUE_GREEN:
+        return [total, 0]
+    return list(dict.fromkeys((1, total - 1, total, 0)))
+
+
+def _pointer_to(item: LiveObject, value: str) -> Pointer:
+    """Return where the strategy of a Rollout names something; the strategy itself when it does so by default only."""
+    path: Pointer = ("spec", "strategy")
+    return _search(dig(item.manifest, *path), value, path) or path
+
+
+def _search(holder: object, value: str, path: Pointer) -> Pointer:
+    items = (
+        holder.items() if isinstance(holder, dict) else enumerate(holder) if isinstance(holder, list) else ()
+    )
+    for key, item in items:
+        if item == value or (isinstance(item, str) and item.partition(".")[0] == value):
+            return (*path, key)
+        deeper = _search(item, value, (*path, key))
+        if deeper:
+            return deeper
+    return ()

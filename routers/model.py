@@ -9,8 +9,9 @@ which cost a sixth to define, and the command line defines all of them at every 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -122,6 +123,8 @@ class Live(Mapping[ObjectRef, LiveObject]):
         self.memo: dict[Any, Any] = {}
         """What pure functions found out about these objects, so that one plan finds it out once."""
         self._by_kind: dict[tuple[str, str], list[LiveObject]] = {}
+        self._unsorted: dict[tuple[str, str], Callable[[], list[LiveObject]]] = {}
+        """How to sort the kinds that `after` changed, which is done when somebody asks for them."""
         for found in self._objects.values():
             self._by_kind.setdefault((found.ref.group, found.ref.kind), []).append(found)
 
@@ -141,14 +144,33 @@ class Live(Mapping[ObjectRef, LiveObject]):
 
     def of(self, group: str, kind: str) -> Sequence[LiveObject]:
         """Return every object of a kind, in all namespaces."""
-        return self._by_kind.get((group, kind), ())
+        key = (group, kind)
+        if key in self._unsorted:
+            self._by_kind[key] = self._unsorted.pop(key)()
+        return self._by_kind.get(key, ())
 
     def after(self, written: Iterable[LiveObject], deleted: Iterable[ObjectRef] = ()) -> Live:
-        """Return the same with some objects written anew and some deleted."""
-        objects = {**self._objects, **{found.ref: found for found in written}}
-        for ref in deleted:
-            objects.pop(ref, None)
-        return Live(objects.values(), self.served, notes=self.notes, running=self.running)
+        """Return the same with some objects written anew and some deleted, without touching the others."""
+        new, gone = {item.ref: item for item in written}, set(deleted)
+        if not new and not gone:
+            return self
+        live = Live((), self.served, notes=self.notes, running=self.running)
+        live._objects = {**self._objects, **new}
+        for ref in gone:
+            live._objects.pop(ref, None)
+        live._by_kind = dict(self._by_kind)
+        kinds = {(ref.group, ref.kind) for ref in (*new, *gone)}
+        live._unsorted = self._unsorted | {key: partial(self._of_after, key, new, gone) for key in kinds}
+        return live
+
+    def _of_after(
+        self, key: tuple[str, str], new: Mapping[ObjectRef, LiveObject], gone: Collection[ObjectRef]
+    ) -> list[LiveObject]:
+        """Return the objects of a kind, with some written anew and some deleted; compares none of the others."""
+        successors = {id(self._objects[ref]): new.get(ref) for ref in (*new, *gone) if ref in self._objects}
+        kept = (successors.get(id(item), item) for item in self.of(*key))
+        added = (item for ref, item in new.items() if (ref.group, ref.kind) == key and ref not in self)
+        return [*filter(None, kept), *added]
 
 
 @dataclass(frozen=True)

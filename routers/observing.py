@@ -6,15 +6,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.routers.errors import RollwayError
-from rollway.routers.model import Live, dig
+from rollway.routers.model import Live
 from rollway.routers.planning import needs_of, observe
+from rollway.routers.rollout.unused import asks_for_routing
 from rollway.routers.router import read_rollouts
 from rollway.routers.stores import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rollway.routers.model import LiveObject, ObjectRef, Rollout
+    from rollway.routers.model import ObjectRef, Rollout
     from rollway.routers.planning import Observation
     from rollway.routers.stores import Store
 
@@ -38,7 +39,7 @@ def observe_all(store: Store, namespace: str = "") -> Observations:
     result = Observations([], [])
     for item, rollout in read_rollouts(store, namespace):
         if isinstance(rollout, RollwayError):
-            if is_routed(item):
+            if asks_for_routing(item.manifest):
                 result.errors.append((item.ref, rollout))
         else:
             rollouts.append(rollout)
@@ -50,12 +51,6 @@ def observe_all(store: Store, namespace: str = "") -> Observations:
         except RollwayError as error:
             result.errors.append((rollout.ref, error))
     return result
-
-
-def is_routed(rollout: LiveObject) -> bool:
-    """Tell whether a Rollout asks for traffic routing at all; one that does not is none of rollway's business."""
-    strategy = dig(rollout.manifest, "spec", "strategy")
-    return any(dig(strategy, name, "trafficRouting") is not None for name in ("canary", "blueGreen"))
 
 
 def read_together(store: Store, rollouts: Iterable[Rollout]) -> Live:

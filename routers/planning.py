@@ -22,7 +22,7 @@ from rollway.routers.plan import Action, Change, Plan, change_for, fingerprint
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rollway.routers.backends import Backend
     from rollway.routers.guards import Limits
@@ -120,15 +120,18 @@ def wanted_changes(context: Context, access: Access) -> list[Change]:
     ]
 
 
-def simulate(context: Context, *, adopt: bool) -> Simulation:
+def simulate(context: Context, *, adopt: bool, backends: Sequence[Backend] | None = None) -> Simulation:
     """Compute the changes for a wish, and judge the objects as they would be after them.
+
+    `backends` are those of the Rollout that are asked (None: all).
 
     Raises what `propose` raises.
     """
     rollout, want, live = context
+    parts = backends_of(rollout) if backends is None else backends
     changes: list[Change] = []
     after: dict[ObjectRef, LiveObject] = {}
-    for part in backends_of(rollout):
+    for part in parts:
         for need, wanted in _rendered(part, context):
             present = live.get(need.ref)
             change = change_for(need, present, wanted, rollout, adopt=adopt)
@@ -137,7 +140,7 @@ def simulate(context: Context, *, adopt: bool) -> Simulation:
                 assert change.after is not None, "rendering never deletes"
                 after[need.ref] = LiveObject(need.ref, change.after, present.version if present else "")
     simulated = live.after(after.values())
-    findings = [finding for part in backends_of(rollout) for finding in part.check(rollout, want, simulated)]
+    findings = [finding for part in parts for finding in part.check(rollout, want, simulated)]
     return Simulation(tuple(changes), simulated, (*dict.fromkeys(findings), *store_notes(want, live)))
 
 

@@ -72,7 +72,7 @@ def refused(limits: Limits, weight: int | str = 60, routing: Any = ALL) -> tuple
         found.set_weight(weight)
     assert isinstance(found.store, MemoryStore)
     assert not found.store.log
-    return caught.value.reasons
+    return tuple(map(str, caught.value.reasons))
 
 
 @pytest.mark.parametrize(

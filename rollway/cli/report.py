@@ -20,7 +20,7 @@ def problems(found: list[Problem], output: str) -> None:
         out.document([problem._asdict() for problem in found], output)
         return
     for problem in found:
-        click.echo(f"{problem.place}: {problem.severity}: {problem.rollout}: {problem.message}")
+        click.echo(problem.line)
     names = ("fault", "refusal", "note")
     counts = [sum(problem.severity == name for problem in found) for name in names]
     click.echo(

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jsonschema_rs
 
 from rollway.routers.backends import packages
-from rollway.routers.errors import ManifestError, UnsupportedError
+from rollway.routers.errors import Fault, ManifestError, UnsupportedError
 from rollway.routers.model import PingPong, Rollout, RolloutStatus, Strategy, dig
 from rollway.routers.rollout.schema import COMMON_KEYS, rollout_schema
+from rollway.routers.rollout.unused import misspelled_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,24 +31,34 @@ class _Faults:
     def __init__(self, locate: Callable[[Pointer], str]) -> None:
         self._locate = locate
         self._paths: list[Pointer] = []
-        self._lines: list[tuple[int, str]] = []
+        self._misspelled: set[Pointer] = set()
+        self._faults: list[Fault] = []
         self.unsupported = 0
 
     def add(self, path: Sequence[str | int], message: str) -> None:
-        """Add a fault, unless it only follows from one that stands above or below it."""
+        """Add a fault, unless it only follows from one that stands above or below it, or from a misspelled key."""
         new = tuple(path)
-        if any(new != old and (new[: len(old)] == old or old[: len(new)] == new) for old in self._paths):
+        if new in self._misspelled or any(
+            new != old and (new[: len(old)] == old or old[: len(new)] == new) for old in self._paths
+        ):
             return
         self._paths.append(new)
-        place = self._locate(new)
-        line = place.rpartition(":")[2]
-        text = f"{place + ': ' if place else ''}{dotted(path)}: {message}"
-        self._lines.append((int(line) if line.isdigit() else 0, text))
+        self._faults.append(Fault(f"{dotted(path)}: {message}", self._locate(new)))
+
+    def add_misspelled(self, path: Pointer, meant: str) -> None:
+        """Add the fault of a key that was meant to be another one."""
+        self.add(path, f"unknown key; did you mean {meant!r}?")
+        self._misspelled.add((*path[:-1], meant))
 
     @property
-    def lines(self) -> list[str]:
+    def lines(self) -> list[Fault]:
         """The faults in the order in which they stand in the file."""
-        return [text for _, text in sorted(self._lines, key=lambda item: item[0])]
+        return sorted(self._faults, key=lambda fault: _line(fault.place))
+
+
+def _line(place: str) -> int:
+    number = place.rpartition(":")[2]
+    return int(number) if number.isdigit() else 0
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -125,6 +136,8 @@ def _check_schema(manifest: Any, schema: _Schema, faults: _Faults) -> Any:
     """Add the faults that the schema finds; return the manifest without them, or None when too little is left."""
     view = _without_nulls(_relevant(manifest))
     faulty: list[Pointer] = []
+    for misspelled, meant in misspelled_fields(view, schema.document):
+        faults.add_misspelled(misspelled, meant)
     for error in schema.validator.iter_errors(view):
         kind = error.kind
         faulty.append(tuple(error.instance_path))

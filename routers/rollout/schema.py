@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 COMMON_KEYS = ("maxTrafficWeight", "managedRoutes")
 """The keys of `trafficRouting` that are no backend's stanza."""
 
+_STEPS: dict[str, Any] = {
+    "items": {"properties": {"setWeight": {}, "pause": {"properties": {"duration": {}}}}},
+}
+"""What of the steps says how traffic moves; their values count where they are followed, and other steps never."""
+
 
 def rollout_schema(packages: Sequence[BackendPackage]) -> dict[str, Any]:
     """Return the schema of a Rollout that may have the stanzas of these backends."""
@@ -77,6 +82,7 @@ def _strategy(routing: dict[str, Any]) -> dict[str, Any]:
         "canaryService": OPTIONAL_NAME,
         "pingPong": ping_pong,
         "trafficRouting": routing,
+        "steps": _STEPS,
     }
     blue_green = {"activeService": OBJECT_NAME, "previewService": OBJECT_NAME, "trafficRouting": routing}
     return {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from rollway.routers.model import Evidence, Live, LiveObject, Manifest, Need, ObjectRef
+    from rollway.routers.model import Evidence, Finding, Live, LiveObject, Manifest, Need, ObjectRef
     from rollway.routers.plan import Change
 
 
@@ -71,6 +71,15 @@ class EventStore(Protocol):
         Raises:
             StoreError: they cannot be read.
         """
+        ...
+
+
+@runtime_checkable
+class FileStore(Protocol):
+    """A store of files, some of which may not be readable."""
+
+    def faults(self) -> Sequence[Finding]:
+        """Return a finding for each file, and each document in one, that cannot be read as objects."""
         ...
 
 

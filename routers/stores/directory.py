@@ -26,7 +26,7 @@ from rollway.routers.errors import (
 from rollway.routers.model import Evidence, Finding, Live, LiveObject, Need, Severity
 from rollway.routers.plan import Action, Change
 from rollway.routers.stores import drafts, files, kustomization, patches
-from rollway.routers.stores.manifest_files import ManifestFiles, Place, moved_to, places_of
+from rollway.routers.stores.manifest_files import ManifestFiles, Place, moved_to, places_of, ways_to_ask
 from rollway.routers.stores.overlays import View
 
 if TYPE_CHECKING:
@@ -85,7 +85,16 @@ class DirectoryStore:
         absent = stores.missing(needs, search.places)
         if absent:
             raise self._not_found(absent)
-        live = [item for ref, places in search.places.items() for item in self._live(ref, places, needs)]
+        asked: dict[tuple[str, str, str, str], list[Need]] = {}
+        for need in needs:
+            asked.setdefault((need.group, need.kind, need.namespace, need.name), []).append(need)
+        live = [
+            item
+            for ref, places in search.places.items()
+            for item in self._live(
+                ref, places, [need for way in ways_to_ask(ref) for need in asked.get(way, ())]
+            )
+        ]
         # Who asks for them by name has got the problem as an error.
         overlaid = [
             Finding("kustomize-overlay", Severity.NOTE, item.ref, item.problem.message, item.problem.hint)
@@ -131,14 +140,13 @@ class DirectoryStore:
 
     # -- reading
 
-    def _live(self, ref: ObjectRef, places: Sequence[Place], needs: Sequence[Need]) -> Iterator[LiveObject]:
-        """Yield the object as it counts, and its further places where nobody asks for it by name.
+    def _live(self, ref: ObjectRef, places: Sequence[Place], asking: Sequence[Need]) -> Iterator[LiveObject]:
+        """Yield the object as it counts, and its further places where none of the needs asks for it by name.
 
         Raises:
             DuplicateObjectError: a need asks for it by name, and nothing decides between its places.
             UnsupportedError: a need asks for it by name, and a kustomization makes something else of it.
         """
-        asking = [need for need in needs if need.matches(ref)]
         chosen = self._preferred(places)
         problem = self._overlaid(ref, chosen) if chosen else self._duplicate(ref, places)
         if problem and any(need.name and not need.tolerant for need in asking):

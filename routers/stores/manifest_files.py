@@ -132,7 +132,7 @@ class ManifestFiles:
             search.findings.extend(_not_read(path, part, needs) for part in parsed.unreadable)
             for place in places_of(path, parsed, overlays):
                 ref = self.ref(place)
-                if asked.isdisjoint(_ways_to_ask(ref)):
+                if asked.isdisjoint(ways_to_ask(ref)):
                     continue
                 if moved_to(place.placed):
                     search.findings.append(self._not_served(ref, place))
@@ -195,7 +195,7 @@ def _unreadable(path: str, place: str, reason: str, *, matters: bool) -> Finding
     )
 
 
-def _ways_to_ask(ref: ObjectRef) -> list[tuple[str, str, str, str]]:
+def ways_to_ask(ref: ObjectRef) -> list[tuple[str, str, str, str]]:
     """Return what a need may have named when it asks for an object; an empty namespace or name stands for any."""
     return [
         (ref.group, ref.kind, namespace, name) for namespace in ("", ref.namespace) for name in ("", ref.name)

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rollway.routers.backends.istio.stanza import IstioTrafficRouting, TLSRoute
-from rollway.routers.errors import AmbiguousError, ManifestError, NotFoundError
+from rollway.routers.errors import AmbiguousError, ManifestError, NotFoundError, together
 from rollway.routers.model import CANARY, STABLE, ObjectRef, dig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rollway.routers.backends.istio.stanza import IstioVirtualService
+    from rollway.routers.errors import RollwayError
     from rollway.routers.model import Live, Manifest, Rollout
 
 GROUP = "networking.istio.io"
@@ -134,6 +135,7 @@ def _find(rollout: Rollout, service: IstioVirtualService, live: Live) -> Sequenc
             raise AmbiguousError(
                 f"{ref}: {listed} all hold stable and canary, and the Rollout does not say which ones carry the weights",
                 hint=f"name them in {field_of(section)}",
+                ref=ref,
             )
         found += candidates
     if not found:
@@ -147,7 +149,7 @@ def _find(rollout: Rollout, service: IstioVirtualService, live: Live) -> Sequenc
             hint = (
                 f"the weights live in a delegate: name VirtualService {delegates[0]} in the Rollout instead"
             )
-        raise NotFoundError(f"{ref}: no route holds both {_roles(rollout)}", hint=hint)
+        raise NotFoundError(f"{ref}: no route holds both {_roles(rollout)}", hint=hint, ref=ref)
     return found
 
 
@@ -171,7 +173,7 @@ def routes_of(ref: ObjectRef, manifest: Manifest, section: str) -> list[Manifest
     """
     entries = dig(manifest, "spec", section) or []
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ManifestError(str(ref), [f"spec.{section}: a list of routes belongs here"])
+        raise ManifestError(ref, [f"spec.{section}: a list of routes belongs here"])
     return entries
 
 
@@ -185,26 +187,55 @@ def _selected(
 ) -> list[Target]:
     """Return the routes that the Rollout names in this section; each selector must match, and what matches must hold both."""
     chosen: dict[int, Target] = {}
+    errors: list[RollwayError] = []
     for selector in selectors:
-        matching = [index for index, entry in enumerate(entries) if _matches(section, entry, selector)]
-        what = f"{section} route {_describe(selector)}"
-        if not matching:
-            known = ", ".join(str(entry.get("name", f"[{index}]")) for index, entry in enumerate(entries))
-            raise NotFoundError(f"{ref} has no {what}", hint=f"its {section} routes are: {known}")
-        if section == "http" and len(matching) > 1:
-            raise AmbiguousError(
-                f"{ref} has {len(matching)} http routes with the name {selector}",
-                hint="give each route a name of its own",
-            )
-        for index in matching:
-            target = _target(rollout, ref, section, index, entries[index], live)
-            if target is None:
-                raise NotFoundError(
-                    f"{ref}, {what}: does not hold both {_roles(rollout)}",
-                    hint="add the missing destination with weight 0",
-                )
-            chosen[index] = target
+        try:
+            for target in _named(rollout, ref, section, entries, selector, live):
+                chosen[target.index] = target
+        except (NotFoundError, AmbiguousError) as error:
+            errors.append(error)
+    if errors and all(error.value for error in errors) and not _is_held(rollout, ref, section, entries, live):
+        # A wrong name of a route hides no wrong name of a Service.
+        errors.append(NotFoundError(f"{ref}: no {section} route holds both {_roles(rollout)}", ref=ref))
+    if errors:
+        raise together(errors)
     return [chosen[index] for index in sorted(chosen)]
+
+
+def _named(
+    rollout: Rollout, ref: ObjectRef, section: str, entries: list[Manifest], selector: Any, live: Live
+) -> list[Target]:
+    """Return the routes that one selector names."""
+    matching = [index for index, entry in enumerate(entries) if _matches(section, entry, selector)]
+    what = f"{section} route {_describe(selector)}"
+    if not matching:
+        known = ", ".join(str(entry.get("name", f"[{index}]")) for index, entry in enumerate(entries))
+        raise NotFoundError(
+            f"{ref} has no {what}", hint=f"its {section} routes are: {known}", value=str(selector)
+        )
+    if section == "http" and len(matching) > 1:
+        raise AmbiguousError(
+            f"{ref} has {len(matching)} http routes with the name {selector}",
+            hint="give each route a name of its own",
+            ref=ref,
+        )
+    targets = [_target(rollout, ref, section, index, entries[index], live) for index in matching]
+    held = [target for target in targets if target]
+    if len(held) < len(targets):
+        raise NotFoundError(
+            f"{ref}, {what}: does not hold both {_roles(rollout)}",
+            hint="add the missing destination with weight 0",
+            ref=ref,
+        )
+    return held
+
+
+def _is_held(rollout: Rollout, ref: ObjectRef, section: str, entries: list[Manifest], live: Live) -> bool:
+    """Tell whether any route of a section holds both destinations."""
+    try:
+        return any(_target(rollout, ref, section, index, entry, live) for index, entry in enumerate(entries))
+    except (AmbiguousError, ManifestError):
+        return True
 
 
 def _describe(selector: Any) -> str:
@@ -239,7 +270,7 @@ def _target(
     destinations = entry.get("route") or []
     place = f"spec.{section}[{index}].route"
     if not isinstance(destinations, list) or not all(isinstance(item, dict) for item in destinations):
-        raise ManifestError(str(ref), [f"{place}: a list of destinations belongs here"])
+        raise ManifestError(ref, [f"{place}: a list of destinations belongs here"])
     roles: dict[str, list[int]] = {STABLE: [], CANARY: []}
     for position, item in enumerate(destinations):
         role = _role(rollout, ref, item, live)
@@ -292,7 +323,7 @@ def _weight(ref: ObjectRef, place: str, item: Manifest) -> int:
     if weight is None:
         return 0
     if type(weight) is not int or not 0 <= weight < 2**31:
-        raise ManifestError(str(ref), [f"{place}: {weight!r} is no weight (a whole number from 0)"])
+        raise ManifestError(ref, [f"{place}: {weight!r} is no weight (a whole number from 0)"])
     return weight
 
 

@@ -178,7 +178,7 @@ def _observe(rollout: Rollout, canary: ObjectRef, manifest: Manifest | None) -> 
         return Reading(canary)
     garbage = [problem for problem in problems if problem.startswith("canary-weight")]
     if garbage:
-        raise ManifestError(str(canary), [f"metadata.annotations: {problem}" for problem in garbage])
+        raise ManifestError(canary, [f"metadata.annotations: {problem}" for problem in garbage])
     total = max(policy.total, 100)
     weight = min(max(policy.weight, 0), total)
     split = nearest_split(Fraction(total - weight), Fraction(weight), rollout.total)

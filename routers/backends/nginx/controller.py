@@ -178,14 +178,14 @@ def _expect(ref: ObjectRef, value: Any, *path: str, kind: type, default: Any = (
     for step in path:
         if not isinstance(value, dict):
             raise ManifestError(
-                str(ref), [f"{'.'.join(path)}: found {type(value).__name__} where a mapping belongs"]
+                ref, [f"{'.'.join(path)}: found {type(value).__name__} where a mapping belongs"]
             )
         value = value.get(step)
         if value is None:
             return kind() if default == () else default
     if not isinstance(value, kind):
         raise ManifestError(
-            str(ref), [f"{'.'.join(path)}: found {type(value).__name__} where {kind.__name__} belongs"]
+            ref, [f"{'.'.join(path)}: found {type(value).__name__} where {kind.__name__} belongs"]
         )
     return value
 

@@ -183,7 +183,7 @@ def _version(rollout: Rollout, live: Live) -> str:
     version = next((name for name in candidates if name in QUANTITY_WEIGHTS), DEFAULT_VERSION)
     if candidates and version not in candidates:
         raise ManifestError(
-            str(_ref(rollout)),
+            _ref(rollout),
             [f"apiVersion: none of {', '.join(candidates)} is known; known: {', '.join(QUANTITY_WEIGHTS)}"],
         )
     return version
@@ -214,17 +214,17 @@ def _backends(ref: ObjectRef, manifest: Manifest) -> list[tuple[str, Any, Fracti
     found: list[tuple[str, Any, Fraction]] = []
     entries = dig(manifest, "spec", "backends") or []
     if not isinstance(entries, list):
-        raise ManifestError(str(ref), [f"spec.backends: found {type(entries).__name__} where a list belongs"])
+        raise ManifestError(ref, [f"spec.backends: found {type(entries).__name__} where a list belongs"])
     for index, entry in enumerate(entries):
         service, raw = dig(entry, "service"), dig(entry, "weight")
         weight = quantity(str(0 if raw is None else raw)) if not isinstance(raw, bool) else None
         if not isinstance(service, str) or any(service == name for name, _, _ in found):
             raise ManifestError(
-                str(ref),
+                ref,
                 [f"spec.backends[{index}].service: {service!r} is no Service name or is listed twice"],
             )
         if weight is None or weight < 0:
-            raise ManifestError(str(ref), [f"spec.backends[{index}].weight: {raw!r} is no weight"])
+            raise ManifestError(ref, [f"spec.backends[{index}].weight: {raw!r} is no weight"])
         found.append((service, 0 if raw is None else raw, weight))
     return found
 
