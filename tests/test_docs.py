@@ -75,6 +75,15 @@ def test_security_lists_the_rights_that_rbac_prints() -> None:
     assert "secrets" not in printed
 
 
+def test_readme_names_parts_of_the_library_that_exist() -> None:
+    """Each folder and module in the table of "How it works" exists, and each package of the library is in it."""
+    names = re.findall(r"`([^`]+)`", " ".join(row[0] for row in rows(README, "How it works")))
+    assert [name for name in names if not (ROOT / name.replace("NAME", "smi")).exists()] == []
+    packages = {file.parent.name for file in (ROOT / "routers").glob("*/__init__.py")}
+    assert packages <= {name.split("/")[1] for name in names if "/" in name}
+
+
+README = (ROOT / "README.md").read_text()
 VERSIONS = (ROOT / "docs" / "versions.md").read_text()
 MODULES = ROOT / "integration" / "tools"
 OWN = {"kubelet", "pods"}
@@ -115,9 +124,8 @@ def test_versions_names_the_rules_that_are_modelled() -> None:
     followed = re.search(r"kubernetes/ingress-nginx (v[\d.]+)", model)
     assert followed
     assert f"ingress-nginx {followed[1]} |" in VERSIONS
-    readme = (ROOT / "README.md").read_text()
-    assert f"those of {followed[1]}, [tested with {tools.INGRESS_NGINX}]" in readme
-    assert f"ingress-nginx {tools.INGRESS_NGINX}" in readme.split("## Install")[0]
+    assert f"those of {followed[1]}, [tested with {tools.INGRESS_NGINX}]" in README
+    assert f"ingress-nginx {tools.INGRESS_NGINX}" in README.split("## Install")[0]
 
 
 def test_versions_lists_each_api_version_once() -> None:
@@ -133,12 +141,12 @@ def test_versions_lists_the_pythons_of_the_package() -> None:
     classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
     pythons = [item.rpartition(" ")[2] for item in classifiers if " :: Python :: 3." in item]
     assert re.findall(r"\b3\.\d+", VERSIONS.split("## Python")[1]) == pythons
-    assert f"Python {pythons[0]} to {pythons[-1]}" in (ROOT / "README.md").read_text()
+    assert f"Python {pythons[0]} to {pythons[-1]}" in README
 
 
 def test_the_comparison_names_tests_that_exist() -> None:
     """Each claim of README's comparison names a file of tests that shows it."""
-    compared = rows((ROOT / "README.md").read_text(), "Compared with Argo Rollouts and Flagger")
+    compared = rows(README, "Compared with Argo Rollouts and Flagger")
     named = re.findall(r"`([^`]*test_\w+\.py)`", " ".join(row[-1] for row in compared))
     assert len(named) >= 8
     assert [
