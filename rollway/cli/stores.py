@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,8 @@ def open_store(options: StoreOptions) -> tuple[Store, str]:
         _refuse_cluster_options(options)
         return open_directory(options.directory, options.namespace), options.namespace or ""
     if not options.debug:
+        import logging  # noqa: PLC0415 - 2 ms that files do not need
+
         # The HTTP library logs every retry as a warning; what comes of them is what a person wants to read.
         logging.getLogger("urllib3").setLevel(logging.ERROR)
     from rollway.routers.kube.connection import TIMEOUT_S  # noqa: PLC0415 - 100 ms that files do not need

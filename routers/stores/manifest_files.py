@@ -7,7 +7,7 @@ escapes. What cannot be read is kept with its place, so that nothing is overlook
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.routers.model import Finding, Severity
@@ -44,8 +44,7 @@ class Place(NamedTuple):
     view: View = View()
 
 
-@dataclass(frozen=True)
-class ParsedFile:
+class ParsedFile(NamedTuple):
     """What a file holds, as far as it can be read."""
 
     digest: bytes

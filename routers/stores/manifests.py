@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
@@ -41,8 +40,7 @@ class UnreadableError(Exception):
         self.line = line
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """A part of a text that is read by itself: the whole, or one document where the whole cannot be read.
 
     `start` is its offset in the text, `first_line` the number of its first line (from 1).

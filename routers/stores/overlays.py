@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rollway.routers.model import dig
@@ -66,8 +65,7 @@ class Patch(NamedTuple):
         )
 
 
-@dataclass(frozen=True)
-class Kustomization:
+class Kustomization(NamedTuple):
     """What one kustomization does to what it lists."""
 
     path: str

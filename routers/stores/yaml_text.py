@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
@@ -31,20 +30,21 @@ _RESERVED = {"true", "false", "yes", "no", "on", "off", "y", "n", "null", "none"
 _PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*\s+)+")
 
 
-@dataclass
 class _Node:
-    """One value in the text: its span, and what is inside. Keys of a mapping are nodes as well."""
+    """One value in the text, by the event that begins it: its span, and what is inside. Keys are nodes as well."""
 
-    kind: str
-    start: int
-    end: int
-    column: int = 0
-    flow: bool = False
-    style: str | None = None
-    value: str = ""
-    anchor: str | None = None
-    pairs: list[tuple[_Node, _Node]] = field(default_factory=list)
-    items: list[_Node] = field(default_factory=list)
+    __slots__ = ("anchor", "column", "end", "flow", "items", "kind", "pairs", "start", "style", "value")
+
+    def __init__(self, kind: str, event: Any) -> None:
+        self.kind = kind
+        self.start, self.end = event.start_mark.index, event.end_mark.index
+        self.column = event.start_mark.column
+        self.flow = bool(getattr(event, "flow_style", False))
+        self.style: str | None = getattr(event, "style", None)
+        self.value: str = getattr(event, "value", "")
+        self.anchor: str | None = event.anchor
+        self.pairs: list[tuple[_Node, _Node]] = []
+        self.items: list[_Node] = []
 
 
 class _Edit(NamedTuple):
@@ -133,26 +133,23 @@ def _root(events: Iterator[Any]) -> _Node:
 
 
 def _node(event: Any, events: Iterator[Any]) -> _Node:
-    start, end = event.start_mark.index, event.end_mark.index
     if isinstance(event, yaml.AliasEvent):
-        return _Node("alias", start, end, anchor=event.anchor)
-    column, anchor = event.start_mark.column, getattr(event, "anchor", None)
+        return _Node("alias", event)
     if isinstance(event, yaml.ScalarEvent):
-        return _Node("scalar", start, end, column, style=event.style, value=event.value, anchor=anchor)
-    flow = bool(getattr(event, "flow_style", False))
+        return _Node("scalar", event)
     if isinstance(event, yaml.MappingStartEvent):
-        node = _Node("map", start, end, column, flow, anchor=anchor)
+        node = _Node("map", event)
         while not isinstance(event := next(events), yaml.MappingEndEvent):
             key = _node(event, events)
             node.pairs.append((key, _node(next(events), events)))
         last = node.pairs[-1][1] if node.pairs else None
     else:
-        node = _Node("seq", start, end, column, flow, anchor=anchor)
+        node = _Node("seq", event)
         while not isinstance(event := next(events), yaml.SequenceEndEvent):
             node.items.append(_node(event, events))
         last = node.items[-1] if node.items else None
     # A block collection ends with its last value; libyaml's own mark stands behind the comments that follow.
-    node.end = event.end_mark.index if flow or last is None else last.end
+    node.end = event.end_mark.index if node.flow or last is None else last.end
     return node
 
 
