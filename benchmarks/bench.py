@@ -19,14 +19,18 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from rollway.routers.model import Traffic
+from rollway.routers.model import Evidence, Live, LiveObject, Traffic
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
+from rollway.routers.stores.manifests import ref_of
 from rollway.routers.testing import MemoryStore
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from rollway.routers.model import Manifest, Need
+    from rollway.routers.plan import Change
 
 ROOT = Path(__file__).parent.parent
 ROLLWAY = str(Path(sys.executable).with_name("rollway"))
@@ -204,12 +208,14 @@ def directory(runs: int, scratch: Path, rollouts: int) -> None:
                 for at, kind in enumerate(("nginx", "istio", "smi"))
             },
             "status of all": lambda _: [ROLLWAY, "status", *where],
+            "lint of all": lambda _: [ROLLWAY, "lint", *where],
         },
     )
     base = figures["parse all (PyYAML, libyaml)"][0]
     print(f"\n{f'{rollouts} rollouts, {5 * rollouts} objects':32}{'s':>9}{'times':>8}{'MiB':>8}  goal")
     for name, (seconds, memory) in figures.items():
-        goal = {"parse all (PyYAML, libyaml)": "", "status of all": "1.5"}.get(name, "1.0")
+        goals = {"parse all (PyYAML, libyaml)": "", "status of all": "1.5", "lint of all": "2 s"}
+        goal = goals.get(name, "1.0")
         print(f"{name:32}{seconds:9.2f}{seconds / base:8.2f}{memory:8.0f}  {goal}")
 
 
@@ -225,15 +231,64 @@ def reconcile(runs: int) -> None:
             router = _router(kind, routes)
             want = Traffic(Split(20))
             router.set_traffic(want)
-            samples = []
-            for _ in range(runs):
-                start = time.perf_counter()
-                router.set_traffic(want)
-                samples.append((time.perf_counter() - start) * 1e6)
-            found = statistics.median(samples)
-            print(
-                f"{kind:32}{routes:8}{found:9.0f}{found / routes:10.0f}  {'1000' if routes == 1 else 'linear'}"
-            )
+            median = _median_us(runs, router.set_traffic, [want])
+            goal = "1000" if routes == 1 else "linear"
+            print(f"{kind:32}{routes:8}{median:9.0f}{median / routes:10.0f}  {goal}")
+
+
+class KeptStore:
+    """A store that keeps its objects in memory from one read to the next, as `WatchingStore` does; nothing is copied."""
+
+    evidence = Evidence.WRITTEN
+
+    def __init__(self, objects: Sequence[Manifest]) -> None:
+        self._live = Live([LiveObject(ref_of(manifest, "default"), manifest, "1") for manifest in objects])
+        self._writes = 1
+
+    def read(self, needs: Sequence[Need]) -> Live:
+        """Return everything, which may be more than is needed."""
+        del needs
+        return self._live
+
+    def check(self, change: Change) -> None:
+        """Find nothing."""
+
+    def write(self, change: Change, *, dry_run: bool = False) -> LiveObject:
+        """Keep what was planned."""
+        del dry_run
+        assert change.after is not None, "nothing is deleted here"
+        self._writes += 1
+        item = LiveObject(change.ref, change.after, str(self._writes))
+        self._live = self._live.after([item])
+        return item
+
+
+def neighbours(runs: int, others: Sequence[int]) -> None:
+    """Time a reconcile of one Rollout of nginx beside other Ingresses, in a store that keeps them."""
+    print(f"\n{'nginx beside other Ingresses':32}{'others':>8}{'no change':>11}{'change':>9}  goal (us)")
+    for count in others:
+        router = _beside(count)
+        router.set_weight(1)
+        idle = _median_us(runs, router.set_weight, [1])
+        moving = _median_us(runs, router.set_weight, [2, 3])
+        print(f"{'':32}{count:8}{idle:11.0f}{moving:9.0f}  1000, any")
+
+
+def _beside(others: int) -> TrafficRouter:
+    objects = [_service("shop-stable"), _service("shop-canary"), _ingress("shop")]
+    store = KeptStore([*objects, *(_ingress(f"app-{number}") for number in range(others))])
+    return TrafficRouter(parse_rollout(_rollout("shop", {"nginx": {"stableIngress": "shop"}})), store)
+
+
+def _median_us(runs: int, call: Callable[[Any], object], values: Sequence[Any]) -> float:
+    """Return the median time of calls with some values in turn, in microseconds."""
+    samples = []
+    for number in range(runs):
+        value = values[number % len(values)]
+        start = time.perf_counter()
+        call(value)
+        samples.append((time.perf_counter() - start) * 1e6)
+    return statistics.median(samples)
 
 
 def _router(kind: str, routes: int) -> TrafficRouter:
@@ -263,6 +318,7 @@ def main() -> None:
         start_up(1 if quick else 21, scratch)
         directory(1 if quick else 7, scratch, 10 if quick else 1000)
         reconcile(3 if quick else 300)
+        neighbours(3 if quick else 300, (0, 10) if quick else (0, 2000, 5000))
     finally:
         shutil.rmtree(scratch)
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from rollway.routers.errors import RollwayError, WeightError
+from rollway.routers.snapshot import Snapshot
 from rollway.routers.weights import Split, parse_weight
 
 _Stanza = TypeVar("_Stanza")
@@ -100,6 +100,11 @@ class LiveObject:
     """Whether it is a further place of an object that stands in several; its name then says where."""
 
 
+Kind: TypeAlias = tuple[str, str]
+"""An API group and a kind in it."""
+KindSnapshot: TypeAlias = Snapshot[ObjectRef, LiveObject]
+
+
 class Live(Mapping[ObjectRef, LiveObject]):
     """The objects that a store returned for some needs, plus what it knows about the API.
 
@@ -115,62 +120,58 @@ class Live(Mapping[ObjectRef, LiveObject]):
         *,
         notes: Iterable[Finding] = (),
         running: bool = False,
+        kinds: Mapping[Kind, KindSnapshot] | None = None,
     ) -> None:
-        self._objects = {found.ref: found for found in objects}
         self.served = dict(served or {})
         self.notes = tuple(notes)
         self.running = running
         self.memo: dict[Any, Any] = {}
         """What pure functions found out about these objects, so that one plan finds it out once."""
-        self._by_kind: dict[tuple[str, str], list[LiveObject]] = {}
-        self._unsorted: dict[tuple[str, str], Callable[[], list[LiveObject]]] = {}
-        """How to sort the kinds that `after` changed, which is done when somebody asks for them."""
-        for found in self._objects.values():
-            self._by_kind.setdefault((found.ref.group, found.ref.kind), []).append(found)
+        self._kinds: dict[Kind, KindSnapshot] = dict(kinds or {})
+        """All objects by kind. A store that keeps them hands out the same snapshot while nothing of the kind changes."""
+        self._add(objects)
+
+    def _add(self, objects: Iterable[LiveObject], deleted: Iterable[ObjectRef] = ()) -> None:
+        written: dict[Kind, dict[ObjectRef, LiveObject]] = {}
+        gone: dict[Kind, list[ObjectRef]] = {}
+        for item in objects:
+            written.setdefault((item.ref.group, item.ref.kind), {})[item.ref] = item
+        for ref in deleted:
+            gone.setdefault((ref.group, ref.kind), []).append(ref)
+        for kind in {**written, **gone}:
+            known = self._kinds.get(kind) or Snapshot({})
+            self._kinds[kind] = known.after(written.get(kind, {}), gone.get(kind, ()))
 
     def __getitem__(self, ref: ObjectRef) -> LiveObject:
-        return self._objects[ref]
+        return self._kinds[ref.group, ref.kind][ref]
 
     def __iter__(self) -> Iterator[ObjectRef]:
-        return iter(self._objects)
+        return (ref for objects in self._kinds.values() for ref in objects)
 
     def __len__(self) -> int:
-        return len(self._objects)
+        return sum(map(len, self._kinds.values()))
 
     def manifest(self, ref: ObjectRef) -> Manifest | None:
         """Return the object's manifest, or None when it does not exist."""
-        found = self._objects.get(ref)
-        return found.manifest if found else None
+        item = self.get(ref)
+        return item.manifest if item else None
 
-    def of(self, group: str, kind: str) -> Sequence[LiveObject]:
+    def of(self, group: str, kind: str) -> Collection[LiveObject]:
         """Return every object of a kind, in all namespaces."""
-        key = (group, kind)
-        if key in self._unsorted:
-            self._by_kind[key] = self._unsorted.pop(key)()
-        return self._by_kind.get(key, ())
+        return self.all_of(group, kind).values()
+
+    def all_of(self, group: str, kind: str) -> KindSnapshot:
+        """Return every object of a kind as a snapshot, which keeps what is found out from all of them."""
+        return self._kinds.get((group, kind)) or Snapshot({})
 
     def after(self, written: Iterable[LiveObject], deleted: Iterable[ObjectRef] = ()) -> Live:
         """Return the same with some objects written anew and some deleted, without touching the others."""
-        new, gone = {item.ref: item for item in written}, set(deleted)
-        if not new and not gone:
+        written, deleted = tuple(written), tuple(deleted)
+        if not written and not deleted:
             return self
-        live = Live((), self.served, notes=self.notes, running=self.running)
-        live._objects = {**self._objects, **new}
-        for ref in gone:
-            live._objects.pop(ref, None)
-        live._by_kind = dict(self._by_kind)
-        kinds = {(ref.group, ref.kind) for ref in (*new, *gone)}
-        live._unsorted = self._unsorted | {key: partial(self._of_after, key, new, gone) for key in kinds}
-        return live
-
-    def _of_after(
-        self, key: tuple[str, str], new: Mapping[ObjectRef, LiveObject], gone: Collection[ObjectRef]
-    ) -> list[LiveObject]:
-        """Return the objects of a kind, with some written anew and some deleted; compares none of the others."""
-        successors = {id(self._objects[ref]): new.get(ref) for ref in (*new, *gone) if ref in self._objects}
-        kept = (successors.get(id(item), item) for item in self.of(*key))
-        added = (item for ref, item in new.items() if (ref.group, ref.kind) == key and ref not in self)
-        return [*filter(None, kept), *added]
+        changed = Live((), self.served, notes=self.notes, running=self.running, kinds=self._kinds)
+        changed._add(written, deleted)
+        return changed
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,18 +12,22 @@ from hypothesis import strategies as st
 import manifests as m
 from rollway.routers.backends import BUILTIN, backend
 from rollway.routers.backends.istio.virtual_service import host_name
-from rollway.routers.backends.nginx import controller
 from rollway.routers.backends.nginx.backend import canary_name
 from rollway.routers.backends.nginx.controller import Policy, load, read_canary, read_paths
+from rollway.routers.backends.nginx.neighbours import Neighbours
 from rollway.routers.backends.nginx.stanza import DEFAULT_PREFIX
 from rollway.routers.backends.smi.backend import quantity
 from rollway.routers.errors import ManifestError, RollwayError
-from rollway.routers.model import ObjectRef, Severity, Traffic
+from rollway.routers.model import KindSnapshot, LiveObject, ObjectRef, Severity, Traffic
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
+from rollway.routers.snapshot import Snapshot
 from rollway.routers.stores.manifests import ref_of
 from rollway.routers.testing import MemoryStore
 from rollway.routers.weights import Split
+
+if TYPE_CHECKING:
+    from rollway.routers.backends.nginx import controller
 
 PREFIX = "nginx.ingress.kubernetes.io"
 REF = ObjectRef("networking.k8s.io", "Ingress", "default", "web")
@@ -374,8 +378,38 @@ def test_unconnected_ingresses_change_nothing(others: list[Any]) -> None:
     store = MemoryStore(found)
     expected = codes_and_words(store)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(controller, "component", lambda ingresses, *_words: ingresses)
+        patch.setattr(Neighbours, "of", lambda neighbours, _start: list(neighbours._ingresses))
         assert codes_and_words(store) == expected
+
+
+@given(INGRESSES, INGRESSES, INGRESSES)
+@settings(max_examples=300, deadline=None)
+def test_neighbours_follow_each_change(before: list[Any], then: list[Any], last: list[Any]) -> None:
+    """Whatever was written and deleted in between, the neighbours are those that a first look at the Ingresses finds."""
+    snapshot: KindSnapshot = Snapshot({})
+    for others, ask in ((before, True), (then, False), (last, True)):
+        written = {item.ref: item for item in map(ingress_of, range(len(others)), others)}
+        snapshot = snapshot.after(written, [ref for ref in snapshot if ref not in written])
+        if ask:
+            neighbours = neighbours_in(snapshot)
+            fresh = neighbours_in(Snapshot(written))
+            for ref in written:
+                assert set(neighbours.of(ref)) == set(fresh.of(ref))
+    assert snapshot.after(written) is snapshot
+
+
+def ingress_of(number: int, words: Any) -> LiveObject:
+    """Return an Ingress of `INGRESSES`."""
+    host, paths, canary = words
+    listed = [m.path(name, at) for name, at in paths]
+    metadata = canary_metadata(canary="true") if canary else {}
+    manifest = m.ingress(f"i{number}", host, *listed, metadata=metadata)
+    return LiveObject(ref_of(manifest, "default"), manifest, "1")
+
+
+def neighbours_in(snapshot: KindSnapshot) -> Neighbours:
+    """Return the index that the backend asks for."""
+    return snapshot.index("nginx", lambda: Neighbours(PREFIX))
 
 
 def codes_and_words(store: MemoryStore) -> list[str]:

@@ -199,8 +199,8 @@ def test_live_finds_objects_by_name_and_by_kind() -> None:
     assert len(live) == 1
     assert live.manifest(REF) == {"kind": "Deployment"}
     assert live.manifest(ObjectRef("", "Pod", "prod", "x")) is None
-    assert live.of("apps", "Deployment") == [found]
-    assert live.of("apps", "DaemonSet") == ()
+    assert list(live.of("apps", "Deployment")) == [found]
+    assert list(live.of("apps", "DaemonSet")) == []
     assert found.locate(("spec",)) == ""
 
 

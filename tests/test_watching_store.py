@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -136,4 +137,24 @@ def test_a_cluster_scoped_object_is_asked_for_by_name(
         found.partition("?")[0] for _, found in server.requests if "watch" not in found and path in found
     ]
     assert asked == ([path] if watching is True else [f"{path}/nginx"])
+    store.close()
+
+
+def test_all_objects_of_a_kind_are_one_snapshot_until_one_changes(
+    server: ApiServer, cluster: ClusterStore
+) -> None:
+    """What was found out from all Ingresses stays while none changes, and is brought along when one does."""
+    reported: queue.SimpleQueue[ObjectRef] = queue.SimpleQueue()
+    store = WatchingStore(cluster, changed=reported.put)
+    web = replace(INGRESSES, name="web", namespace="default")
+    first, again = (store.read([INGRESSES, web]).all_of("networking.k8s.io", "Ingress") for _ in range(2))
+    assert first is again
+    assert len(first) == 2
+    for _ in first:
+        reported.get(timeout=WATCH_S)
+    server.put(m.ingress("late"), "ingresses")
+    late = reported.get(timeout=WATCH_S)
+    live = store.read([INGRESSES, web])
+    assert set(live.all_of("networking.k8s.io", "Ingress")) == {*first, late}
+    assert late not in first
     store.close()

@@ -49,6 +49,14 @@ class Cache(Generic[Item]):
         """Return the objects of a namespace, or of all."""
         return [entry.item for space in self._spaces(namespace) for entry in self._entries[space].values()]
 
+    def additions(self) -> list[ObjectChange[Item]]:
+        """Return every object as if it had just been added."""
+        return [
+            ObjectChange(space, name, None, entry.item)
+            for space, entries in self._entries.items()
+            for name, entry in entries.items()
+        ]
+
     def labelled(self, key: str, values: Iterable[str], namespace: str = "") -> list[Item]:
         """Return the objects whose label has one of some values."""
         wanted = list(values)

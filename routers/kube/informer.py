@@ -17,7 +17,7 @@ from rollway.routers.kube.cache import Cache, Item, ObjectChange
 from rollway.routers.kube.connection import Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from rollway.routers.kube.client import Client, Object, Target
 
@@ -67,6 +67,7 @@ class Informer(Generic[Item]):
         self._changed = changed
         self._lock = threading.RLock()
         self._unreported: deque[ObjectChange[Item]] = deque()
+        self._untaken: list[ObjectChange[Item]] | None = None
         self._suspects: set[tuple[str, str]] = set()
         self._version = ""
         self._stop = Stop()
@@ -116,6 +117,16 @@ class Informer(Generic[Item]):
             self._read_suspects()
             return self._cache.labelled(key, values, namespace)
 
+    def take_changes(self) -> list[ObjectChange[Item]]:
+        """Return what has changed since this was last called, the first time everything: for one reader with a copy."""
+        with self._lock:
+            self._read_suspects()
+            changes = self._untaken
+            if changes is None:
+                changes = self._cache.additions()
+            self._untaken = []
+            return changes
+
     def owned(self, uid: str) -> list[Item]:
         """Return the objects that name an owner with this uid in their ownerReferences."""
         with self._lock:
@@ -147,12 +158,17 @@ class Informer(Generic[Item]):
     def _note(self, change: ObjectChange[Item] | None) -> None:
         """Leave a change to the informer's thread to report, so that all of them are reported in order."""
         if change:
-            self._unreported.append(change)
+            self._record([change])
+
+    def _record(self, changes: Sequence[ObjectChange[Item]]) -> None:
+        self._unreported += changes
+        if self._untaken is not None:
+            self._untaken += changes
 
     def _list(self) -> None:
         manifests, version = self._client.list(self.target)
         with self._lock:
-            self._unreported += self._cache.replace(manifests, version)
+            self._record(self._cache.replace(manifests, version))
             self._version = version
 
     def _run(self) -> None:

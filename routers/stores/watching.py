@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import re
 import threading
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from rollway.routers import stores
 from rollway.routers.errors import ConflictError
 from rollway.routers.kube.client import Target
 from rollway.routers.kube.informer import Informer
-from rollway.routers.model import Evidence, Finding, Live, LiveObject, ObjectRef
+from rollway.routers.model import Evidence, Finding, Kind, Live, LiveObject, ObjectRef
+from rollway.routers.snapshot import Snapshot
 from rollway.routers.stores.cluster import CRD, live_object, namespace_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rollway.routers.kube.cache import ObjectChange
-    from rollway.routers.model import Manifest, Need
+    from rollway.routers.model import KindSnapshot, Manifest, Need
     from rollway.routers.plan import Change
     from rollway.routers.stores.cluster import ClusterStore
 
-_Kind: TypeAlias = tuple[str, str]
 _IN = re.compile(r"(\S+) in \(([^)]*)\)")
 
 
@@ -50,7 +50,8 @@ class WatchingStore:
         self._namespace = namespace
         self._changed = changed
         self._lock = threading.Lock()
-        self._informers: dict[_Kind, Informer[LiveObject]] = {}
+        self._informers: dict[Kind, Informer[LiveObject]] = {}
+        self._snapshots: dict[Kind, tuple[Informer[LiveObject], KindSnapshot]] = {}
 
     @property
     def synced(self) -> bool:
@@ -62,6 +63,7 @@ class WatchingStore:
         wanted = [need for need in needs if (need.group, need.kind) != CRD]
         required = {(need.group, need.kind) for need in wanted if need.required}
         objects: dict[ObjectRef, LiveObject] = {}
+        whole: dict[Kind, KindSnapshot] = {}
         notes: dict[Finding, None] = {}
         elsewhere: list[Need] = []
         for need in wanted:
@@ -72,7 +74,10 @@ class WatchingStore:
             if informer is None or not informer.synced:
                 elsewhere.append(need)
                 continue
-            objects.update((item.ref, item) for item in _selected(informer, need))
+            if need.name or need.namespace or need.selector:
+                objects.update((item.ref, item) for item in _selected(informer, need))
+            else:
+                whole[key] = self._snapshot(key, informer)
             if self._namespace and not need.namespace:
                 notes[self._note(need)] = None
         if elsewhere:
@@ -83,7 +88,7 @@ class WatchingStore:
             # The error, with the cluster's words; or what was created this moment.
             return self._cluster.read(needs)
         served = self._cluster.client.discovery.served()
-        return Live(objects.values(), served, notes=notes, running=True)
+        return Live(objects.values(), served, notes=notes, running=True, kinds=whole)
 
     def check(self, change: Change) -> None:
         """Find nothing; see `Store.check`."""
@@ -122,6 +127,21 @@ class WatchingStore:
             informer.join()
         self._cluster.close()
 
+    def _snapshot(self, kind: Kind, informer: Informer[LiveObject]) -> KindSnapshot:
+        """Return all objects of a kind: the same snapshot while nothing changes, so that what was found out from it stays."""
+        with self._lock:
+            of, snapshot = self._snapshots.get(kind, (None, Snapshot({})))
+            if of is not informer:
+                snapshot = Snapshot({})
+            latest = {
+                ObjectRef(*kind, change.namespace, change.name): change.new
+                for change in informer.take_changes()
+            }
+            written = {ref: item for ref, item in latest.items() if item}
+            snapshot = snapshot.after(written, [ref for ref, item in latest.items() if not item])
+            self._snapshots[kind] = informer, snapshot
+            return snapshot
+
     def _informer(self, need: Need) -> Informer[LiveObject] | None:
         """Return what keeps the objects of a need; None for a need outside the watched namespace.
 
@@ -148,7 +168,7 @@ class WatchingStore:
             return False
         return need.namespace == self._namespace or not (need.namespace or need.name)
 
-    def _report(self, key: _Kind) -> Callable[[ObjectChange[LiveObject]], None]:
+    def _report(self, key: Kind) -> Callable[[ObjectChange[LiveObject]], None]:
         return lambda change: self._changed(ObjectRef(*key, change.namespace, change.name))
 
     def _note(self, need: Need) -> Finding:

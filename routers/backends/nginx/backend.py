@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from rollway.routers.backends.endpoints import check_services, endpoint_needs
 from rollway.routers.backends.nginx import controller
+from rollway.routers.backends.nginx.neighbours import Neighbours
 from rollway.routers.backends.nginx.stanza import NginxTrafficRouting
 from rollway.routers.backends.services import service_needs, service_refs, unknown_services
 from rollway.routers.errors import ManifestError, NotFoundError
@@ -216,24 +217,37 @@ def _check_pair(
         )
         return
     planned = policy._replace(weight=want.split.canary, total=want.split.total)
-    for order in _orders(stable, live, stanza.annotation_prefix):
-        loaded = controller.load(order, stanza.annotation_prefix)
+    for loaded in _loads(stable, live, stanza.annotation_prefix):
         yield from _check_loaded(rollout, loaded, planned, stable, canary, live, refusal)
     yield from _notes(rollout, stable, canary, live, policy)
 
 
-def _orders(stable: ObjectRef, live: Live, prefix: str) -> Iterator[list[tuple[ObjectRef, Manifest]]]:
+def _loads(stable: ObjectRef, live: Live, prefix: str) -> Sequence[Loaded]:
+    """Return what the controller of the stable Ingress loads, in each order that it may see the Ingresses in.
+
+    While no Ingress changes, neither does this.
+    """
+    neighbours = live.all_of(GROUP, "Ingress").index(("nginx", prefix), lambda: Neighbours(prefix))
+    known: Sequence[Loaded] | None = neighbours.memo.get(stable)
+    if known is None:
+        known = [controller.load(order, prefix) for order in _orders(stable, neighbours, live)]
+        neighbours.memo[stable] = known
+    return known
+
+
+def _orders(
+    stable: ObjectRef, neighbours: Neighbours, live: Live
+) -> Iterator[list[tuple[ObjectRef, Manifest]]]:
     """Yield the Ingresses of the stable one's class, oldest first; in both orders where no age is known.
 
     The controller sorts by creation time, then by namespace and name, descending. An Ingress that is yet to be
     created is the newest; files know no age at all.
     """
     name = controller.class_of(stable, live[stable].manifest)
-    everything = [(found.ref, found.manifest) for found in live.of(GROUP, "Ingress")]
     related = [
-        (ref, found)
-        for ref, found in controller.component(everything, stable, prefix)
-        if name is None or controller.class_of(ref, found) in (None, name)
+        (ref, live[ref].manifest)
+        for ref in neighbours.of(stable)
+        if name is None or controller.class_of(ref, live[ref].manifest) in (None, name)
     ]
     related.sort(key=lambda item: (item[0].namespace, item[0].name), reverse=True)
     ages = [item[1]["metadata"].get("creationTimestamp") for item in related]

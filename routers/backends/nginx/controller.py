@@ -223,55 +223,13 @@ def read_canary(annotations: Mapping[str, str], prefix: str) -> tuple[bool, Poli
     return enabled, policy, tuple(problems)
 
 
-def component(
-    ingresses: Sequence[tuple[ObjectRef, Manifest]], start: ObjectRef, prefix: str
-) -> list[tuple[ObjectRef, Manifest]]:
-    """Return the Ingresses that can have an effect on the one given, in the order in which they came.
-
-    Two Ingresses touch each other only through a host or an upstream that both have, so these are all that are
-    connected with it; a canary's host that no normal Ingress has stands for the catch-all. One that the API server would refuse is left out, because no controller ever sees it.
-    """
-    paths: dict[ObjectRef, list[IngressPath]] = {}
-    canaries: set[ObjectRef] = set()
-    for ref, found in ingresses:
-        try:
-            paths[ref] = list(_all_paths(ref, found))
-            if read_canary(annotations_of(ref, found), prefix)[0]:
-                canaries.add(ref)
-        except ManifestError:
-            paths.pop(ref, None)
-    known = {path.location[0] for ref in paths.keys() - canaries for path in paths[ref]}
-    marks = {ref: _marks(ref, listed, known) for ref, listed in paths.items()}
-    having: dict[tuple[str, str], list[ObjectRef]] = {}
-    for ref, found_marks in marks.items():
-        for mark in found_marks:
-            having.setdefault(mark, []).append(ref)
-    reached, waiting = {start}, [start]
-    while waiting:
-        for mark in marks.get(waiting.pop(), ()):
-            for ref in having.pop(mark, ()):
-                if ref not in reached:
-                    reached.add(ref)
-                    waiting.append(ref)
-    return [(ref, found) for ref, found in ingresses if ref in reached]
-
-
-def _marks(ref: ObjectRef, paths: Sequence[IngressPath], known: Collection[str]) -> set[tuple[str, str]]:
-    """Return the hosts and upstreams of an Ingress; a host that is not known is that of the catch-all server as well."""
-    hosts = {path.location[0] for path in paths}
-    if not hosts.issubset(known):
-        hosts.add(CATCH_ALL)
-    upstreams = {("upstream", path.upstream(ref.namespace)) for path in paths}
-    return {("host", host) for host in hosts} | upstreams
-
-
 def load(ingresses: Sequence[tuple[ObjectRef, Manifest]], prefix: str) -> Loaded:
     """Return what the controller loads from these Ingresses, given oldest first."""
     loaded = Loaded()
     canaries = {ref: read_canary(annotations_of(ref, found), prefix) for ref, found in ingresses}
     for ref, found in ingresses:
         enabled, policy, _ = canaries[ref]
-        for path in _all_paths(ref, found):
+        for path in all_paths(ref, found):
             name = path.upstream(ref.namespace)
             if name not in loaded.upstreams:
                 loaded.upstreams[name] = Upstream(name, ref, enabled, policy if enabled else Policy())
@@ -287,7 +245,8 @@ def load(ingresses: Sequence[tuple[ObjectRef, Manifest]], prefix: str) -> Loaded
     return loaded
 
 
-def _all_paths(ref: ObjectRef, manifest: Manifest) -> Iterable[IngressPath]:
+def all_paths(ref: ObjectRef, manifest: Manifest) -> Iterable[IngressPath]:
+    """Return the default backend and every path; raises what `read_paths` raises."""
     default = default_backend(ref, manifest)
     return [*([default] if default else []), *read_paths(ref, manifest)]
 
