@@ -1,12 +1,24 @@
-"""Run the command line inside the test's own process, as the console script does."""
+"""Run the command line inside the test's own process, as the console script does, or in a terminal of its own."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
+import os
+import pty
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
 
 from rollway.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
@@ -28,3 +40,32 @@ def rollway(*words: str) -> Ran:
         except SystemExit as stop:
             code = int(stop.code or 0)
     return Ran(code, stdout.getvalue(), stderr.getvalue())
+
+
+def on_terminal(*words: str, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """Run `rollway WORDS...` with stdout and stderr on one terminal; return its exit code and what it wrote there."""
+    controller, terminal = pty.openpty()
+    plain = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    child = subprocess.Popen(
+        [sys.executable, "-m", "rollway.cli", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=terminal,
+        stderr=terminal,
+        env={**plain, "TERM": "xterm", "COLUMNS": "100", **(environment or {})},
+    )
+    os.close(terminal)
+    written = bytearray()
+    # A terminal whose last program has ended answers with an error instead of an empty read (Linux, pty(7)).
+    with contextlib.suppress(OSError):
+        while part := os.read(controller, 65536):
+            written += part
+    os.close(controller)
+    return child.wait(), written.decode()
+
+
+def schema(name: str, document: Any) -> None:
+    """Check a document against its written schema."""
+    folder = Path(__file__).parent.parent / "docs" / "schema"
+    written = json.loads((folder / f"{name}.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(written)
+    jsonschema.validate(document, written)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -12,8 +15,10 @@ import pytest
 import yaml
 
 import manifests as m
+from rollway import __version__
 from rollway.cli import VERBS, cli
-from running import rollway
+from rollway.cli.group import Command
+from running import on_terminal, rollway, schema
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +86,22 @@ def test_the_list_of_the_verbs_says_what_they_say(name: str) -> None:
     assert command.help is not None
     assert command.help.startswith(VERBS[name].summary)
     shown = rollway(name, "--help").stdout
-    assert all(word in shown for word in ("--debug", "--help", f"Usage: rollway {name}"))
+    assert all(word in shown for word in ("--debug", "--help", f"Usage: rollway {name}", "Examples:"))
+
+
+@pytest.mark.parametrize("name", list(VERBS))
+def test_the_examples_of_the_help_are_commands_that_exist(name: str) -> None:
+    """Each example names only verbs and options that are there."""
+    command = cli.get_command(click.Context(cli), name)
+    assert isinstance(command, Command)
+    calls = re.findall(r"rollway ([^|#>)]*)", command.examples.replace("\\", ""))
+    assert calls
+    for call in calls:
+        verb, *words = shlex.split(call)
+        used = cli.get_command(click.Context(cli), verb)
+        assert used is not None
+        known = {spelling for parameter in used.params for spelling in parameter.opts}
+        assert {word for word in words if word.startswith("-")} <= known
 
 
 def test_help_is_whole_at_eighty_columns() -> None:
@@ -97,8 +117,10 @@ def test_options_that_belong_together_stand_together() -> None:
     """The help of a verb has its options under headings, those of every verb at the end."""
     text = rollway("set-weight", "--help").stdout
     headings = [line for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
-    assert headings == ["Rollout:", "Guards:", "Writing:", "Evidence:", "Store:", "Output:"]
-    assert text.index("Guards:") < text.index("--max-step") < text.index("Writing:") < text.index("--dry-run")
+    assert headings == ["Examples:", "Rollout:", "Guards:", "Writing:", "Evidence:", "Store:", "Output:"]
+    assert (
+        text.index("Guards:") < text.index("  --max-step") < text.index("Writing:") < text.index("  --adopt")
+    )
 
 
 def test_the_list_of_the_verbs_imports_none_of_them() -> None:
@@ -124,3 +146,187 @@ def test_a_negative_value_is_the_value_of_its_option(two: Path) -> None:
     """`--max-step -5` is a limit that is refused, and not a weight that is missing an option."""
     ran = rollway("-n", "blue", "set-weight", "shop", "20", "--max-step", "-5", "--dir", str(two))
     assert (ran.code, "outside 0..100" in ran.stderr) == (2, True), ran
+
+
+# -- names, forms and headers
+
+
+@pytest.mark.parametrize(
+    "name", ["shop", "rollout/shop", "rollouts/shop", "ro/shop", "rollouts.argoproj.io/shop", "Rollout/shop"]
+)
+def test_a_rollout_is_named_as_for_kubectl(name: str, two: Path) -> None:
+    """NAME may have the kind before it, as kubectl takes and prints it."""
+    for words in (("status", name), ("set-weight", name, "20", "--dry-run"), ("lint", name)):
+        assert rollway("-n", "blue", *words, "--dir", str(two)).code == 0
+
+
+@pytest.mark.parametrize("name", ["deployment/shop", "rollouts.example.com/shop", "rollout/", "/shop"])
+def test_another_kind_is_a_usage_error(name: str, two: Path) -> None:
+    """What is no Rollout is refused by name."""
+    ran = rollway("-n", "blue", "status", name, "--dir", str(two))
+    assert (ran.code, name in ran.stderr) == (2, True)
+
+
+def test_names_complete_with_their_kind(two: Path) -> None:
+    """What stands before the slash stays when a name is completed."""
+    environment = {
+        "_ROLLWAY_COMPLETE": "bash_complete",
+        "COMP_WORDS": f"rollway --dir {two} -n blue status rollout/s",
+        "COMP_CWORD": "6",
+    }
+    ran = subprocess.run(
+        [sys.executable, "-c", "from rollway.cli import main; main()"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.stdout.split() == ["plain,rollout/shop"]
+
+
+def test_forms_of_status(two: Path) -> None:
+    """-o wide adds the weights, -o name prints names, and --no-headers leaves the header line out."""
+    where = ("--dir", str(two))
+    plain, wide = rollway("status", *where).stdout, rollway("status", *where, "-o", "wide").stdout
+    assert plain.splitlines()[0].split() == ["NAMESPACE", "NAME", "OBJECT", "PART", "CANARY"]
+    assert wide.splitlines()[0].split() == ["NAMESPACE", "NAME", "OBJECT", "PART", "WEIGHTS", "CANARY"]
+    assert rollway("status", *where, "-o", "name").stdout == "rollout.argoproj.io/shop\n" * 2
+    bare = rollway("status", *where, "--no-headers").stdout
+    assert [line.split()[0] for line in bare.splitlines()] == ["blue", "green"]
+    one = rollway("-n", "blue", "status", "shop", *where, "--no-headers").stdout
+    assert one.splitlines()[0].startswith("TrafficSplit shop")
+    assert "WEIGHTS" in rollway("-n", "blue", "status", "shop", *where, "-o", "wide").stdout
+    assert rollway("backends", "-o", "name").stdout.split() == ["nginx", "istio", "smi"]
+    assert len(rollway("backends", "--no-headers").stdout.splitlines()) == 3
+
+
+def test_status_fits_a_hundred_columns(tmp_path: Path) -> None:
+    """With names of usual length, no line of status is wider than 100 columns; details are in -o wide."""
+    objects = [
+        m.rollout({"istio": {"virtualService": {"name": "checkout-service"}}}, name="checkout-service"),
+        m.virtual_service("checkout-service"),
+    ]
+    for manifest in objects:
+        manifest["metadata"]["namespace"] = "production"
+    (tmp_path / "app.yaml").write_text(yaml.safe_dump_all(objects))
+    for words in (("status",), ("status", "checkout-service")):
+        ran = rollway(*words, "--dir", str(tmp_path))
+        assert max(map(len, ran.stdout.splitlines())) <= 100, ran
+
+
+def test_status_of_a_rollout_in_a_file(two: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """-f gives the Rollout; without a name it is the only one in the file, and several need one."""
+    file = tmp_path_factory.mktemp("other") / "rollout.yaml"
+    rollout = m.rollout({"smi": {}}, name="extra")
+    file.write_text(yaml.safe_dump(rollout))
+    assert "Rollout default/extra" in rollway("status", "-f", str(file), "--dir", str(two)).stdout
+    file.write_text(yaml.safe_dump_all([rollout, m.rollout({"smi": {}}, name="other")]))
+    several = rollway("status", "-f", str(file), "--dir", str(two))
+    assert (several.code, "extra, other: give the NAME" in several.stderr) == (2, True)
+    assert rollway("status", "other", "-f", str(file), "--dir", str(two)).code == 0
+    file.write_text("a: 1\n")
+    assert rollway("status", "-f", str(file), "--dir", str(two)).code == 1
+
+
+def test_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a cluster only the client has a version; a cluster that is asked for by name must be there."""
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    document = json.loads(rollway("version", "-o", "json").stdout)
+    schema("version", document)
+    assert (document["client"]["version"], document["server"]) == (__version__, None)
+    assert rollway("version", "--client").stdout.startswith(f"rollway {__version__} ")
+    assert rollway("version", "--context", "prod").code == 1
+
+
+# -- errors and streams
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "code"),
+    [
+        (("status", "cart"), "NotFoundError", 1),
+        (("set-weight", "shop", "200"), "WeightError", 2),
+        (("set-weight", "shop"), "MissingParameter", 2),
+        (("set-weight", "shop", "20", "--max-step", "10"), "RefusedError", 4),
+        (("verify", "shop", "20"), "NotVerifiedError", 5),
+    ],
+)
+@pytest.mark.parametrize("form", [("-o", "json"), ("-ojson",), ("--output=json",), ("-o", "yaml")])
+def test_errors_are_documents(
+    words: tuple[str, ...], kind: str, code: int, form: tuple[str, ...], two: Path
+) -> None:
+    """With -o json and yaml, the last thing on stderr is the error as a document, with the usual exit code."""
+    ran = rollway("--dir", str(two), "-n", "blue", *words, *form)
+    text = ran.stderr.rpartition("---\n")[2] if "yaml" in form else ran.stderr.splitlines()[-1]
+    document = yaml.safe_load(text)
+    schema("error", document)
+    assert (ran.code, document["error"]["exitCode"], document["error"]["type"]) == (code, code, kind)
+    assert bool(document["error"]["reasons"]) == (kind == "RefusedError")
+    assert "\n" not in document["error"]["message"]
+
+
+def test_status_of_all_reports_each_error_as_a_document(two: Path) -> None:
+    """A Rollout that cannot be observed is a document of its own, which names it."""
+    (two / "broken.yaml").write_text(yaml.safe_dump(m.rollout({"alb": {}}, name="broken")))
+    ran = rollway("status", "--dir", str(two), "-o", "json")
+    document = json.loads(ran.stderr.splitlines()[-1])
+    schema("error", document)
+    assert (ran.code, document["error"]["object"]["name"], len(json.loads(ran.stdout))) == (1, "broken", 2)
+
+
+@pytest.mark.parametrize(
+    "words", [("status",), ("render", "shop", "20", "-n", "blue"), ("--help",), ("set-weight", "--help")]
+)
+def test_a_full_disk_is_no_bug_in_rollway(words: tuple[str, ...], two: Path) -> None:
+    """An answer that stdout does not take is an error that says so, with exit code 1."""
+    where = () if "--help" in words else ("--dir", str(two))
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "rollway.cli", *words, *where],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (ran.returncode, "No space left on device" in ran.stderr) == (1, True), ran
+    assert not any(word in ran.stderr for word in ("bug", "Traceback", "Exception ignored"))
+
+
+def test_a_closed_pipe_is_no_bug_in_rollway(two: Path) -> None:
+    """A reader that went away is an error that says so, and the weight is set all the same."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = ["-m", "rollway.cli", "-n", "blue", "set-weight", "shop", "20", "--dir", str(two)]
+    ran = subprocess.run(
+        [sys.executable, *words], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert (ran.returncode, "Broken pipe" in ran.stderr, "bug" in ran.stderr) == (1, True, False), ran
+    assert rollway("-n", "blue", "verify", "shop", "20", "--dir", str(two)).code == 0
+
+
+# -- terminals
+
+
+def test_colours_as_the_environment_wants_them(two: Path) -> None:
+    """Colours are for terminals; NO_COLOR forbids them there, and FORCE_COLOR wants them everywhere."""
+    words = ("-n", "blue", "set-weight", "shop", "20", "--dry-run", "--dir", str(two))
+    assert "\x1b[" in on_terminal(*words)[1]
+    assert "\x1b[" not in on_terminal(*words, environment={"NO_COLOR": "1"})[1]
+    assert "\x1b[" not in on_terminal("status", "none", "--dir", str(two), environment={"NO_COLOR": "1"})[1]
+    for environment, coloured in (({"FORCE_COLOR": "1"}, True), ({}, False)):
+        ran = subprocess.run(
+            [sys.executable, "-m", "rollway.cli", *words], env=environment, capture_output=True, check=True
+        )
+        assert (b"\x1b[" in ran.stdout) is coloured
+
+
+def test_snippets_of_several_lines_stay_readable(tmp_path: Path) -> None:
+    """What `render` prints has texts of several lines as block scalars, which say the same."""
+    snippet = "more_set_headers 'A: b';\nproxy_buffering off;\n"
+    stanza = {"stableIngress": "web", "canaryIngressAnnotations": {"example.com/snippet": snippet}}
+    objects = [m.rollout({"nginx": stanza}), m.ingress(), m.service("shop-stable"), m.service("shop-canary")]
+    (tmp_path / "app.yaml").write_text(yaml.safe_dump_all(objects))
+    text = rollway("render", "shop", "20", "--dir", str(tmp_path)).stdout
+    assert "example.com/snippet: |\n      more_set_headers 'A: b';\n      proxy_buffering off;\n" in text
+    assert yaml.safe_load(text)["metadata"]["annotations"]["example.com/snippet"] == snippet

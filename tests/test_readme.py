@@ -89,7 +89,7 @@ def test_the_demo_shows_plan_changed_lines_and_status(tmp_path: Path) -> None:
     for backend in ("nginx", "istio", "smi"):
         assert f"=== {backend}: 20 % of the traffic to the canary" in ran.stdout
         assert f"Plan for Rollout {backend}/shop: canary 20 of 100, 20 %" in ran.stdout
-        assert re.search(r"shop-canary 20.* 20 of 100, 20 % +- +written +now", ran.stdout)
+        assert re.search(r"(shop|canary|primary) +- +20 of 100, 20 % +- +written +now", ran.stdout)
     assert ran.stdout.count("changed lines:\n---") == 3
     assert "+          weight: 20" in ran.stdout
     assert "Traceback" not in ran.stderr

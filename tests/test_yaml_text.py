@@ -54,6 +54,11 @@ SCALARS = (
             "a: b",
             "# c",
             "line\nbreak",
+            "two\nlines\n",
+            "more\n\n  lines # \n\n",
+            " indented\nfirst",
+            "a\n\tb\r\nc",
+            "a\nb\u2028c\n",
             "'",
             '"',
             "",
@@ -101,6 +106,21 @@ def parent(document: Any, path: tuple[Any, ...]) -> Any:
     return document
 
 
+def test_texts_of_several_lines_stay_readable() -> None:
+    """A snippet of several lines is written as a literal block scalar, in mappings and in lists."""
+    snippet = "more_set_headers 'A: b';\n\nproxy_buffering off;\n"
+    assert block({"a": [snippet], "b": "x\ny"}, 0, literals=True).splitlines() == [
+        "a:",
+        "  - |",
+        "    more_set_headers 'A: b';",
+        "    ",
+        "    proxy_buffering off;",
+        "b: |-",
+        "  x",
+        "  y",
+    ]
+
+
 @pytest.mark.parametrize("style", STYLES)
 @given(data=st.data())
 @settings(max_examples=120, deadline=None)
@@ -141,6 +161,7 @@ def test_any_edit_of_any_style_is_exact_or_refused(style: str, data: st.DataObje
 def test_blocks_are_read_back(value: dict[str, Any]) -> None:
     """A value written in block style is read as itself, by our loader and by PyYAML's."""
     assert parse(block(value, 0) + "\n") == [value]
+    assert parse(block(value, 0, literals=True) + "\n") == [value]
     assert yaml.safe_load(block({"x": value}, 4)) == {"x": value}
 
 

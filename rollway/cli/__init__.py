@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rollway import __version__
+from rollway.cli import output as out
 from rollway.cli.group import WIDTH, LazyGroup, Verb
 from rollway.cli.options import StoreOptions
 from rollway.cli.parameters import passed_on
@@ -77,6 +78,11 @@ VERBS = {
         "Print what keeps a GitOps tool from writing the weights of your own objects back.",
     ),
     "backends": Verb("rollway.cli.commands.backends:backends", _OTHER, "Show what each backend can do."),
+    "version": Verb(
+        "rollway.cli.commands.version:version",
+        _OTHER,
+        "Show the version of rollway and, where there is a cluster, of its API server.",
+    ),
     "completion": Verb(
         "rollway.cli.commands.completion:completion",
         _OTHER,
@@ -107,31 +113,26 @@ def cli() -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code that the errors' tree gives."""
-    from rollway.routers.errors import RollwayError  # noqa: PLC0415
-
     # A command lives for a moment: collecting garbage while it imports and parses would cost a tenth of its time.
     gc.set_threshold(200_000, 20, 20)
     words = list(sys.argv[1:] if args is None else args)
     program = "kubectl rollway" if os.path.basename(sys.argv[0]).startswith("kubectl-") else "rollway"
     try:
-        code = cli.main(words, prog_name=program, standalone_mode=False, complete_var="_ROLLWAY_COMPLETE")
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
+        code = cli.main(
+            words,
+            prog_name=program,
+            standalone_mode=False,
+            complete_var="_ROLLWAY_COMPLETE",
+            color=out.colour(),
+        )
+        out.finish()
     except click.Abort:
         code = 130
-    except RollwayError as error:
-        if "--debug" in words:
-            raise
-        click.echo(f"{click.style('error:', fg='red')} {error}", err=True)
-        code = error.exit_code
     except Exception as error:
-        if "--debug" in words:
+        if "--debug" in words and not isinstance(error, click.ClickException | out.OutputError):
             raise
-        click.echo(
-            f"error: {type(error).__name__}: {error}\n  this is a bug in rollway; --debug shows where",
-            err=True,
-        )
-        code = 1
+        from rollway.cli import failures  # noqa: PLC0415 - a call that succeeds does not need it
+
+        code = failures.report(error, failures.form_of(words))
     gc.freeze()  # nor is there anything to collect when it ends, which costs as much
     sys.exit(code if isinstance(code, int) else 0)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from rollway.cli.duration import DURATION
 from rollway.cli.parameters import contains, option
 from rollway.cli.probes import (
     EVIDENCE,
@@ -17,6 +16,7 @@ from rollway.cli.probes import (
     data_plane_probes,
     measuring_probe,
 )
+from rollway.cli.values import DURATION
 from rollway.routers.model import Evidence
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rollway.cli.duration import DURATION
 from rollway.cli.group import DEBUG, OUTPUT, STORE, Option
 from rollway.cli.parameters import argument, contains, option
+from rollway.cli.values import DURATION, ROLLOUT_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,11 +74,23 @@ class StoreOptions:
     debug: bool = option("--debug", **DEBUG)
 
 
+def _filename_option() -> Any:
+    return option(
+        "-f",
+        "--filename",
+        heading=ROLLOUT,
+        type=click.Path(exists=True, dir_okay=False),
+        metavar="FILE",
+        help="File with the Rollout.",
+    )
+
+
 @dataclass(frozen=True)
 class ScopeOptions:
     """One Rollout, or all of a namespace or a store."""
 
-    name: str | None = argument(required=False, shell_complete=_complete_name)
+    name: str | None = argument(type=ROLLOUT_NAME, required=False, shell_complete=_complete_name)
+    filename: str | None = _filename_option()
     all_namespaces: bool = option(
         "-A", "--all-namespaces", heading=ROLLOUT, is_flag=True, help="Look in every namespace."
     )
@@ -89,15 +101,8 @@ class ScopeOptions:
 class RolloutOptions:
     """One Rollout, from the store or from a file."""
 
-    name: str = argument(shell_complete=_complete_name)
-    filename: str | None = option(
-        "-f",
-        "--filename",
-        heading=ROLLOUT,
-        type=click.Path(exists=True, dir_okay=False),
-        metavar="FILE",
-        help="File with the Rollout.",
-    )
+    name: str = argument(type=ROLLOUT_NAME, shell_complete=_complete_name)
+    filename: str | None = _filename_option()
     store: StoreOptions = contains(StoreOptions)
 
 
@@ -172,3 +177,16 @@ def output_option(*forms: str) -> Callable[[_Function], _Function]:
         show_default=True,
         help="Form of the answer.",
     )
+
+
+def headers_option(function: _Function) -> _Function:
+    """Add `--no-headers`, as kubectl has it."""
+    return click.option(
+        "--no-headers",
+        "header_line",
+        cls=Option,
+        heading=OUTPUT,
+        flag_value=False,
+        default=True,
+        help="Print tables without their header line.",
+    )(function)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rollway.cli.duration import DURATION
 from rollway.cli.parameters import collects, option
+from rollway.cli.values import DURATION
 from rollway.routers.backends import package, packages
 
 if TYPE_CHECKING:

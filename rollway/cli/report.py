@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
 from rollway.cli import output as out
 from rollway.routers.backends import packages
 from rollway.routers.model import Access
@@ -20,10 +18,10 @@ def problems(found: list[Problem], output: str) -> None:
         out.document([problem._asdict() for problem in found], output)
         return
     for problem in found:
-        click.echo(problem.line)
+        out.echo(problem.line)
     names = ("fault", "refusal", "note")
     counts = [sum(problem.severity == name for problem in found) for name in names]
-    click.echo(
+    out.echo(
         ", ".join(f"{count} {name}{'s' * (count != 1)}" for count, name in zip(counts, names, strict=True))
     )
 

@@ -9,13 +9,16 @@ import click
 from click.shell_completion import CompletionItem
 
 from rollway.cli.options import StoreOptions
-from rollway.routers.errors import RollwayError
+from rollway.routers.errors import NotFoundError, RollwayError
 from rollway.routers.guards import Limits
 from rollway.routers.router import TrafficRouter, known_as, read_rollout, read_rollouts
+from rollway.routers.weights import parse_weight
 
 if TYPE_CHECKING:
-    from rollway.cli.options import GuardOptions, RolloutOptions
+    from rollway.cli.options import GuardOptions, RolloutOptions, ScopeOptions
+    from rollway.routers.model import Rollout
     from rollway.routers.stores import Store
+    from rollway.routers.stores.cluster import ClusterStore
 
 _COMPLETION_TIMEOUT_S = 2.0
 
@@ -25,6 +28,12 @@ def open_store(options: StoreOptions) -> tuple[Store, str]:
     if options.directory:
         _refuse_cluster_options(options)
         return open_directory(options.directory, options.namespace), options.namespace or ""
+    store = open_cluster(options)
+    return store, options.namespace or store.namespace
+
+
+def open_cluster(options: StoreOptions) -> ClusterStore:
+    """Open the cluster that the options name: the kubeconfig's current context, unless they name another."""
     if not options.debug:
         import logging  # noqa: PLC0415 - 2 ms that files do not need
 
@@ -33,14 +42,13 @@ def open_store(options: StoreOptions) -> tuple[Store, str]:
     from rollway.routers.kube.connection import TIMEOUT_S  # noqa: PLC0415 - 100 ms that files do not need
     from rollway.routers.stores.cluster import ClusterStore  # noqa: PLC0415
 
-    store = ClusterStore.open(
+    return ClusterStore.open(
         options.kubeconfig,
         options.context,
         user=options.as_user or "",
         groups=options.as_groups,
         timeout=options.request_timeout or TIMEOUT_S,
     )
-    return store, options.namespace or store.namespace
 
 
 def _refuse_cluster_options(options: StoreOptions) -> None:
@@ -71,15 +79,36 @@ def open_router(options: RolloutOptions, guards: GuardOptions | None = None) -> 
     """Read the Rollout that the options name, and return the router that moves its traffic."""
     store, namespace = open_store(options.store)
     if options.filename:
-        asked = options.store.namespace or ""
-        file = open_directory(options.filename, options.store.namespace)
-        rollout = known_as(read_rollout(file, options.name, asked), store)
+        rollout = _read_file(options.filename, options.name, options.store, store)
     else:
         rollout = read_rollout(store, options.name, namespace)
-    return TrafficRouter(rollout, store, _limits(guards) if guards else Limits())
+    return TrafficRouter(rollout, store, _limits(guards, rollout) if guards else Limits())
 
 
-def _limits(guards: GuardOptions) -> Limits:
+def read_named(options: ScopeOptions, store: Store, namespace: str) -> Rollout | None:
+    """Read the one Rollout that the options name; None when they mean all."""
+    if options.filename:
+        return _read_file(options.filename, options.name or "", options.store, store)
+    return read_rollout(store, options.name, namespace) if options.name else None
+
+
+def _read_file(path: str, name: str, options: StoreOptions, store: Store) -> Rollout:
+    """Read a Rollout from a file; without a name, the only one that the file holds."""
+    file = open_directory(path, options.namespace)
+    if not name:
+        names = [item.ref.name for item, _ in read_rollouts(file, options.namespace or "")]
+        if len(names) > 1:
+            raise click.UsageError(f"{path} holds the Rollouts {', '.join(names)}: give the NAME of one")
+        name = names[0] if names else ""
+    if not name:
+        raise NotFoundError(f"{path} holds no Rollout")
+    return known_as(read_rollout(file, name, options.namespace or ""), store)
+
+
+def _limits(guards: GuardOptions, rollout: Rollout) -> Limits:
+    if guards.max_step is not None:
+        # A limit that cannot be read is an error also where nothing has to change.
+        parse_weight(guards.max_step, rollout.total)
     return Limits(
         guards.max_step,
         guards.keep_stable,
@@ -104,7 +133,8 @@ def complete_name(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     )
     try:
         store, namespace = open_store(options)
-        names = {found.ref.name for found, _ in read_rollouts(store, namespace)}
+        names = {item.ref.name for item, _ in read_rollouts(store, namespace)}
     except RollwayError:
         return []
-    return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+    kind, slash, start = incomplete.rpartition("/")
+    return [CompletionItem(f"{kind}{slash}{name}") for name in sorted(names) if name.startswith(start)]

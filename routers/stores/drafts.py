@@ -95,7 +95,7 @@ def appended(path: str, manifest: Manifest) -> list[FileChange]:
     mark, text = files.decode(files.read(path) or b"")
     newline = "\r\n" if "\r\n" in text else "\n"
     ended = not text or text.endswith("\n")
-    document = f"---{newline}{yaml_text.block(manifest, 0, newline)}"
+    document = f"---{newline}{yaml_text.block(manifest, 0, newline, literals=ended)}"
     added = f"{document}{newline}" if ended else f"{newline}{document}"
     return [FileChange(path, mark + (text + added).encode())]
 
@@ -114,7 +114,10 @@ def created(root: str, folder: str, beside: str | None, manifest: Manifest) -> l
         # write it, but it would not find a list that lacks the file.
         lists = [FileChange(*change) for change in kustomization.add(root, beside, path)]
         newline = "\r\n" if b"\r\n" in (files.read(beside) or b"") else "\n"
-    return [*lists, FileChange(path, (yaml_text.block(manifest, 0, newline) + newline).encode())]
+    return [
+        *lists,
+        FileChange(path, (yaml_text.block(manifest, 0, newline, literals=True) + newline).encode()),
+    ]
 
 
 def deleted(root: str, place: Place) -> list[FileChange]:

@@ -85,24 +85,48 @@ def document_spans(text: str) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], len(text)], strict=False))
 
 
-def block(value: Any, indent: int, newline: str = "\n") -> str:
-    """Write a value in block style, every line indented, without a final line end."""
-    return newline.join(" " * indent + line for line in _block_lines(value))
+def block(value: Any, indent: int, newline: str = "\n", *, literals: bool = False) -> str:
+    """Write a value in block style, every line indented, without a final line end.
+
+    With `literals`, a text of several lines is a literal block scalar; the caller must write the final line end then.
+    """
+    return newline.join(" " * indent + line for line in _block_lines(value, literals))
 
 
-def _block_lines(value: Any) -> Iterator[str]:
+def _block_lines(value: Any, literals: bool) -> Iterator[str]:
     if isinstance(value, dict):
         for key, item in value.items():
             if item and isinstance(item, dict | list):
                 yield f"{_scalar(key)}:"
-                yield from ("  " + line for line in _block_lines(item))
+                yield from ("  " + line for line in _block_lines(item, literals))
             else:
-                yield f"{_scalar(key)}: {_scalar(item)}"
+                first, *rest = (literals and _literal(item)) or [_scalar(item)]
+                yield f"{_scalar(key)}: {first}"
+                yield from ("  " + line for line in rest)
     else:
         for item in value:
-            lines = list(_block_lines(item)) if item and isinstance(item, dict | list) else [_scalar(item)]
-            yield f"- {lines[0]}"
-            yield from ("  " + line for line in lines[1:])
+            if item and isinstance(item, dict | list):
+                first, *rest = _block_lines(item, literals)
+            else:
+                first, *rest = (literals and _literal(item)) or [_scalar(item)]
+            yield f"- {first}"
+            yield from ("  " + line for line in rest)
+
+
+def _literal(value: Any) -> list[str]:
+    """Write a text of several lines as a literal block scalar (`|`); an empty list where quotes are needed.
+
+    `|-` is for a text without a final line end (YAML 1.2, 8.1.1.2); more than one need quotes. A text that begins with a
+    blank would need its indentation in the header.
+    """
+    if not isinstance(value, str) or value.endswith("\n\n"):
+        return []
+    lines = value.removesuffix("\n").split("\n")
+    if len(lines) == 1 or value[0].isspace():
+        return []
+    if not all(line.replace("\t", " ").isprintable() and not line.startswith("\t") for line in lines):
+        return []
+    return ["|" if value.endswith("\n") else "|-", *lines]
 
 
 def _scalar(value: Any, style: str | None = None, *, is_json: bool = False) -> str:

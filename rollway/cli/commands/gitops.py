@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from rollway.routers.gitops import Tool
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples="""
+    rollway gitops shop --for argocd
+    rollway gitops shop --for flux -o json
+    """,
+)
 @options(target=RolloutOptions)
 @click.option(
     "--for",
@@ -42,4 +48,4 @@ def gitops(target: RolloutOptions, *, tool: Tool, output: str) -> None:
     if output == "json":
         out.document([stanza for _, stanza in parts], output)
     else:
-        click.echo("\n---\n".join(f"# into your {owner}\n{out.yaml_text(stanza)}" for owner, stanza in parts))
+        out.echo("\n---\n".join(f"# into your {owner}\n{out.yaml_text(stanza)}" for owner, stanza in parts))

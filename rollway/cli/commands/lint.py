@@ -12,7 +12,13 @@ from rollway.cli.stores import open_store
 from rollway.routers import linting
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples="""
+    rollway lint --dir k8s/                           # every Rollout of a folder
+    rollway lint shop -o json
+    """,
+)
 @options(scope=ScopeOptions)
 @output_option()
 def lint(scope: ScopeOptions, *, output: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import click
 
-from rollway.cli import documents
+from rollway.cli import answers, documents
 from rollway.cli import output as out
 from rollway.cli.group import Command
 from rollway.cli.options import GuardOptions, RolloutOptions, adopt_option, output_option
@@ -22,7 +22,13 @@ class PlanOptions:
     adopt: bool = adopt_option()
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples="""
+    rollway plan shop 20
+    rollway plan shop 20 --dir k8s/ -o json | jq -r .fingerprint
+    """,
+)
 @options(target=RolloutOptions, guards=GuardOptions, planning=PlanOptions)
 @click.argument("weight")
 @output_option()
@@ -36,9 +42,9 @@ def plan(
     if output != "text":
         out.document(documents.plan_document(router.rollout, wanted, value), output)
     elif value is None:
-        click.echo(f"{router.rollout.ref}: canary {wanted}; nothing to change")
+        out.echo(f"{router.rollout.ref}: canary {wanted}; nothing to change")
     else:
-        out.plan(value, wanted)
+        answers.plan(value, wanted)
         out.findings(lift(value.findings, router.limits.allow))
     if value is not None:
         enforce(value, router.limits)

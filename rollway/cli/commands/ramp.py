@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rollway.cli import documents
+from rollway.cli import answers, documents
 from rollway.cli import output as out
-from rollway.cli.duration import DURATION
 from rollway.cli.evidence import EvidenceOptions, evidence_level, with_probes
 from rollway.cli.group import Command
 from rollway.cli.options import GuardOptions, RolloutOptions, adopt_option, events_option, output_option
 from rollway.cli.parameters import option, options
 from rollway.cli.progress import Interrupt, RampDisplay
 from rollway.cli.stores import open_router
+from rollway.cli.values import DURATION
 from rollway.routers.events import STARTED, Recorder
 from rollway.routers.guards import canary_weight
 from rollway.routers.ramp import PATIENCE_S, Ramp, weights
@@ -63,7 +63,13 @@ class StepOptions:
     events: bool = events_option()
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples="""
+    rollway ramp shop 0..100 --step 10 --every 5m
+    rollway ramp shop 0..50 --step 10 --every 1m --verify loaded --on-failure back
+    """,
+)
 @options(target=RolloutOptions, steps=StepOptions, guards=GuardOptions, evidence=EvidenceOptions)
 @click.argument("span", metavar="FROM..TO")
 @output_option()
@@ -133,18 +139,18 @@ class _Run:
                 wait=self._evidence.wait,
                 waiting=lambda pending: self._display.waits(str(pending[0])),
             )
-        self._show(result, weight)
         self._record.written(result, wanted)
+        self._show(result, weight)
 
     def _show(self, result: Result, weight: int) -> None:
         wanted = self._router.rollout.split(weight)
         self._display.reached(wanted, result.verdict.evidence.name.lower() if result.verdict else "unknown")
         if self._output == "text":
-            out.result(result, wanted)
+            answers.result(result, wanted)
             out.findings(result.findings)
         else:
             if self._output == "yaml":
-                click.echo("---")
+                out.echo("---")
             out.document(documents.result_document(result, wanted), self._output)
         # A pipeline reads the steps as they come.
         sys.stdout.flush()
@@ -161,5 +167,5 @@ class _Run:
             return
         click.echo(f"interrupted: {rollout.ref} goes back to stable", err=True)
         result = steps.back()
-        self._show(result, 0)
         self._record.written(result, rollout.split(0))
+        self._show(result, 0)

@@ -12,7 +12,13 @@ from rollway.cli.stores import open_router
 from rollway.routers.rbac import manifests
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples="""
+    rollway rbac shop --serviceaccount ci | kubectl apply -f -
+    rollway rbac shop --data-plane ingress-nginx
+    """,
+)
 @options(target=RolloutOptions)
 @click.option(
     "--serviceaccount",

@@ -11,7 +11,12 @@ from rollway.cli.parameters import options
 from rollway.cli.stores import open_router
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples="""
+    rollway render shop 20 | kubectl apply -f -
+    """,
+)
 @options(target=RolloutOptions)
 @click.argument("weight")
 @output_option()

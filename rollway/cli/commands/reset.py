@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rollway.cli import documents
+from rollway.cli import answers, documents
 from rollway.cli import output as out
 from rollway.cli.group import Command
 from rollway.cli.options import ChangeOptions, GuardOptions, RolloutOptions, output_option
@@ -13,7 +13,13 @@ from rollway.cli.stores import open_router
 from rollway.routers.events import REMOVED, Recorder, summary
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples="""
+    rollway reset shop --dry-run
+    rollway reset shop
+    """,
+)
 @options(target=RolloutOptions, guards=GuardOptions, change=ChangeOptions)
 @output_option()
 def reset(target: RolloutOptions, guards: GuardOptions, change: ChangeOptions, *, output: str) -> None:
@@ -23,13 +29,13 @@ def reset(target: RolloutOptions, guards: GuardOptions, change: ChangeOptions, *
     record = Recorder(router, enabled=change.events and not change.dry_run, note=out.note)
     with record.failures(wanted):
         results = router.reset(adopt=change.adopt, dry_run=change.dry_run)
+    if any(result.changed for result in results):
+        record(REMOVED, "\n".join(summary(result, wanted) for result in results), asked=wanted)
     if output != "text":
         out.document([documents.result_document(result, wanted) for result in results], output)
     else:
         for result in results:
-            out.result(result, wanted)
+            answers.result(result, wanted)
             out.findings(result.findings)
         if not results:
-            click.echo(f"{router.rollout.ref}: all traffic goes to stable, and nothing is left to delete")
-    if any(result.changed for result in results):
-        record(REMOVED, "\n".join(summary(result, wanted) for result in results), asked=wanted)
+            out.echo(f"{router.rollout.ref}: all traffic goes to stable, and nothing is left to delete")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rollway.cli import documents
+from rollway.cli import answers, documents
 from rollway.cli import output as out
 from rollway.cli.evidence import EvidenceOptions, evidence_level, with_probes
 from rollway.cli.group import Command
@@ -35,7 +35,16 @@ class WriteOptions:
     )
 
 
-@click.command("set-weight", cls=Command)
+@click.command(
+    "set-weight",
+    cls=Command,
+    examples="""
+    rollway set-weight shop 20                        # 20 of 100
+    rollway set-weight shop 0.5% --dry-run
+    rollway set-weight shop 20 --dir k8s/             # in a folder of manifests
+    rollway set-weight shop 20 --expect FINGERPRINT   # only the plan that was reviewed
+    """,
+)
 @options(target=RolloutOptions, guards=GuardOptions, writing=WriteOptions, evidence=EvidenceOptions)
 @click.argument("weight")
 @output_option()
@@ -52,7 +61,13 @@ def set_weight(
     _write(open_router(target, guards), weight, writing, evidence, output)
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples="""
+    rollway switch shop canary
+    rollway switch shop canary --verify loaded --on-failure back
+    """,
+)
 @options(target=RolloutOptions, guards=GuardOptions, writing=WriteOptions, evidence=EvidenceOptions)
 @click.argument("to", type=click.Choice(["stable", "canary"]))
 @output_option()
@@ -90,9 +105,10 @@ def _write(
             wait=evidence.wait,
             waiting=waiting,
         )
+    # The Event first: nobody may be there to read the answer.
+    record.written(result, wanted)
     if output == "text":
-        out.result(result, wanted)
+        answers.result(result, wanted)
         out.findings(result.findings)
     else:
         out.document(documents.result_document(result, wanted), output)
-    record.written(result, wanted)
