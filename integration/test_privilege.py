@@ -61,7 +61,7 @@ def outcome(kubeconfig: Path) -> str:
     for words, code in VERBS:
         ran = rollway(*words, "--kubeconfig", str(kubeconfig))
         # Without Events `status` and the writing verbs go on, and a note reports it.
-        if ran.code != code or "cannot be told" in ran.stderr or "was not written" in ran.stderr:
+        if ran.code != code or "is not known" in ran.stderr or "was not written" in ran.stderr:
             return f"{words[0]}: {ran.stderr}"
     return ""
 

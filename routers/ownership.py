@@ -26,7 +26,12 @@ _RECORDED = (("metadata", "annotations"), ("metadata", "labels"), ("spec",))
 
 
 def stamp(manifest: Manifest, rollout: Rollout) -> Manifest:
-    """Return the wanted object with our label, our annotations and, when the Rollout has a uid, an ownerReference."""
+    """Return the wanted object with our label, our annotations and, when the Rollout has a uid, an ownerReference.
+
+    The reference is without `blockOwnerDeletion`: where OwnerReferencesPermissionEnforcement is on it would need the right
+    to `update` the Rollout's `finalizers`. It only means that a deletion in the foreground (`kubectl delete
+    --cascade=foreground`) does not wait for this object, which goes with the Rollout either way.
+    """
     stamped: Manifest = duplicate(manifest)
     metadata = stamped["metadata"]
     labels = {**metadata.get("labels", {}), MANAGED_BY_LABEL: MANAGED_BY}
@@ -43,7 +48,6 @@ def stamp(manifest: Manifest, rollout: Rollout) -> Manifest:
                 "name": rollout.name,
                 "uid": rollout.uid,
                 "controller": True,
-                "blockOwnerDeletion": True,
             }
         ]
     return stamped
@@ -130,8 +134,14 @@ def merge(live: Manifest, wanted: Manifest, own_keys: Iterable[str] = ()) -> Man
             for entry in _owners(live)
             if not entry.get("controller") and entry.get("uid") != owners[0]["uid"]
         ]
-        if [*theirs, *owners] != _owners(live):
-            merged["metadata"]["ownerReferences"] = [*theirs, *owners]
+        # A reference to this Rollout stays as it is, with `blockOwnerDeletion` when another controller made it.
+        ours = [
+            entry
+            for entry in _owners(live)
+            if entry.get("controller") and entry.get("uid") == owners[0]["uid"]
+        ]
+        if [*theirs, *(ours or owners)] != _owners(live):
+            merged["metadata"]["ownerReferences"] = [*theirs, *(ours or owners)]
     return merged
 
 

@@ -68,9 +68,9 @@ def test_stamp_marks_what_is_ours() -> None:
 
 
 def test_stamp_refers_to_a_rollout_that_exists() -> None:
-    """With a uid, the Rollout becomes the controller, so that the object goes with it."""
+    """With a uid, the Rollout becomes the controller, so that the object goes with it; that needs no right to its finalizers."""
     stamped = stamp(thing(), replace(ROUTE, uid="1"))
-    assert stamped["metadata"]["ownerReferences"] == [owner(blockOwnerDeletion=True)]
+    assert stamped["metadata"]["ownerReferences"] == [owner()]
 
 
 @pytest.mark.parametrize(
@@ -156,9 +156,17 @@ def test_adopting_replaces_the_controller() -> None:
     other = owner("cart", "2", controller=False)
     live = thing(owners=[owner("cart", "3"), other, "odd"])
     merged = merge(live, stamp(thing(), replace(ROUTE, uid="1")))
-    assert merged["metadata"]["ownerReferences"] == [other, owner(blockOwnerDeletion=True)]
+    assert merged["metadata"]["ownerReferences"] == [other, owner()]
     again = merge(merged, stamp(thing(), replace(ROUTE, uid="1")))
     assert again == merged
+
+
+def test_a_reference_to_the_rollout_stays_as_it_is() -> None:
+    """One that blocks the owner's deletion, as other controllers write it, is no difference."""
+    wanted = stamp(thing(), replace(ROUTE, uid="1"))
+    live = thing(owners=[owner(blockOwnerDeletion=True)])
+    merged = merge(live, wanted)
+    assert merged["metadata"]["ownerReferences"] == [owner(blockOwnerDeletion=True)]
 
 
 def test_what_is_applied_is_what_the_record_names() -> None:

@@ -103,6 +103,8 @@ class ControlPlane:
             "service-cluster-ip-range": "10.96.0.0/16",
             # Nothing here makes the ServiceAccount `default` that this plugin asks for.
             "disable-admission-plugins": "ServiceAccount",
+            # Off by default, on in OpenShift and in hardened clusters: what works with it works without.
+            "enable-admission-plugins": "OwnerReferencesPermissionEnforcement",
             "allow-privileged": "true",
             "shutdown-delay-duration": "0s",
         }
