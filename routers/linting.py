@@ -25,7 +25,7 @@ from rollway.routers.errors import (
     RollwayError,
     UnsupportedError,
 )
-from rollway.routers.model import Access, Context, Live, ObjectRef, Strategy, Traffic, dig
+from rollway.routers.model import Access, Context, FindingCode, Live, ObjectRef, Strategy, Traffic, dig
 from rollway.routers.observing import read_together
 from rollway.routers.planning import Observation, needs_of, refuse_unsupported, simulate
 from rollway.routers.rollout import dotted
@@ -41,6 +41,70 @@ if TYPE_CHECKING:
     from rollway.routers.backends import Backend
     from rollway.routers.model import Finding, LiveObject, Need, Pointer, Reading, Rollout
     from rollway.routers.stores import Store
+
+FINDINGS = (
+    FindingCode(
+        "manifest-fault",
+        "A manifest has a value that its API does not allow, or that contradicts another one.",
+        "The API server refuses the object, or a data plane ignores it.",
+        "Correct the field that the message names.",
+    ),
+    FindingCode(
+        "not-found",
+        "An object, or a route in one, that the Rollout names does not exist.",
+        "There is nothing to write the weight into.",
+        "Create it, or correct the name in the Rollout.",
+    ),
+    FindingCode(
+        "ambiguous",
+        "More than one route or object could be meant.",
+        "The weight would be written into one that was guessed.",
+        "Name the one that is meant, as the message says.",
+    ),
+    FindingCode(
+        "duplicate-object",
+        "An object stands in several places, and nothing decides between them.",
+        "What is read and written would depend on the order of the files.",
+        "Keep one of them, give `--dir` a folder that has only one, or choose the Rollout's file with `-f`.",
+    ),
+    FindingCode(
+        "foreign-owner",
+        "An object with the name that rollway would give to one of its own belongs to somebody else.",
+        "The object of another Rollout or tool would be overwritten.",
+        "Take it over with `--adopt`, or rename one of the two.",
+    ),
+    FindingCode(
+        "unsupported",
+        "A backend lacks what the Rollout asks for, or the manifest needs what rollway does not follow.",
+        "The data plane would ignore it without a word.",
+        "Leave it out, or use a backend that the message names.",
+    ),
+    FindingCode(
+        "objects-disagree",
+        "The objects of a Rollout give the canary different shares.",
+        "Requests are split in one way here and in another one there.",
+        "Set the weight again: it is written to all of them.",
+    ),
+    FindingCode(
+        "not-usable",
+        "The Rollout cannot be judged for a reason that has no code of its own.",
+        "A command for this Rollout fails with the same message.",
+        "Do what the message says.",
+    ),
+    FindingCode(
+        "no-traffic-routing",
+        "The Rollout has no `trafficRouting`.",
+        "Nothing: rollway leaves such a Rollout alone.",
+        "Add `trafficRouting` to let rollway move its traffic.",
+    ),
+    FindingCode(
+        "field-not-used",
+        "The strategy has a field that rollway does not act on, like the analysis of another controller. The fields of "
+        "`spec` beside `strategy` describe the pods, which rollway never touches, and are not listed.",
+        "What the field asks for does not happen when rollway moves the traffic by itself.",
+        "Nothing, if another controller acts on it; otherwise do without it.",
+    ),
+)
 
 FAULT, REFUSAL, NOTE = "fault", "refusal", "note"
 NEWLINE = "\n  "

@@ -288,6 +288,18 @@ class Finding:
         return f"{subject}{self.message}{remedy} [{self.code}]"
 
 
+class FindingCode(NamedTuple):
+    """What a finding's code stands for; each code is described once, beside the check that finds it.
+
+    `otherwise` is what happens without the refusal, or in spite of a note.
+    """
+
+    code: str
+    meaning: str
+    otherwise: str
+    remedy: str
+
+
 class Reading(NamedTuple):
     """What one routing object (or one route of it) says: the weight of every destination, and the traffic it means.
 

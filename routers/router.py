@@ -24,6 +24,7 @@ from rollway.routers.model import (
     Context,
     Evidence,
     Finding,
+    FindingCode,
     Need,
     Outcome,
     Severity,
@@ -52,6 +53,15 @@ if TYPE_CHECKING:
     from rollway.routers.stores import Store
 
 ROLLOUT_GROUP, ROLLOUT_KIND = "argoproj.io", "Rollout"
+FINDINGS = (
+    FindingCode(
+        "cannot-carry-weights",
+        "The objects are such that no weight above 0 can be written into them.",
+        "It would have to change what is not rollway's, or guess.",
+        "Do what the message says about the object.",
+    ),
+)
+
 TIMEOUT_S = 30.0
 """How long a data plane may take to show the evidence, unless told otherwise."""
 WAIT_INTERVAL_S = 1.0

@@ -113,6 +113,11 @@ def test_yaml_says_the_same_as_json(shop: Path) -> None:
         (("set-weight", "shop", "20", "--expect", "0"), 4, "fingerprint"),
         (("set-weight", "shop", "20", "--verify", "loaded"), 4, "the highest here is 'written'"),
         (("plan", "shop", "100", "--keep-stable"), 4, "leave out --keep-stable"),
+        (
+            ("set-weight", "shop", "20", "--allow", "nginx-second-canry"),
+            2,
+            "did you mean nginx-second-canary",
+        ),
         (("verify", "shop", "--level", "measured"), 4, "measured"),
         (("switch", "shop", "blue"), 2, "'blue' is not one of"),
         (("status", "cart"), 1, "not found"),

@@ -225,7 +225,7 @@ def test_capabilities_name_what_is_missing() -> None:
 def test_findings_are_sentences() -> None:
     """A finding names its object, what is wrong, what to do, and its code."""
     assert (
-        str(Finding("some-code", Severity.NOTE, REF, "is odd", "mend it"))
-        == "Deployment prod/shop: is odd; mend it [some-code]"
+        str(Finding("files-only", Severity.NOTE, REF, "is odd", "mend it"))
+        == "Deployment prod/shop: is odd; mend it [files-only]"
     )
-    assert str(Finding("some-code", Severity.NOTE, None, "is odd")) == "is odd [some-code]"
+    assert str(Finding("files-only", Severity.NOTE, None, "is odd")) == "is odd [files-only]"

@@ -109,6 +109,10 @@ def _limits(guards: GuardOptions, rollout: Rollout) -> Limits:
     if guards.max_step is not None:
         # A limit that cannot be read is an error also where nothing has to change.
         parse_weight(guards.max_step, rollout.total)
+    if guards.allow:
+        from rollway.routers.findings import refuse_unknown  # noqa: PLC0415 - it loads every backend
+
+        refuse_unknown(guards.allow)
     return Limits(
         guards.max_step,
         guards.keep_stable,

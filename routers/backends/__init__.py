@@ -4,6 +4,7 @@ A backend `NAME` is a package with a light `__init__.py` that holds `PACKAGE`, a
 
 - `stanza.py`: `STANZA`, the schema, the type and the parser of its part of `trafficRouting`;
 - `backend.py`: `BACKEND`, pure functions between Traffic and one kind of routing object;
+- `findings.py`: `FINDINGS`, what the codes of its findings stand for;
 - `data_plane.py`, where the data plane can be asked: `DATA_PLANE`, its probe, its pods, its rights and its metrics.
 
 To add one here, write its package, add it to `BUILTIN`, and give it a fixture class for the contract suite in
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import functools
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, cast
 
 if TYPE_CHECKING:
@@ -21,7 +23,17 @@ if TYPE_CHECKING:
 
     from rollway.routers.backends.data_plane import DataPlane
     from rollway.routers.backends.stanzas import Stanza
-    from rollway.routers.model import Capabilities, Finding, Live, Manifest, Need, Reading, Rollout, Traffic
+    from rollway.routers.model import (
+        Capabilities,
+        Finding,
+        FindingCode,
+        Live,
+        Manifest,
+        Need,
+        Reading,
+        Rollout,
+        Traffic,
+    )
 
 BUILTIN = {
     "nginx": "rollway.routers.backends.nginx",
@@ -103,6 +115,13 @@ class BackendPackage(NamedTuple):
     def backend(self) -> Backend:
         """Its translation."""
         return cast("Backend", self._part("backend", "BACKEND"))
+
+    @property
+    def findings(self) -> Sequence[FindingCode]:
+        """What the codes of its findings stand for; a backend that finds nothing needs none."""
+        if find_spec(f"{self.module}.findings") is None:
+            return ()
+        return cast("Sequence[FindingCode]", self._part("findings", "FINDINGS"))
 
     @property
     def data_plane(self) -> DataPlane | None:

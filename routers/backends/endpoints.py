@@ -10,13 +10,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from rollway.routers.backends.services import service_refs
-from rollway.routers.model import CANARY, STABLE, Finding, Need, ObjectRef, Severity, dig
+from rollway.routers.model import CANARY, STABLE, Finding, FindingCode, Need, ObjectRef, Severity, dig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rollway.routers.model import Live, Rollout
     from rollway.routers.weights import Split
+
+FINDINGS = (
+    FindingCode(
+        "endpoints-not-ready",
+        "A Service that would get traffic has no ready endpoint for a port that is used.",
+        "Its share of the requests is answered with 503.",
+        "Wait until its pods are ready (`--wait 60s`), or look why they are not.",
+    ),
+    FindingCode(
+        "subset-not-ready",
+        "No ready pod has the labels of a subset that would get traffic.",
+        "Its share of the requests is answered with 503.",
+        "Wait until its pods are ready (`--wait 60s`), or correct the labels of the subset.",
+    ),
+    FindingCode(
+        "canary-capacity",
+        "The canary would get a larger share of the traffic than it has of the ready endpoints.",
+        "Each of its pods gets more requests than one of stable gets for all of them.",
+        "Scale the canary up first.",
+    ),
+)
 
 SLICE_GROUP, SLICE = "discovery.k8s.io", "EndpointSlice"
 SERVICE_LABEL = "kubernetes.io/service-name"

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollway.routers.model import Finding, Need, ObjectRef, Severity
+from rollway.routers.model import Finding, FindingCode, Need, ObjectRef, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rollway.routers.model import Live, Rollout
+
+FINDINGS = (
+    FindingCode(
+        "service-unknown",
+        "A Service that the Rollout names is not among the manifests.",
+        "Nothing, if it is created elsewhere; a wrong name is answered with 503 once it gets traffic.",
+        "Keep the Service beside the other manifests, or check its name.",
+    ),
+)
 
 
 def service_refs(rollout: Rollout) -> Sequence[ObjectRef]:

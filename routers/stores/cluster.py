@@ -29,6 +29,7 @@ from rollway.routers.kube.kubeconfig import Identity
 from rollway.routers.model import (
     Evidence,
     Finding,
+    FindingCode,
     Live,
     LiveObject,
     Need,
@@ -46,6 +47,15 @@ if TYPE_CHECKING:
     from rollway.routers.kube.connection import Answer
     from rollway.routers.model import Manifest
     from rollway.routers.plan import Change, Operation
+
+FINDINGS = (
+    FindingCode(
+        "namespace-only",
+        "The role may not list a kind in the whole cluster, so only some namespaces were looked at.",
+        "An object elsewhere that stands in the way is not found.",
+        "Give the role the right to list the kind in the whole cluster, or know that nothing else is in the way.",
+    ),
+)
 
 FIELD_MANAGER = "rollway"
 _RESTORER = "rollway-restored"

@@ -23,7 +23,7 @@ from rollway.routers.errors import (
     UnsupportedError,
     UnwritableError,
 )
-from rollway.routers.model import Evidence, Finding, Live, LiveObject, Need, Severity
+from rollway.routers.model import Evidence, Finding, FindingCode, Live, LiveObject, Need, Severity
 from rollway.routers.plan import Action, Change
 from rollway.routers.stores import drafts, files, kustomization, patches
 from rollway.routers.stores.manifest_files import ManifestFiles, Place, moved_to, places_of, ways_to_ask
@@ -34,6 +34,21 @@ if TYPE_CHECKING:
 
     from rollway.routers.model import Manifest, ObjectRef, Pointer
     from rollway.routers.stores.drafts import FileChange
+
+FINDINGS = (
+    FindingCode(
+        "files-only",
+        "The manifests are files, and no cluster is asked.",
+        "Endpoints that are not ready, and a data plane that does not follow, are not found.",
+        "Nothing for a pipeline that commits manifests; on a cluster leave out `--dir`.",
+    ),
+    FindingCode(
+        "kustomize-overlay",
+        "A kustomization makes something else of an object than its manifest says, in a way that rollway does not follow.",
+        "The object as it stands in its file is not the one that a cluster gets.",
+        "Give rollway what `kustomize build` prints (`--dir -`).",
+    ),
+)
 
 _NAMED = 8
 """How many files or objects a hint lists."""

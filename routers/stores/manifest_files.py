@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from rollway.routers.model import Finding, Severity
+from rollway.routers.model import Finding, FindingCode, Severity
 from rollway.routers.stores import files
 from rollway.routers.stores.manifests import (
     NO_LONGER_SERVED,
@@ -28,6 +28,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rollway.routers.model import Need, ObjectRef, Pointer
+
+FINDINGS = (
+    FindingCode(
+        "unreadable-file",
+        "A file, or a document in one, cannot be read as manifests: it is no YAML, say, or a template.",
+        "What it holds is not looked at. It is a refusal where it may hold an object that the answer rests on.",
+        "Mend the file, or keep it out of the directory that `--dir` names.",
+    ),
+    FindingCode(
+        "api-not-served",
+        "An object is written in an API version that Kubernetes does not serve any more.",
+        "The object is not looked at, and no cluster of today takes it.",
+        "Move the object to the version that the message names.",
+    ),
+)
 
 _ESCAPES = (b"\\x", b"\\u", b"\\U", b"\\\n", b"\\\r", b"\x00")
 """What lets a YAML text spell a name so that a search does not find it; a zero byte is UTF-16."""

@@ -1,0 +1,44 @@
+"""The codes of what Envoy would reject, and of shares that come out differently. `backend.py` finds them."""
+
+from __future__ import annotations
+
+from rollway.routers.model import FindingCode
+
+FINDINGS = (
+    FindingCode(
+        "istio-subset-missing",
+        "The DestinationRule has no subset of a name that the Rollout gives.",
+        "Requests for that subset are answered with 503.",
+        "Add the subset to the DestinationRule, or correct its name in the Rollout.",
+    ),
+    FindingCode(
+        "istio-subsets-alike",
+        "The stable and the canary subset have the same labels.",
+        "Both select the same pods, so the weight changes nothing.",
+        "Give each subset the labels of its own pods; a controller often does it when a release starts.",
+    ),
+    FindingCode(
+        "istio-zero-sum",
+        "All weights of a route are 0.",
+        "Envoy rejects its whole route table, so no change of any host of that port reaches it.",
+        "Give one destination of the route a weight.",
+    ),
+    FindingCode(
+        "istio-section-missing",
+        "The Rollout selects routes in a section (http, tls, tcp) that the VirtualService does not have.",
+        "Nothing: the other sections carry the weight.",
+        "Leave the selection out, or add the section.",
+    ),
+    FindingCode(
+        "istio-effective-share",
+        "Other destinations take part in the route, and keep their weights.",
+        "The canary's share counts of what stable and canary have together, and the message gives it.",
+        "Nothing, if that is what you want.",
+    ),
+    FindingCode(
+        "istio-share-lost",
+        "The weights of the route are too coarse for the share, beside other destinations.",
+        "One of the two versions would get nothing, although it was given a share.",
+        "Write the weights of the route out of a larger sum, or ask for a larger share.",
+    ),
+)

@@ -1,0 +1,32 @@
+"""The codes of what a mesh with SMI leaves open, and of shares that come out differently. `backend.py` finds them."""
+
+from __future__ import annotations
+
+from rollway.routers.model import FindingCode
+
+FINDINGS = (
+    FindingCode(
+        "smi-overlap",
+        "Another TrafficSplit splits the same root Service.",
+        "SMI does not define which of the two counts, so the weight may be ignored.",
+        "Remove one of the two.",
+    ),
+    FindingCode(
+        "smi-root-service",
+        "The root Service is not the stable one, so without the TrafficSplit its own selector decides.",
+        "Clients of the root Service get whatever pods it selects, canary ones too.",
+        "Keep the TrafficSplit, or let the root Service be the stable one.",
+    ),
+    FindingCode(
+        "smi-effective-share",
+        "Other backends take part in the TrafficSplit, and keep their weights.",
+        "The canary's share counts of what stable and canary have together, and the message gives it.",
+        "Nothing, if that is what you want.",
+    ),
+    FindingCode(
+        "smi-version-guessed",
+        "Nothing in the store shows which API version of TrafficSplit the mesh serves.",
+        "A mesh that does not serve the version that is written refuses the object.",
+        "Keep a TrafficSplit or its CustomResourceDefinition in the store.",
+    ),
+)
