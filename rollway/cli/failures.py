@@ -60,7 +60,8 @@ def report(error: Exception, form: str, ref: ObjectRef | None = None) -> int:
 
 def error_document(error: Exception, code: int, ref: ObjectRef | None = None) -> dict[str, Any]:
     """Write an error as data; its schema is `docs/schema/error.json`."""
-    message, hint, reasons = str(error), "", ()
+    message, hint = str(error), ""
+    reasons: tuple[object, ...] = ()
     if isinstance(error, RollwayError):
         reasons = (*getattr(error, "faults", ()), *getattr(error, "reasons", ()))
         message, hint = error.message.partition("\n")[0] if reasons else error.message, error.hint
