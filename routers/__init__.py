@@ -1,6 +1,8 @@
 """The library: plan, refuse, apply and verify traffic weights for canary and blue-green releases on Kubernetes.
 
 A controller needs three names: a store, `read_rollout` and `TrafficRouter`. See README for ten lines that use them.
+The names here are public, and so are the errors of `rollway.routers.errors` and the contract suite of
+`rollway.routers.testing`.
 """
 
 from __future__ import annotations
@@ -13,48 +15,145 @@ if __name__ != "rollway.routers":
 
 if TYPE_CHECKING:
     from rollway.routers.applying import Result
+    from rollway.routers.data_planes import DataPlaneProbes, data_plane_probes, prometheus_probe
     from rollway.routers.errors import RollwayError
+    from rollway.routers.events import Recorder, Wish, last_wish
     from rollway.routers.guards import Limits
-    from rollway.routers.model import Evidence, Rollout, Traffic, Verdict
-    from rollway.routers.plan import Plan
-    from rollway.routers.router import TrafficRouter, read_rollout, read_rollouts
+    from rollway.routers.linting import Problem, lint
+    from rollway.routers.model import (
+        Evidence,
+        Finding,
+        HeaderRoute,
+        Live,
+        LiveObject,
+        Manifest,
+        MirrorRoute,
+        Need,
+        ObjectRef,
+        ObjectVerdict,
+        Outcome,
+        Reading,
+        RequestSample,
+        Rollout,
+        RolloutStatus,
+        Severity,
+        Strategy,
+        Traffic,
+        Verdict,
+    )
+    from rollway.routers.observing import Observations, observe_all
+    from rollway.routers.plan import Action, Change, DryRun, Plan
+    from rollway.routers.planning import Observation
+    from rollway.routers.probes import Probe
+    from rollway.routers.probes.http import Address
+    from rollway.routers.probes.prometheus import PrometheusProbe
+    from rollway.routers.probes.requests import RequestsProbe
+    from rollway.routers.ramp import Ramp
+    from rollway.routers.router import TrafficRouter, WriteOptions, read_rollout, read_rollouts
+    from rollway.routers.stores import EventStore, Store
     from rollway.routers.stores.cluster import ClusterStore
     from rollway.routers.stores.directory import DirectoryStore
     from rollway.routers.stores.watching import WatchingStore
     from rollway.routers.weights import Split
 
-_HOME = {
-    "ClusterStore": "rollway.routers.stores.cluster",
-    "DirectoryStore": "rollway.routers.stores.directory",
-    "Evidence": "rollway.routers.model",
-    "Limits": "rollway.routers.guards",
-    "Plan": "rollway.routers.plan",
-    "Result": "rollway.routers.applying",
-    "RollwayError": "rollway.routers.errors",
-    "Rollout": "rollway.routers.model",
-    "Split": "rollway.routers.weights",
-    "Traffic": "rollway.routers.model",
-    "TrafficRouter": "rollway.routers.router",
-    "Verdict": "rollway.routers.model",
-    "WatchingStore": "rollway.routers.stores.watching",
-    "read_rollout": "rollway.routers.router",
-    "read_rollouts": "rollway.routers.router",
+_NAMES = {
+    "rollway.routers.applying": ("Result",),
+    "rollway.routers.data_planes": ("DataPlaneProbes", "data_plane_probes", "prometheus_probe"),
+    "rollway.routers.errors": ("RollwayError",),
+    "rollway.routers.events": ("Recorder", "Wish", "last_wish"),
+    "rollway.routers.guards": ("Limits",),
+    "rollway.routers.linting": ("Problem", "lint"),
+    "rollway.routers.model": (
+        "Evidence",
+        "Finding",
+        "HeaderRoute",
+        "Live",
+        "LiveObject",
+        "Manifest",
+        "MirrorRoute",
+        "Need",
+        "ObjectRef",
+        "ObjectVerdict",
+        "Outcome",
+        "Reading",
+        "RequestSample",
+        "Rollout",
+        "RolloutStatus",
+        "Severity",
+        "Strategy",
+        "Traffic",
+        "Verdict",
+    ),
+    "rollway.routers.observing": ("Observations", "observe_all"),
+    "rollway.routers.plan": ("Action", "Change", "DryRun", "Plan"),
+    "rollway.routers.planning": ("Observation",),
+    "rollway.routers.probes": ("Probe",),
+    "rollway.routers.probes.http": ("Address",),
+    "rollway.routers.probes.prometheus": ("PrometheusProbe",),
+    "rollway.routers.probes.requests": ("RequestsProbe",),
+    "rollway.routers.ramp": ("Ramp",),
+    "rollway.routers.router": ("TrafficRouter", "WriteOptions", "read_rollout", "read_rollouts"),
+    "rollway.routers.stores": ("EventStore", "Store"),
+    "rollway.routers.stores.cluster": ("ClusterStore",),
+    "rollway.routers.stores.directory": ("DirectoryStore",),
+    "rollway.routers.stores.watching": ("WatchingStore",),
+    "rollway.routers.weights": ("Split",),
 }
+"""The public names by their module."""
+
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
+    "Action",
+    "Address",
+    "Change",
     "ClusterStore",
+    "DataPlaneProbes",
     "DirectoryStore",
+    "DryRun",
+    "EventStore",
     "Evidence",
+    "Finding",
+    "HeaderRoute",
     "Limits",
+    "Live",
+    "LiveObject",
+    "Manifest",
+    "MirrorRoute",
+    "Need",
+    "ObjectRef",
+    "ObjectVerdict",
+    "Observation",
+    "Observations",
+    "Outcome",
     "Plan",
+    "Probe",
+    "Problem",
+    "PrometheusProbe",
+    "Ramp",
+    "Reading",
+    "Recorder",
+    "RequestSample",
+    "RequestsProbe",
     "Result",
     "Rollout",
+    "RolloutStatus",
     "RollwayError",
+    "Severity",
     "Split",
+    "Store",
+    "Strategy",
     "Traffic",
     "TrafficRouter",
     "Verdict",
     "WatchingStore",
+    "Wish",
+    "WriteOptions",
+    "data_plane_probes",
+    "last_wish",
+    "lint",
+    "observe_all",
+    "prometheus_probe",
     "read_rollout",
     "read_rollouts",
 ]
@@ -62,8 +161,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `rollway --help` starts fast."""
-    if name in _HOME:
+    if name in _MODULES:
         from importlib import import_module  # noqa: PLC0415 - see above
 
-        return getattr(import_module(_HOME[name]), name)
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import replace
 from typing import Any
@@ -466,6 +467,26 @@ def test_public_names_are_importable() -> None:
     assert all(getattr(routers, name) for name in routers.__all__)
     with pytest.raises(AttributeError):
         routers.Nothing  # noqa: B018
+
+
+def test_whatever_a_caller_gets_or_gives_is_public() -> None:
+    """Every type in the signatures of the facade and of the stores can be imported from `rollway.routers`."""
+    used: set[str] = set()
+    for owner in (TrafficRouter, routers.Store, routers.DirectoryStore, routers.WatchingStore):
+        for name, method in vars(owner).items():
+            if callable(method) and not name.startswith("_"):
+                used.update(
+                    *(re.findall(r"\b[A-Z]\w+", str(hint)) for hint in method.__annotations__.values())
+                )
+    assert used - set(routers.__all__) <= {
+        "None",
+        "Sequence",
+        "Mapping",
+        "Callable",
+        "Unpack",
+        "Literal",
+        "False",
+    }
 
 
 def test_many_threads_move_many_rollouts() -> None:
