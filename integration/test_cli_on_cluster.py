@@ -19,6 +19,7 @@ import yaml
 import manifests as m
 from harness import shop
 from harness.process import started
+from rollway.routers.gitops import jq_path
 from rollway.routers.model import Traffic
 from rollway.routers.weights import Split
 from running import rollway
@@ -300,12 +301,15 @@ def test_the_pointers_for_gitops_are_those_that_are_patched(name: str, namespace
             if change.ref.kind == "VirtualService":
                 patched |= {item["path"] for item in change.patch if item["op"] != "test"}
         router.apply(plan)
-    assert set(ignored["jsonPointers"]) == patched
+    live = namespace.get("networking.istio.io/v1", "VirtualService", "web")
+    paths = [[int(step) if step.isdigit() else step for step in path.split("/")[1:]] for path in patched]
+    assert set(ignored["jqPathExpressions"]) == {jq_path(tuple(path), live) for path in paths}
     assert argocd["spec"]["syncPolicy"]["syncOptions"] == ["RespectIgnoreDifferences=true"]
     documents = list(yaml.safe_load_all(rollway("gitops", "shop", "--for", "flux").stdout))
     rules = [documents[0]["spec"]["ignore"], documents[1]["spec"]["driftDetection"]["ignore"]]
     assert all(set(rule["paths"]) == patched for (rule,) in rules)
-    assert json.loads(rollway("gitops", "shop", "--for", "flux", "-o", "json").stdout) == documents
+    written = json.loads(rollway("gitops", "shop", "--for", "flux", "-o", "json").stdout)
+    assert [stanza["manifest"] for stanza in written["stanzas"]] == documents
 
 
 def test_nothing_shared_means_nothing_to_ignore(namespace: Namespace) -> None:
@@ -316,13 +320,13 @@ def test_nothing_shared_means_nothing_to_ignore(namespace: Namespace) -> None:
 
 
 def test_a_gitops_tool_that_applies_without_weights_leaves_them(namespace: Namespace) -> None:
-    """A sync keeps the weights when the stanza's pointers are removed first, as Argo CD does."""
+    """A sync keeps the weights when the stanza's pointers are removed first, as Flux does."""
     shop.put(namespace, shop.ISTIO)
     assert rollway("set-weight", "shop", "20").code == 0
     desired = namespace.get("networking.istio.io/v1", "VirtualService", "web")
-    stanza = yaml.safe_load(rollway("gitops", "shop", "--for", "argocd").stdout)
+    stanza = next(yaml.safe_load_all(rollway("gitops", "shop", "--for", "flux").stdout))
     live = json.loads(json.dumps(desired))
-    for pointer in stanza["spec"]["ignoreDifferences"][0]["jsonPointers"]:
+    for pointer in stanza["spec"]["ignore"][0]["paths"]:
         *path, last = pointer.split("/")[1:]
         target: Any = desired
         source: Any = live

@@ -6,9 +6,11 @@ Sources: Argo CD, "Diff Customization" and "Sync Options" (RespectIgnoreDifferen
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+import json
+import re
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from rollway.routers.model import Access, Context, Traffic
+from rollway.routers.model import Access, Context, Traffic, dig
 from rollway.routers.plan import Action, differences, pointer
 from rollway.routers.planning import wanted_changes
 from rollway.routers.weights import Split
@@ -16,42 +18,42 @@ from rollway.routers.weights import Split
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rollway.routers.model import Live, Manifest, ObjectRef, Rollout
+    from rollway.routers.model import Live, Manifest, ObjectRef, Pointer, Rollout
 
 Tool: TypeAlias = Literal["argocd", "flux"]
 
+_KEY = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+"""A key that jq takes without quotes."""
 
-def weight_pointers(rollout: Rollout, live: Live) -> dict[ObjectRef, list[str]]:
-    """Return the JSON pointers that any weight of this Rollout changes, for each object of the user.
+
+def weight_paths(rollout: Rollout, live: Live) -> dict[ObjectRef, list[Pointer]]:
+    """Return the fields that any weight of this Rollout changes, for each object of the user.
 
     They are read off what is rendered for weights that all differ, so they are what is patched, and no more.
 
     Raises what planning raises.
     """
     total = rollout.total
-    found: dict[ObjectRef, dict[str, None]] = {}
+    paths: dict[ObjectRef, dict[Pointer, None]] = {}
     for weight in dict.fromkeys((0, 1, total // 2, total - 1, total)):
         context = Context(rollout, Traffic(Split(weight, total)), live)
         for change in wanted_changes(context, Access.SHARED):
             assert change.action is Action.PATCH, "a shared object is patched"
             for path, _, _ in differences(change.before, change.after):
-                found.setdefault(change.ref, {})[pointer(path)] = None
-    return {ref: sorted(pointers) for ref, pointers in found.items()}
+                paths.setdefault(change.ref, {})[path] = None
+    return {ref: sorted(fields, key=pointer) for ref, fields in paths.items()}
 
 
-def stanzas(tool: Tool, pointers: Mapping[ObjectRef, Sequence[str]]) -> list[tuple[str, Manifest]]:
-    """Return (what it belongs to, the stanza) for a tool."""
+def stanzas(
+    tool: Tool, paths: Mapping[ObjectRef, Sequence[Pointer]], live: Live
+) -> list[tuple[str, Manifest]]:
+    """Return (what it belongs to, the stanza) for a tool.
+
+    Argo CD finds list items by their names, so that a route keeps its exception when others are put before it; Flux
+    knows JSON pointers only.
+    """
     if tool == "argocd":
-        ignored = [
-            {
-                "group": ref.group,
-                "kind": ref.kind,
-                "name": ref.name,
-                "namespace": ref.namespace,
-                "jsonPointers": list(paths),
-            }
-            for ref, paths in pointers.items()
-        ]
+        ignored = [_ignored_by_argo_cd(ref, fields, live[ref].manifest) for ref, fields in paths.items()]
         # Without the option a sync still writes the ignored fields back.
         options = {"syncOptions": ["RespectIgnoreDifferences=true"]}
         return [
@@ -62,11 +64,11 @@ def stanzas(tool: Tool, pointers: Mapping[ObjectRef, Sequence[str]]) -> list[tup
         ]
     rules = [
         {
-            "paths": list(paths),
+            "paths": [pointer(path) for path in fields],
             # The selector's name and namespace are regular expressions, anchored by Flux.
             "target": {"group": ref.group, "kind": ref.kind, "name": ref.name, "namespace": ref.namespace},
         }
-        for ref, paths in pointers.items()
+        for ref, fields in paths.items()
     ]
     return [
         ("Kustomization (kustomize.toolkit.fluxcd.io/v1)", {"spec": {"ignore": rules}}),
@@ -75,3 +77,36 @@ def stanzas(tool: Tool, pointers: Mapping[ObjectRef, Sequence[str]]) -> list[tup
             {"spec": {"driftDetection": {"mode": "enabled", "ignore": rules}}},
         ),
     ]
+
+
+def _ignored_by_argo_cd(ref: ObjectRef, fields: Sequence[Pointer], manifest: Manifest) -> Manifest:
+    expressions = {path: jq_path(path, manifest) for path in fields}
+    pointers = [pointer(path) for path, expression in expressions.items() if not expression]
+    return {
+        "group": ref.group,
+        "kind": ref.kind,
+        "name": ref.name,
+        "namespace": ref.namespace,
+        **({"jsonPointers": pointers} if pointers else {}),
+        **(
+            {"jqPathExpressions": found} if (found := [text for text in expressions.values() if text]) else {}
+        ),
+    }
+
+
+def jq_path(path: Pointer, manifest: Manifest) -> str:
+    """Write a path as jq does, with list items by their names; empty where none of them has one of its own."""
+    text, by_name = "", False
+    value: Any = manifest
+    for step in path:
+        item = value[step]
+        name = dig(item, "name")
+        if isinstance(step, str):
+            text += f".{step}" if _KEY.fullmatch(step) else f"[{json.dumps(step)}]"
+        elif isinstance(name, str) and [dig(other, "name") for other in value].count(name) == 1:
+            text += f"[] | select(.name == {json.dumps(name)}) | "
+            by_name = True
+        else:
+            text += f"[{step}]"
+        value = item
+    return text.replace("| [", "| .[") if by_name else ""

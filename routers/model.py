@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from rollway.routers.errors import RollwayError, WeightError
+from rollway.routers.errors import RollwayError, UnsupportedError, WeightError
 from rollway.routers.snapshot import Snapshot
 from rollway.routers.weights import Split, parse_weight
 
@@ -440,13 +440,20 @@ class Rollout:
 
         Raises:
             WeightError: it cannot be read, is out of range, or is neither 0 nor total for a blue-green Rollout.
-            UnsupportedError: the share is no whole number of this total.
+            UnsupportedError: the share is no whole number of this total (not blue-green).
         """
-        split = Split(parse_weight(weight, self.total), self.total)
-        if self.strategy is Strategy.BLUE_GREEN and split.canary not in (0, self.total):
+        if self.strategy is not Strategy.BLUE_GREEN:
+            return Split(parse_weight(weight, self.total), self.total)
+        hint = f"use `rollway switch {self.name} stable|canary`, or a canary strategy"
+        try:
+            split = Split(parse_weight(weight, self.total), self.total)
+        except (WeightError, UnsupportedError) as error:
+            # How a share could be written is of no use here.
+            raise WeightError(error.message, hint=hint) from error
+        if split.canary not in (0, self.total):
             raise WeightError(
                 f"weight {split.canary} is not possible for blue-green Rollout {self.name!r}: only 0 and {self.total} are",
-                hint=f"use `rollway switch {self.name} stable|canary`, or a canary strategy",
+                hint=hint,
             )
         return split
 

@@ -15,7 +15,6 @@ from rollway.routers.errors import (
     NotVerifiedError,
     RefusedError,
     RollwayError,
-    StalePlanError,
 )
 from rollway.routers.guards import Limits, lift
 from rollway.routers.model import (
@@ -225,11 +224,8 @@ class TrafficRouter:
         proposal = self._ready(traffic, options)
         if proposal.plan:
             result = self.apply(proposal.plan, expect=expect, dry_run=dry_run)
-        elif expect:
-            raise StalePlanError(
-                f"nothing has to change for {self.rollout.ref} now, so plan {expect} is out of date"
-            )
         else:
+            # Also with `expect`: the reviewed plan was applied already, or somebody else did the same.
             planning.refuse_idle(proposal, self.limits)
             live = proposal.context.live
             notes = lift(planning.store_notes(traffic, live), self.limits.allow)

@@ -42,18 +42,26 @@ def rollway(*words: str) -> Ran:
     return Ran(code, stdout.getvalue(), stderr.getvalue())
 
 
-def on_terminal(*words: str, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
-    """Run `rollway WORDS...` with stdout and stderr on one terminal; return its exit code and what it wrote there."""
+def on_terminal(
+    *words: str, environment: Mapping[str, str] | None = None, stdout: Path | None = None
+) -> tuple[int, str]:
+    """Run `rollway WORDS...` with stdout (unless it is a file) and stderr on one terminal.
+
+    Returns:
+        The exit code, and what was written to the terminal.
+    """
     controller, terminal = pty.openpty()
     plain = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    answers = os.open(stdout, os.O_WRONLY | os.O_CREAT) if stdout else terminal
     child = subprocess.Popen(
         [sys.executable, "-m", "rollway.cli", *words],
         stdin=subprocess.DEVNULL,
-        stdout=terminal,
+        stdout=answers,
         stderr=terminal,
         env={**plain, "TERM": "xterm", "COLUMNS": "100", **(environment or {})},
     )
-    os.close(terminal)
+    for opened in {answers, terminal}:
+        os.close(opened)
     written = bytearray()
     # A terminal whose last program has ended answers with an error instead of an empty read (Linux, pty(7)).
     with contextlib.suppress(OSError):

@@ -46,6 +46,8 @@ def test_a_session_with_every_verb(shop: Path) -> None:
     fingerprint = planned.stdout.split("fingerprint ")[1].strip()
     assert "+  name: shop-web-canary" in planned.stdout
     assert rollway("set-weight", "shop", "20", *where, "--expect", fingerprint).code == 0
+    repeated = rollway("set-weight", "shop", "20", *where, "--expect", fingerprint)
+    assert (repeated.code, "nothing to change" in repeated.stdout) == (0, True)
     assert (
         rollway("plan", "shop", "20", *where).stdout
         == "Rollout default/shop: canary 20 of 100, 20 %; nothing to change\n"
@@ -82,8 +84,8 @@ def test_documents_follow_their_schemas(shop: Path) -> None:
     schema("verdict", run(shop, "verify", "shop", "30"))
     schema("result", run(shop, "switch", "shop", "stable"))
     schema("lint", run(shop, "lint"))
-    for document in run(shop, "reset", "shop"):
-        schema("result", document)
+    schema("reset", run(shop, "reset", "shop"))
+    schema("reset", run(shop, "reset", "shop"))
     listed = run(shop, "render", "shop", "20")
     assert [item["kind"] for item in listed["items"]] == ["Ingress", "VirtualService"]
     schema("backends", json.loads(rollway("backends", "-o", "json").stdout))
@@ -110,6 +112,8 @@ def test_yaml_says_the_same_as_json(shop: Path) -> None:
         (("set-weight", "cart", "20"), 1, "Rollout cart not found"),
         (("set-weight", "shop", "20", "--max-step", "10"), 4, "(--max-step 20)"),
         (("set-weight", "shop", "20", "--max-step", "ten"), 2, "cannot be read"),
+        (("set-weight", "shop", "0", "--max-step=-5"), 2, "outside 0..100"),
+        (("status", "shop", "-f", "none.yaml"), 1, "none.yaml does not exist"),
         (("set-weight", "shop", "20", "--expect", "0"), 4, "fingerprint"),
         (("set-weight", "shop", "20", "--verify", "loaded"), 4, "the highest here is 'written'"),
         (("plan", "shop", "100", "--keep-stable"), 4, "leave out --keep-stable"),

@@ -330,3 +330,37 @@ def test_snippets_of_several_lines_stay_readable(tmp_path: Path) -> None:
     text = rollway("render", "shop", "20", "--dir", str(tmp_path)).stdout
     assert "example.com/snippet: |\n      more_set_headers 'A: b';\n      proxy_buffering off;\n" in text
     assert yaml.safe_load(text)["metadata"]["annotations"]["example.com/snippet"] == snippet
+
+
+def test_results_of_a_ramp_have_lines_of_their_own(two: Path) -> None:
+    """On one terminal, the bar is taken away before a result is printed, and notes come once."""
+    words = ("-n", "blue", "ramp", "shop", "0..60", "--step", "20", "--every", "300ms", "--dir", str(two))
+    code, written = on_terminal(*words)
+    assert (code, "next: 40 in" in written) == (0, True)
+    lines = [line.removesuffix("\r").rpartition("\r")[2] for line in written.split("\n")]
+    shown = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in lines]
+    for weight in (20, 40, 60):
+        assert shown.count(f"Rollout blue/shop: canary {weight} of 100, {weight} %") == 1, shown
+    assert written.count("files-only") == 1
+    assert not any("of 100 " in line and "Rollout" in line for line in shown)
+
+
+def test_results_of_a_ramp_go_to_stdout(two: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """With a bar on the terminal and stdout in a file, the results are in the file."""
+    answers = tmp_path_factory.mktemp("answers") / "answers.txt"
+    words = ("-n", "blue", "ramp", "shop", "0..20", "--step", "20", "--every", "0", "--dir", str(two))
+    code, written = on_terminal(*words, stdout=answers)
+    assert (code, "verified: written" in answers.read_text(), "verified" in written) == (0, True, False)
+
+
+def test_hints_fit_blue_green(tmp_path: Path) -> None:
+    """For a blue-green Rollout, a weight that is not possible points to switch, and not to shares."""
+    stanza = {"activeService": "shop-stable", "previewService": "shop-canary", "trafficRouting": {"smi": {}}}
+    rollout = m.rollout({"smi": {}})
+    rollout["spec"]["strategy"] = {"blueGreen": stanza}
+    objects = [rollout, m.service("shop-stable"), m.service("shop-canary")]
+    (tmp_path / "app.yaml").write_text(yaml.safe_dump_all(objects))
+    for weight in ("0.5%", "half", "20", "300"):
+        ran = rollway("set-weight", "shop", weight, "--dir", str(tmp_path))
+        assert (ran.code, "rollway switch shop stable|canary" in ran.stderr) == (2, True), ran
+        assert "maxTrafficWeight" not in ran.stderr

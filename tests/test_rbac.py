@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,9 +11,10 @@ import yaml
 import manifests as m
 from rollway.routers import gitops, rbac
 from rollway.routers.model import Live, LiveObject
+from rollway.routers.plan import pointer
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.stores.manifests import ref_of
-from running import rollway
+from running import rollway, schema
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,9 +121,9 @@ def test_the_pointers_cover_every_section_and_version() -> None:
     service = m.virtual_service(**sections)
     rollout = parse_rollout(m.rollout({"istio": {"virtualService": {"name": "web"}}}))
     live = Live([LiveObject(ref_of(service, "default"), service, "1")])
-    ((ref, pointers),) = gitops.weight_pointers(rollout, live).items()
+    ((ref, paths),) = gitops.weight_paths(rollout, live).items()
     assert ref.name == "web"
-    assert pointers == [
+    assert [pointer(path) for path in paths] == [
         "/spec/http/0/route/1/weight",
         "/spec/http/0/route/2/weight",
         *(f"/spec/{section}/0/route/{index}/weight" for section in ("tcp", "tls") for index in (0, 1)),
@@ -135,9 +137,38 @@ def test_both_commands_work_on_a_directory(tmp_path: Path) -> None:
     place = ("--dir", str(tmp_path))
     roles = list(yaml.safe_load_all(rollway("rbac", "shop", *place).stdout))
     assert [role["kind"] for role in roles] == ["Role"]
-    for tool in ("argocd", "flux"):
+    for tool, field in (
+        ("argocd", '.spec.http[] | select(.name == "primary") | .route[0].weight'),
+        ("flux", "/spec/http/0/route/0/weight"),
+    ):
         ran = rollway("gitops", "shop", "--for", tool, *place)
-        assert (ran.code, "/spec/http/0/route/0/weight" in ran.stdout) == (0, True)
+        assert (ran.code, field in ran.stdout.replace('\\"', '"')) == (0, True)
+        schema("gitops", json.loads(rollway("gitops", "shop", "--for", tool, *place, "-o", "json").stdout))
     (tmp_path / "app.yaml").write_text(yaml.safe_dump_all([m.rollout({"smi": {}})]))
     ran = rollway("gitops", "shop", "--for", "flux", *place)
-    assert (ran.code, ran.stdout) == (0, "")
+    assert (ran.code, ran.stdout, "nothing to leave alone" in ran.stderr) == (0, "", True)
+    document = json.loads(rollway("gitops", "shop", "--for", "flux", *place, "-o", "json").stdout)
+    schema("gitops", document)
+    assert document["stanzas"] == []
+
+
+def test_argo_cd_finds_routes_by_their_names() -> None:
+    """A list item with a name of its own is selected by it, as jq does; the others by their place."""
+    manifest = {
+        "spec": {
+            "http": [{"name": 'a "b"', "route": [{"weight": 1}]}, {"name": "twice"}, {"name": "twice"}],
+            "x-y": [{"name": "q", "z": [3]}],
+        }
+    }
+    for path, expression in (
+        (
+            ("spec", "http", 0, "route", 0, "weight"),
+            '.spec.http[] | select(.name == "a \\"b\\"") | .route[0].weight',
+        ),
+        (("spec", "http", 1, "weight"), ""),
+        (("spec", "x-y", 0, "z", 0), '.spec["x-y"][] | select(.name == "q") | .z[0]'),
+    ):
+        target = (
+            manifest if expression or path[2] == 0 else {"spec": {"http": [{"weight": 1}, {"weight": 2}]}}
+        )
+        assert gitops.jq_path(path, target) == expression

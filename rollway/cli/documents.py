@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING, Any
 from rollway.routers.weights import percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from rollway.routers.applying import Result
     from rollway.routers.events import Wish
-    from rollway.routers.model import Finding, ObjectRef, ObjectVerdict, Reading, Rollout, Traffic, Verdict
+    from rollway.routers.model import (
+        Finding,
+        Manifest,
+        ObjectRef,
+        ObjectVerdict,
+        Reading,
+        Rollout,
+        Traffic,
+        Verdict,
+    )
     from rollway.routers.plan import Plan
     from rollway.routers.planning import Observation
     from rollway.routers.weights import Split
@@ -93,6 +102,24 @@ def result_document(result: Result, wanted: Split) -> dict[str, Any]:
         "fingerprint": result.plan.fingerprint if result.plan else None,
         "evidence": result.verdict.evidence.name.lower() if result.verdict else None,
         "findings": [finding_document(found) for found in result.findings],
+    }
+
+
+def reset_document(rollout: Rollout, results: Sequence[Result], wanted: Split) -> dict[str, Any]:
+    """Tell what `reset` did: the way to stable, and the deletion, each if there was something to do."""
+    return {
+        "rollout": rollout_document(rollout),
+        "changed": any(result.changed for result in results),
+        "steps": [result_document(result, wanted) for result in results],
+    }
+
+
+def gitops_document(rollout: Rollout, tool: str, parts: Sequence[tuple[str, Manifest]]) -> dict[str, Any]:
+    """Tell what a GitOps tool must leave alone, and where that is written."""
+    return {
+        "rollout": rollout_document(rollout),
+        "tool": tool,
+        "stanzas": [{"into": owner, "manifest": manifest} for owner, manifest in parts],
     }
 
 

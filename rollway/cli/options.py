@@ -42,7 +42,7 @@ class StoreOptions:
     directory: str | None = option(
         "--dir",
         heading=STORE,
-        type=click.Path(exists=True),
+        type=click.Path(),
         envvar="ROLLWAY_DIR",
         show_envvar=True,
         metavar="PATH",
@@ -79,7 +79,7 @@ def _filename_option() -> Any:
         "-f",
         "--filename",
         heading=ROLLOUT,
-        type=click.Path(exists=True, dir_okay=False),
+        type=click.Path(),
         metavar="FILE",
         help="File with the Rollout.",
     )

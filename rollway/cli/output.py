@@ -40,7 +40,7 @@ def echo(text: str = "", **style: Any) -> None:
         OutputError: stdout does not take it.
     """
     try:
-        click.secho(text, **style)
+        click.echo(click.style(text, **style) if any(style.values()) else text)
     except OSError as error:
         discard()
         raise OutputError(error) from error

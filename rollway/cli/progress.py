@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import threading
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import FrameType, TracebackType
 
     from rollway.routers.model import Finding
@@ -117,7 +118,14 @@ class RampDisplay:
                 TextColumn("{task.fields[evidence]}"),
                 TextColumn("{task.description}"),
             )
-            self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+            # What is printed meanwhile stays on its own stream, and `aside` makes room for it.
+            self._progress = Progress(
+                *columns,
+                console=Console(stderr=True),
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
             self._progress.start()
             self._task = self._progress.add_task("", total=self._total, evidence="")
         return self
@@ -133,6 +141,17 @@ class RampDisplay:
         if self._progress:
             self._progress.stop()
             self._progress = None
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Take the bar away while something is printed, which may go to the same terminal."""
+        if self._progress:
+            self._progress.stop()
+        try:
+            yield
+        finally:
+            if self._progress:
+                self._progress.start()
 
     def reached(self, split: Split, evidence: str) -> None:
         """Show a weight that was set."""

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rollway.cli import documents
 from rollway.cli import output as out
 from rollway.cli.group import Command
 from rollway.cli.options import RolloutOptions, output_option
 from rollway.cli.parameters import options
 from rollway.cli.stores import open_router
-from rollway.routers.gitops import stanzas, weight_pointers
+from rollway.routers.gitops import stanzas, weight_paths
 from rollway.routers.planning import needs_of
 
 if TYPE_CHECKING:
@@ -37,15 +38,12 @@ if TYPE_CHECKING:
 def gitops(target: RolloutOptions, *, tool: Tool, output: str) -> None:
     """Print what keeps a GitOps tool from writing the weights of your own objects back."""
     router = open_router(target)
-    pointers = weight_pointers(router.rollout, router.store.read(needs_of(router.rollout)))
-    if not pointers:
-        click.echo(
-            f"note: {router.rollout.ref} changes no object of yours, so there is nothing to leave alone",
-            err=True,
-        )
-        return
-    parts = stanzas(tool, pointers)
-    if output == "json":
-        out.document([stanza for _, stanza in parts], output)
-    else:
+    live = router.store.read(needs_of(router.rollout))
+    paths = weight_paths(router.rollout, live)
+    parts = stanzas(tool, paths, live) if paths else []
+    if not parts:
+        out.note(f"{router.rollout.ref} changes no object of yours, so there is nothing to leave alone")
+    if output != "text":
+        out.document(documents.gitops_document(router.rollout, tool, parts), output)
+    elif parts:
         out.echo("\n---\n".join(f"# into your {owner}\n{out.yaml_text(stanza)}" for owner, stanza in parts))

@@ -23,6 +23,7 @@ from rollway.routers.ramp import PATIENCE_S, Ramp, weights
 
 if TYPE_CHECKING:
     from rollway.routers.applying import Result
+    from rollway.routers.model import Finding
     from rollway.routers.router import TrafficRouter
 
 STEPS = "Steps"
@@ -102,8 +103,9 @@ class _Run:
         self._steps = steps
         self._evidence = evidence
         self._output = output
-        self._record = Recorder(router, enabled=steps.events, note=out.note)
+        self._record = Recorder(router, enabled=steps.events, note=self._note)
         self._display = RampDisplay(router.rollout.total)
+        self._shown: set[Finding] = set()
 
     def take(self, start: str, end: str) -> int:
         """Take every step from `start` to `end`; return the exit code."""
@@ -144,16 +146,24 @@ class _Run:
 
     def _show(self, result: Result, weight: int) -> None:
         wanted = self._router.rollout.split(weight)
-        self._display.reached(wanted, result.verdict.evidence.name.lower() if result.verdict else "unknown")
-        if self._output == "text":
-            answers.result(result, wanted)
-            out.findings(result.findings)
-        else:
-            if self._output == "yaml":
-                out.echo("---")
-            out.document(documents.result_document(result, wanted), self._output)
-        # A pipeline reads the steps as they come.
-        sys.stdout.flush()
+        with self._display.aside():
+            if self._output == "text":
+                answers.result(result, wanted)
+                out.findings(finding for finding in result.findings if finding not in self._shown)
+                self._shown.update(result.findings)
+            else:
+                if self._output == "yaml":
+                    out.echo("---")
+                out.document(documents.result_document(result, wanted), self._output)
+            # A pipeline reads the steps as they come.
+            out.finish()
+            self._display.reached(
+                wanted, result.verdict.evidence.name.lower() if result.verdict else "unknown"
+            )
+
+    def _note(self, text: str) -> None:
+        with self._display.aside():
+            out.note(text)
 
     def _interrupted(self, steps: Ramp) -> None:
         """Ask whether to stay or to go back to stable, and do it."""

@@ -32,10 +32,10 @@ def reset(target: RolloutOptions, guards: GuardOptions, change: ChangeOptions, *
     if any(result.changed for result in results):
         record(REMOVED, "\n".join(summary(result, wanted) for result in results), asked=wanted)
     if output != "text":
-        out.document([documents.result_document(result, wanted) for result in results], output)
-    else:
-        for result in results:
-            answers.result(result, wanted)
-            out.findings(result.findings)
-        if not results:
-            out.echo(f"{router.rollout.ref}: all traffic goes to stable, and nothing is left to delete")
+        out.document(documents.reset_document(router.rollout, results, wanted), output)
+        return
+    for result in results:
+        answers.result(result, wanted)
+    out.findings(dict.fromkeys(finding for result in results for finding in result.findings))
+    if not results:
+        out.echo(f"{router.rollout.ref}: all traffic goes to stable, and nothing is left to delete")
