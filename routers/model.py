@@ -98,6 +98,8 @@ class LiveObject:
     """Why the object cannot be worked with, for a need that is tolerant of it: it stands in two files, say."""
     is_copy: bool = False
     """Whether it is a further place of an object that stands in several; its name then says where."""
+    original: Manifest | None = field(default=None, compare=False, repr=False)
+    """SHARED: the object as it was before any change, where the store remembers that; see `Change.original`."""
 
 
 Kind: TypeAlias = tuple[str, str]

@@ -65,6 +65,8 @@ class Change:
     derived_from: ObjectRef | None = None
     adopt: bool = False
     """Whether fields that somebody else applied are taken over, which the caller asked for by name."""
+    original: Manifest | None = None
+    """PATCH: the object as it was at first, where no later change could find that out; a store of files remembers it."""
 
     def is_in(self, present: LiveObject | None) -> bool:
         """Tell from the object as it is now whether this change was stored, be it that only a part of it is left."""
@@ -221,6 +223,11 @@ def _without_step(now: Any, before: Any, after: Any) -> Any:
     if lists and len(now) == len(before) == len(after):
         return [_without_step(*items) for items in zip(now, before, after, strict=True)]
     return now
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether a side of a difference is no value at all."""
+    return value is _MISSING
 
 
 def pointer(path: Pointer) -> str:

@@ -132,9 +132,12 @@ def simulate(context: Context, *, adopt: bool, backends: Sequence[Backend] | Non
     changes: list[Change] = []
     after: dict[ObjectRef, LiveObject] = {}
     for part in parts:
-        for need, wanted in _rendered(part, context):
+        for need, rendered in _rendered(part, context):
             present = live.get(need.ref)
+            wanted = _as_it_was(part, context, present, rendered)
             change = change_for(need, present, wanted, rollout, adopt=adopt)
+            if change and change.action is Action.PATCH:
+                change = replace(change, original=_to_remember(part, context, change, present))
             if change:
                 changes.append(change)
                 assert change.after is not None, "rendering never deletes"
@@ -142,6 +145,36 @@ def simulate(context: Context, *, adopt: bool, backends: Sequence[Backend] | Non
     simulated = live.after(after.values())
     findings = [finding for part in parts for finding in part.check(rollout, want, simulated)]
     return Simulation(tuple(changes), simulated, (*dict.fromkeys(findings), *store_notes(want, live)))
+
+
+def _as_it_was(part: Backend, context: Context, present: LiveObject | None, wanted: Manifest) -> Manifest:
+    """Return a shared object as it was at first, where that gives all traffic to stable as well."""
+    if present is None or present.original is None or context.want.split.canary:
+        return wanted
+    again = _all_stable(part, context, present.ref, present.original)
+    return present.original if again == present.original else wanted
+
+
+def _to_remember(
+    part: Backend, context: Context, change: Change, present: LiveObject | None
+) -> Manifest | None:
+    """Return what a shared object was at first, where a reset could not find it out from what the change makes of it."""
+    if not context.want.split.canary or change.before is None or change.after is None:
+        return None
+    first = present.original if present else None
+    if first is None:
+        first = _all_stable(part, context, change.ref, change.before)
+    return None if _all_stable(part, context, change.ref, change.after) == first else first
+
+
+def _all_stable(part: Backend, context: Context, ref: ObjectRef, manifest: Manifest) -> Manifest | None:
+    """Return what all traffic to stable would make of an object; None where that cannot be said."""
+    rollout, _, live = context
+    there = Context(rollout, Traffic(Split(0, rollout.total)), live.after([LiveObject(ref, manifest, "")]))
+    try:
+        return next((wanted for need, wanted in _rendered(part, there) if need.ref == ref), None)
+    except RollwayError:
+        return None
 
 
 def propose(context: Context, *, adopt: bool = False, create: bool = True) -> Proposal:

@@ -226,7 +226,15 @@ class DirectoryStore:
             return self._files.locate(place, pointer)
 
         manifest = place.placed.manifest
-        return LiveObject(ref, manifest, _version(manifest), locate, problem=problem, is_copy=is_copy)
+        return LiveObject(
+            ref,
+            manifest,
+            _version(manifest),
+            locate,
+            problem=problem,
+            is_copy=is_copy,
+            original=self._files.original(place),
+        )
 
     def _not_found(self, absent: Sequence[Need]) -> NotFoundError:
         """Report what is missing, what is there instead, and which files were not read as objects."""
@@ -311,7 +319,7 @@ class DirectoryStore:
         if change.action is Action.PATCH:
             after = change.after if manifest == change.before else patches.patched(change, manifest)
             assert after is not None, "a patch has an object"
-            return drafts.changed(place, after)
+            return drafts.patched(place, after, change.original)
         if _version(manifest) != change.version:
             raise ConflictError(f"{change.ref} in {place.path} has changed since it was read")
         if change.after is None:

@@ -9,8 +9,8 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rollway.routers.errors import UnwritableError
-from rollway.routers.model import duplicate
-from rollway.routers.stores import files, kustomization, yaml_text
+from rollway.routers.model import dig, duplicate
+from rollway.routers.stores import files, kustomization, originals, yaml_text
 from rollway.routers.stores.manifests import UnreadableError, parse, sections
 
 if TYPE_CHECKING:
@@ -55,9 +55,34 @@ class _FileText:
         Raises:
             UnwritableError: the text cannot take it.
         """
+        return self.with_section(self._edited(wanted))
+
+    def with_memory(self, wanted: Any, original: Manifest | None) -> FileChange:
+        """Return the same with a comment on what a later edit could not find out; `original`: the object at first.
+
+        Raises:
+            UnwritableError: the text cannot take the value.
+        """
+        edited = self._edited(wanted)
+        if self.is_json:
+            return self.with_section(edited)  # there is no comment in JSON
+        number, path = self.place.placed.document, self.place.placed.path
+        subject = originals.subject_of(self.place.placed.manifest)
+        known = originals.recall(self.section.text, subject)
+        texts = {**known.texts, **yaml_text.lost_texts(self.section.text, edited, number)}
+        edited, left = yaml_text.with_texts(edited, number, texts)
+        memory = known.following(original, dig(wanted, *path))._replace(texts=left)
+        if memory == known:
+            return self.with_section(edited)
+        end = yaml_text.document_spans(edited)[number][1]
+        remembering = originals.remember(edited, end, subject, memory)
+        # At the end of a text without a line end, a comment may make a block scalar longer.
+        return self.with_section(remembering if parse(remembering) == parse(edited) else edited)
+
+    def _edited(self, wanted: Any) -> str:
         number = self.place.placed.document
         try:
-            return self.with_section(yaml_text.edit(self.section.text, number, wanted, is_json=self.is_json))
+            return yaml_text.edit(self.section.text, number, wanted, is_json=self.is_json)
         except UnwritableError as error:
             raise UnwritableError(
                 f"{self.place.path}: {error.message}", hint="simplify that part of the file by hand"
@@ -70,15 +95,31 @@ def changed(place: Place, wanted: Manifest) -> list[FileChange]:
     Raises:
         UnwritableError: the text of the file cannot take them.
     """
-    text, path = _FileText(place), place.placed.path
-    document = text.document()
+    text = _FileText(place)
+    return [text.with_document(_inside(text, wanted))]
+
+
+def patched(place: Place, wanted: Manifest, original: Manifest | None) -> list[FileChange]:
+    """Draft the user's object with other values, such that its text can be had again.
+
+    `original` is the object as it was at first, where no later change could find that out.
+
+    Raises:
+        UnwritableError: the text of the file cannot take them.
+    """
+    text = _FileText(place)
+    return [text.with_memory(_inside(text, wanted), original)]
+
+
+def _inside(text: _FileText, wanted: Manifest) -> Any:
+    """Return the document that holds an object, with another one in its place."""
+    path = text.place.placed.path
     if not path:
-        return [text.with_document(wanted)]
-    parent = document
-    for step in path[:-1]:
-        parent = parent[step]
+        return wanted
+    document = text.document()
+    parent = dig(document, *path[:-1])
     parent[path[-1]] = wanted
-    return [text.with_document(document)]
+    return document
 
 
 def appended(path: str, manifest: Manifest) -> list[FileChange]:
@@ -97,6 +138,10 @@ def appended(path: str, manifest: Manifest) -> list[FileChange]:
     ended = not text or text.endswith("\n")
     document = f"---{newline}{yaml_text.block(manifest, 0, newline, literals=ended)}"
     added = f"{document}{newline}" if ended else f"{newline}{document}"
+    if parse(text + added)[:-1] != parse(text):
+        raise UnwritableError(
+            f"{path}: a document at its end would change the last value", hint="end it with a new line"
+        )
     return [FileChange(path, mark + (text + added).encode())]
 
 

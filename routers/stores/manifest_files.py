@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.routers.model import Finding, FindingCode, Severity
-from rollway.routers.stores import files
+from rollway.routers.stores import files, originals
 from rollway.routers.stores.manifests import (
     NO_LONGER_SERVED,
     PlacedManifest,
@@ -27,7 +27,7 @@ from rollway.routers.stores.overlays import Overlays, View
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rollway.routers.model import Need, ObjectRef, Pointer
+    from rollway.routers.model import Manifest, Need, ObjectRef, Pointer
 
 FINDINGS = (
     FindingCode(
@@ -64,6 +64,8 @@ class ParsedFile(NamedTuple):
 
     digest: bytes
     objects: tuple[PlacedManifest, ...] = ()
+    text: str = ""
+    """The text, where it remembers what an object was at first."""
     unreadable: tuple[Unreadable, ...] = ()
 
 
@@ -102,8 +104,12 @@ class ManifestFiles:
         if known and known.digest == digest:
             return known
         try:
-            divided = sections(files.decode(raw)[1], is_json=path.endswith(".json"))
-            parsed = ParsedFile(digest, tuple(objects(divided)), tuple(unreadable(divided)))
+            text = files.decode(raw)[1]
+            divided = sections(text, is_json=path.endswith(".json"))
+            remembering = text if originals.MARK in text else ""
+            parsed = ParsedFile(
+                digest, tuple(objects(divided)), remembering, unreadable=tuple(unreadable(divided))
+            )
         except UnicodeError as error:
             text = raw.decode("utf-16" if raw[:2] in files.UTF16_MARKS else "utf-8", "replace")
             parsed = ParsedFile(digest, unreadable=(Unreadable(1, str(error), text=text),))
@@ -130,6 +136,14 @@ class ManifestFiles:
             return place.path
         section = sections(files.decode(raw)[1], is_json=place.path.endswith(".json"))[place.placed.section]
         return f"{place.path}:{line_of(section, place.placed.document, (*place.placed.path, *pointer))}"
+
+    def original(self, place: Place) -> Manifest | None:
+        """Return an object as it was at first, where its file remembers that."""
+        known = self._parsed.get(place.path)
+        if known is None or not known.text:
+            return None
+        memory = originals.recall(known.text, originals.subject_of(place.placed.manifest))
+        return memory.applied(place.placed.manifest) if memory.values else None
 
     def find(self, needs: Sequence[Need]) -> Search:
         """Return every place of the objects that needs ask for."""

@@ -16,11 +16,12 @@ import yaml
 from rollway.routers import yaml_loader
 from rollway.routers.errors import UnwritableError
 from rollway.routers.model import dig
+from rollway.routers.plan import pointer
 from rollway.routers.render import to_json
 from rollway.routers.stores.manifests import UnreadableError, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from rollway.routers.model import Pointer
 
@@ -72,6 +73,57 @@ def edit(text: str, document: int, new: Any, *, is_json: bool = False) -> str:
     if result != [*documents[:document], new, *documents[document + 1 :]]:
         raise UnwritableError("the change cannot be written into this text without touching other values")
     return changed
+
+
+def lost_texts(old: str, new: str, document: int) -> dict[str, str]:
+    """Return what an edit has written over that no later edit would write: aliases, and numbers in another spelling.
+
+    They come by JSON pointer, as they were written.
+    """
+    after = _snippets(new, document)
+    values = parse(old)[document]
+    lost: dict[str, str] = {}
+    for path, (node, snippet) in _snippets(old, document).items():
+        if (
+            path not in after
+            or after[path][1] == snippet
+            or "<<" in path
+            or node.kind not in ("alias", "scalar")
+        ):
+            continue
+        if node.kind == "alias" or _scalar(dig(values, *path), node.style) != snippet:
+            lost[pointer(path)] = snippet
+    return lost
+
+
+def with_texts(text: str, document: int, wanted: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Write texts by JSON pointer where they mean what is there; return those as well for which that is not so.
+
+    What has no place any more is forgotten.
+    """
+    left: dict[str, str] = {}
+    for place, snippet in wanted.items():
+        nodes = {pointer(path): node for path, (node, _) in _snippets(text, document).items()}
+        if place not in nodes:
+            continue
+        restored = text[: nodes[place].start] + snippet + text[nodes[place].end :]
+        if _means_the_same(restored, text):
+            text = restored
+        else:
+            left[place] = snippet
+    return text, left
+
+
+def _means_the_same(text: str, other: str) -> bool:
+    try:
+        return parse(text) == parse(other)
+    except UnreadableError:
+        return False
+
+
+def _snippets(text: str, document: int) -> dict[Pointer, tuple[_Node, str]]:
+    root = _root(list(_documents(text))[document])
+    return {path: (node, text[node.start : node.end]) for path, node in _walk(root, ())}
 
 
 def document_spans(text: str) -> list[tuple[int, int]]:

@@ -1,0 +1,117 @@
+"""Remember in a YAML text what a change of weights cannot be undone from, so that `reset` gives the same bytes again.
+
+A weight that was absent, weights of a sum that does not hold the share, an alias that had to be written out, a number
+in another spelling: what was there stands in one comment at the end of the object's document, and goes with the reset.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jsonpointer import JsonPointer, JsonPointerException
+
+from rollway.routers.model import duplicate
+from rollway.routers.plan import differences, is_missing, pointer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rollway.routers.model import Manifest
+
+MARK = "# rollway: "
+
+
+class Memory(NamedTuple):
+    """What stood in an object before: values (an empty list: none) and texts, both by JSON pointer."""
+
+    values: Mapping[str, list[Any]]
+    texts: Mapping[str, str]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to remember."""
+        return not self.values and not self.texts
+
+    def applied(self, manifest: Manifest) -> Manifest | None:
+        """Return the object as it was; None when it has no longer the fields that are remembered."""
+        original: Manifest = duplicate(manifest)
+        try:
+            for path, value in self.values.items():
+                parent, last = JsonPointer(path).to_last(original)
+                if value:
+                    parent[last] = value[0]
+                else:
+                    parent.pop(last, None)
+        except (JsonPointerException, LookupError, TypeError, AttributeError):
+            return None
+        return original
+
+    def following(self, original: Manifest | None, changed: Manifest) -> Memory:
+        """Return what there is to remember of an object that was changed; `original` is how it was at first, if known."""
+        original = original or self.applied(changed)
+        if original is None:
+            return NOTHING
+        values = {
+            pointer(path): [] if is_missing(old) else [old] for path, old, _ in differences(original, changed)
+        }
+        return self._replace(values=values)
+
+
+NOTHING = Memory({}, {})
+
+
+def subject_of(manifest: Manifest) -> str:
+    """Return how a comment names an object, by what the text says of it."""
+    metadata = manifest["metadata"]
+    namespace = metadata.get("namespace")
+    return f"{manifest['kind']} {f'{namespace}/' if namespace else ''}{metadata['name']}"
+
+
+def recall(text: str, subject: str) -> Memory:
+    """Return what a text remembers of an object; a comment that cannot be read is none."""
+    line = _line(text, subject)
+    if line is None:
+        return NOTHING
+    try:
+        known = json.loads(text[line[0] : line[1]].removeprefix(_head(subject)))
+        return Memory(dict(known.get("values", {})), dict(known.get("texts", {})))
+    except (ValueError, TypeError, AttributeError):
+        return NOTHING
+
+
+def remember(text: str, end: int, subject: str, memory: Memory) -> str:
+    """Return the text with this memory of an object, at the end of its document, in place of the one that it has.
+
+    `end` is where the document ends. A text that ends without a line end does so again.
+    """
+    line = _line(text, subject)
+    if line:
+        start, stop = line
+        if text[stop : stop + 1] == "\n":
+            stop += 1
+        elif start:  # the last line of a text without a line end
+            start -= 2 if text[:start].endswith("\r\n") else 1
+        text, end = text[:start] + text[stop:], end - (stop - start)
+    if memory.is_empty:
+        return text
+    content = {name: value for name, value in memory._asdict().items() if value}
+    comment = f"{_head(subject)}{json.dumps(content)}"
+    newline = "\r\n" if "\r\n" in text else "\n"
+    before = text[:end]
+    added = f"{comment}{newline}" if before.endswith("\n") else f"{newline}{comment}"
+    return f"{before}{added}{text[end:]}"
+
+
+def _head(subject: str) -> str:
+    return f"{MARK}{subject} had before: "
+
+
+def _line(text: str, subject: str) -> tuple[int, int] | None:
+    """Return where the comment on an object stands, without its line end."""
+    start = text.find(_head(subject))
+    if start < 0 or text[:start].rpartition("\n")[2]:
+        return None
+    end = text.find("\n", start)
+    end = len(text) if end < 0 else end
+    return start, end - (text[start:end].endswith("\r"))
