@@ -18,6 +18,8 @@ import manifests as m
 from rollway import __version__
 from rollway.cli import VERBS, cli
 from rollway.cli.group import Command
+from rollway.cli.report import workflow_command
+from rollway.routers.linting import Problem
 from running import on_terminal, rollway, schema
 
 if TYPE_CHECKING:
@@ -364,3 +366,56 @@ def test_hints_fit_blue_green(tmp_path: Path) -> None:
         ran = rollway("set-weight", "shop", weight, "--dir", str(tmp_path))
         assert (ran.code, "rollway switch shop stable|canary" in ran.stderr) == (2, True), ran
         assert "maxTrafficWeight" not in ran.stderr
+
+
+# -- pipelines
+
+
+def test_a_plan_as_markdown(two: Path) -> None:
+    """-o markdown has the weights in a table, the diff in a fence, the findings and the fingerprint."""
+    where = ("-n", "blue", "--dir", str(two))
+    ran = rollway("plan", "shop", "20", *where, "-o", "markdown")
+    lines = ran.stdout.splitlines()
+    assert (ran.code, lines[0]) == (3, "### Rollout blue/shop: canary 20 of 100, 20 %")
+    assert "| TrafficSplit blue/shop |  | - | shop-canary 20, shop-stable 80 |" in lines
+    assert lines.count("```diff") == lines.count("```") == 1
+    assert any(line.startswith("+") and line.endswith("weight: 20") for line in lines)
+    assert any(line.startswith("- **note** ") for line in lines)
+    plan = json.loads(rollway("plan", "shop", "20", *where, "-o", "json").stdout)
+    assert lines[-1] == f"Fingerprint `{plan['fingerprint']}`"
+    rollway("set-weight", "shop", "20", *where)
+    again = rollway("plan", "shop", "20", *where, "-o", "markdown")
+    assert (again.code, "Nothing to change." in again.stdout) == (0, True)
+
+
+def test_a_fence_holds_what_has_fences(tmp_path: Path) -> None:
+    """Backticks in a manifest do not end the fence of the diff."""
+    stanza = {"stableIngress": "web", "canaryIngressAnnotations": {"example.com/text": "```\n````\n```\n"}}
+    objects = [m.rollout({"nginx": stanza}), m.ingress(), m.service("shop-stable"), m.service("shop-canary")]
+    (tmp_path / "app.yaml").write_text(yaml.safe_dump_all(objects))
+    text = rollway("plan", "shop", "20", "--dir", str(tmp_path), "-o", "markdown").stdout
+    assert text.count("\n`````") == 2
+
+
+def test_lint_as_workflow_commands(two: Path) -> None:
+    """-o github prints one command for each problem, with file and line, and escapes what would end a value."""
+    (two / "a,b.yaml").write_text(yaml.safe_dump(m.rollout({"alb": {}}, name="broken")))
+    ran = rollway("lint", "--dir", str(two), "-o", "github")
+    errors = [line for line in ran.stdout.splitlines() if line.startswith("::error ")]
+    assert (ran.code, len(errors)) == (4, 1)
+    settings, _, message = errors[0].removeprefix("::error ").partition("::")
+    given = dict(pair.split("=", 1) for pair in settings.split(","))
+    assert given["file"].endswith("a%2Cb.yaml")
+    assert given["line"].isdigit()
+    assert given["title"].startswith("rollway ")
+    assert "default/broken: " in message
+    assert all(line.startswith("::") for line in ran.stdout.splitlines())
+
+
+def test_workflow_commands_escape_line_ends() -> None:
+    """A message of several lines stays one command, and an object stands where there is no file."""
+    problem = Problem("Ingress shop/web", "note", "shop/web", "code", "50 %\nof all")
+    assert (
+        workflow_command(problem)
+        == "::notice title=rollway code::Ingress shop/web: shop/web: 50 %25%0Aof all"
+    )

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 def problems(found: list[Problem], output: str) -> None:
     """Print what `lint` found, one line each as compilers do, so that editors find the place, and how many there are."""
+    if output == "github":
+        for problem in found:
+            out.echo(workflow_command(problem))
+        return
     if output != "text":
         out.document([problem._asdict() for problem in found], output)
         return
@@ -24,6 +28,31 @@ def problems(found: list[Problem], output: str) -> None:
     out.echo(
         ", ".join(f"{count} {name}{'s' * (count != 1)}" for count, name in zip(counts, names, strict=True))
     )
+
+
+_LEVELS = {"fault": "error", "refusal": "error", "note": "notice"}
+
+
+def workflow_command(problem: Problem) -> str:
+    """Write a problem as GitHub shows it beside the line of a pull request.
+
+    Source: GitHub, "Workflow commands for GitHub Actions"; its toolkit escapes values in `packages/core/src/command.ts`.
+    """
+    file, _, line = problem.place.rpartition(":")
+    found = {"file": file, "line": line} if file and line.isdigit() else {}
+    title = f"rollway {problem.code}"
+    settings = ",".join(
+        f"{name}={_escaped(value, ':,')}" for name, value in {**found, "title": title}.items()
+    )
+    place = "" if found else f"{problem.place}: "
+    rollout = f"{problem.rollout}: " if problem.rollout else ""
+    return f"::{_LEVELS[problem.severity]} {settings}::{_escaped(place + rollout + problem.message)}"
+
+
+def _escaped(value: str, further: str = "") -> str:
+    for character in "%\r\n" + further:
+        value = value.replace(character, f"%{ord(character):02X}")
+    return value
 
 
 def capabilities() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

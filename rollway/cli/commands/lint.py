@@ -16,11 +16,12 @@ from rollway.routers import linting
     cls=Command,
     examples="""
     rollway lint --dir k8s/                           # every Rollout of a folder
+    rollway lint --dir . -o github                    # annotations in a workflow of GitHub
     rollway lint shop -o json
     """,
 )
 @options(scope=ScopeOptions)
-@output_option()
+@output_option("github")
 def lint(scope: ScopeOptions, *, output: str) -> None:
     """Check one Rollout or all, and what their data planes would say, with file and line."""
     store, namespace = open_store(scope.store)

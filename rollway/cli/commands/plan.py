@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import click
 
-from rollway.cli import answers, documents
+from rollway.cli import answers, documents, markdown
 from rollway.cli import output as out
 from rollway.cli.group import Command
 from rollway.cli.options import GuardOptions, RolloutOptions, adopt_option, output_option
@@ -27,11 +27,12 @@ class PlanOptions:
     examples="""
     rollway plan shop 20
     rollway plan shop 20 --dir k8s/ -o json | jq -r .fingerprint
+    rollway plan shop 20 --dir k8s/ -o markdown > comment.md   # for a pull request
     """,
 )
 @options(target=RolloutOptions, guards=GuardOptions, planning=PlanOptions)
 @click.argument("weight")
-@output_option()
+@output_option("markdown")
 def plan(
     target: RolloutOptions, guards: GuardOptions, planning: PlanOptions, *, weight: str, output: str
 ) -> None:
@@ -39,7 +40,9 @@ def plan(
     router = open_router(target, guards)
     wanted = router.rollout.split(weight)
     value = router.plan(weight, adopt=planning.adopt)
-    if output != "text":
+    if output == "markdown":
+        out.echo(markdown.plan_text(router.rollout, wanted, value, router.limits.allow))
+    elif output != "text":
         out.document(documents.plan_document(router.rollout, wanted, value), output)
     elif value is None:
         out.echo(f"{router.rollout.ref}: canary {wanted}; nothing to change")
