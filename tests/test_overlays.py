@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +17,7 @@ from rollway.routers.router import TrafficRouter, read_rollout, read_rollouts
 from rollway.routers.stores.directory import DirectoryStore
 from rollway.routers.stores.stream import StreamStore
 from rollway.routers.weights import Split
+from running import rollway
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -218,3 +221,47 @@ def test_a_stream_is_read_and_not_written() -> None:
         streamed.set_weight(20)
     with pytest.raises(NotFoundError, match="not found in standard input"):
         read_rollout(store, "other")
+
+
+def piped(built: bytes, *words: str) -> subprocess.CompletedProcess[bytes]:
+    """Run rollway with something on its standard input."""
+    return subprocess.run(
+        [sys.executable, "-m", "rollway.cli", *words], input=built, capture_output=True, check=False
+    )
+
+
+def test_what_kustomize_builds_is_read_from_a_pipe() -> None:
+    """`kustomize build | rollway VERB --dir -` works for what reads, and says why it does not write."""
+    services = [m.service("shop-stable"), m.service("shop-canary")]
+    built = yaml.safe_dump_all([m.rollout(ISTIO), m.virtual_service(), *services]).encode()
+    assert (
+        b"  http route primary  shop-stable 100, shop-canary 0"
+        in piped(built, "status", "--dir", "-", "-o", "wide").stdout
+    )
+    assert piped(built, "lint", "--dir", "-").returncode == 0
+    assert piped(built, "plan", "shop", "20", "--dir", "-").returncode == 3
+    assert piped(built, "verify", "shop", "0", "--dir", "-").returncode == 0
+    assert b"weight: 20" in piped(built, "render", "shop", "20", "--dir", "-").stdout
+    refused = piped(built, "set-weight", "shop", "20", "--dir", "-")
+    assert refused.returncode == 1
+    assert b"comes from standard input, which cannot be written" in refused.stderr
+    both = piped(built, "plan", "shop", "20", "--dir", "-", "-f", "-")
+    assert both.returncode == 2
+    assert b"--dir and -f both name standard input" in both.stderr
+
+
+def test_the_file_of_the_rollout_decides_on_the_command_line(tmp_path: Path) -> None:
+    """With -f, objects that each folder has are taken from the folder of that file, in its kustomization's namespace."""
+    for place in ("prod", "staging"):
+        folder = tmp_path / place
+        write(folder / "rollout.yaml", without_namespace(m.rollout(ISTIO)))
+        write(folder / "web.yaml", without_namespace(m.virtual_service()))
+        write(folder / "kustomization.yaml", {"resources": BASE, "namespace": "shop"})
+    words = ("set-weight", "shop", "20", "--dir", str(tmp_path))
+    assert rollway(*words).code == 2
+    done = rollway(*words, "-f", str(tmp_path / "prod" / "rollout.yaml"))
+    assert (done.code, "patched VirtualService shop/web" in done.stdout) == (0, True), done.stderr
+    weights = {
+        place: "weight: 20" in (tmp_path / place / "web.yaml").read_text() for place in ("prod", "staging")
+    }
+    assert weights == {"prod": True, "staging": False}

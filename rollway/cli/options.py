@@ -46,7 +46,7 @@ class StoreOptions:
         envvar="ROLLWAY_DIR",
         show_envvar=True,
         metavar="PATH",
-        help="Directory (or one file) of manifests instead of a cluster.",
+        help="Directory (or one file) of manifests instead of a cluster; - reads them from standard input.",
     )
     kubeconfig: str | None = option(
         "--kubeconfig",

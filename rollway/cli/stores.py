@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -23,11 +25,16 @@ if TYPE_CHECKING:
 _COMPLETION_TIMEOUT_S = 2.0
 
 
-def open_store(options: StoreOptions) -> tuple[Store, str]:
-    """Open the store that the options name; return it and the namespace to look in (empty: any)."""
+def open_store(options: StoreOptions, filename: str | None = None) -> tuple[Store, str]:
+    """Open the store that the options name; return it and the namespace to look in (empty: any).
+
+    Where an object stands in several files of a directory, the one in `filename`, or near it, counts.
+    """
     if options.directory:
         _refuse_cluster_options(options)
-        return open_directory(options.directory, options.namespace), options.namespace or ""
+        if options.directory == filename == "-":
+            raise click.UsageError("--dir and -f both name standard input: give it to one of them")
+        return open_directory(options.directory, options.namespace, filename), options.namespace or ""
     store = open_cluster(options)
     return store, options.namespace or store.namespace
 
@@ -68,16 +75,30 @@ def _refuse_cluster_options(options: StoreOptions) -> None:
         )
 
 
-def open_directory(path: str, namespace: str | None) -> Store:
-    """Open a directory, or one file, of manifests."""
+def open_directory(path: str, namespace: str | None, prefer: str | None = None, within: str = "") -> Store:
+    """Open a directory, or one file, of manifests, or those of standard input (`-`).
+
+    `prefer` and `within` are those of `DirectoryStore`.
+    """
     from rollway.routers.stores.directory import DirectoryStore  # noqa: PLC0415 - a cluster does not need it
 
-    return DirectoryStore(path, namespace or "default")
+    if path == "-":
+        from rollway.routers.stores.stream import StreamStore  # noqa: PLC0415
+
+        return StreamStore(_standard_input(), namespace or "default")
+    named = "" if prefer in (None, "-") else str(prefer)
+    return DirectoryStore(path, namespace or "default", prefer=named, within=within)
+
+
+@functools.cache
+def _standard_input() -> bytes:
+    """Return what stands in the standard input, which can be read once."""
+    return sys.stdin.buffer.read()
 
 
 def open_router(options: RolloutOptions, guards: GuardOptions | None = None) -> TrafficRouter:
     """Read the Rollout that the options name, and return the router that moves its traffic."""
-    store, namespace = open_store(options.store)
+    store, namespace = open_store(options.store, options.filename)
     if options.filename:
         rollout = _read_file(options.filename, options.name, options.store, store)
     else:
@@ -94,7 +115,8 @@ def read_named(options: ScopeOptions, store: Store, namespace: str) -> Rollout |
 
 def _read_file(path: str, name: str, options: StoreOptions, store: Store) -> Rollout:
     """Read a Rollout from a file; without a name, the only one that the file holds."""
-    file = open_directory(path, options.namespace)
+    within = "" if options.directory in (None, "-") else str(options.directory)
+    file = open_directory(path, options.namespace, within=within)
     if not name:
         names = [item.ref.name for item, _ in read_rollouts(file, options.namespace or "")]
         if len(names) > 1:

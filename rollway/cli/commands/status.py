@@ -70,7 +70,7 @@ def status(
     scope: ScopeOptions, planes: DataPlaneOptions, *, output: str, header_line: bool, watch: bool
 ) -> None:
     """Show what the routing objects say, of all Rollouts, or of one beside what was asked and what is loaded."""
-    store, namespace = open_store(scope.store)
+    store, namespace = open_store(scope.store, scope.filename)
     namespace = "" if scope.all_namespaces else namespace
     rollout = read_named(scope, store, namespace)
     if not rollout and planes.given:
