@@ -48,5 +48,5 @@ def test_the_hook_lints_the_repository_that_uses_it(tmp_path: Path) -> None:
     )
     ran = run()
     assert ran.returncode == 1, ran.stdout + ran.stderr
-    assert "deploy/rollout.yaml" in ran.stdout
+    assert "deploy/" in ran.stdout
     assert "shop-canry" in ran.stdout
