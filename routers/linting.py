@@ -28,6 +28,7 @@ from rollway.routers.errors import (
 from rollway.routers.model import Access, Context, FindingCode, Live, ObjectRef, Strategy, Traffic, dig
 from rollway.routers.observing import read_together
 from rollway.routers.planning import Observation, needs_of, refuse_unsupported, simulate
+from rollway.routers.roles import decide_roles
 from rollway.routers.rollout import dotted
 from rollway.routers.rollout.schema import rollout_schema
 from rollway.routers.rollout.unused import asks_for_routing, unused_fields
@@ -203,6 +204,12 @@ class _Case:
         for item, problem in doubtful:
             yield from self._of_error(problem, item)
         unusable = {need.ref for need in absent} | {item.ref for item, _ in doubtful}
+        if not rollout.roles_known and not unusable:
+            try:
+                rollout = decide_roles(rollout, self.live)
+            except RollwayError as error:
+                yield from self._of_error(error)
+                return
         yield from dict.fromkeys(self._judged(rollout, unusable))
 
     def _unused(self) -> Iterator[Problem]:
@@ -253,6 +260,7 @@ class _Case:
 
     def _disagreement(self, rollout: Rollout, readings: list[Reading]) -> Iterator[Problem]:
         """Yield a fault when the objects of a Rollout give the canary different shares."""
+        readings = [reading for reading in readings if not reading.outcome]
         if readings and Observation(rollout, tuple(readings)).traffic is None:
             nothing = Split(0, rollout.total)
             shares = ", ".join(

@@ -10,11 +10,17 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from rollway.routers.errors import RollwayError, UnsupportedError, WeightError
+from rollway.routers.errors import (
+    InvalidInputError,
+    RefusedError,
+    RollwayError,
+    UnsupportedError,
+    WeightError,
+)
 from rollway.routers.snapshot import Snapshot
 from rollway.routers.weights import Split, parse_weight
 
@@ -194,6 +200,8 @@ class Need:
     fields: tuple[str, ...] = ()
     own_keys: tuple[str, ...] = ()
     relies: tuple[str, ...] = ()
+    keeps_stable: bool = False
+    """MANAGED: whether stable gets all traffic only by this object, so that it stays when everything else is reset."""
     derived_from: ObjectRef | None = None
     """MANAGED: the object that it is made from; a store of files puts a new object beside it."""
     tolerant: bool = False
@@ -307,6 +315,8 @@ class Reading(NamedTuple):
 
     `traffic` is None when the object does not exist or says nothing about this rollout. `exact` is False when the
     weights stand for a share that the rollout's total cannot express; `traffic` then holds the nearest one.
+    Where the object is absent, and stable does not get everything because of that, `outcome` and `reason` say what is
+    known instead: UNKNOWN, or DIFFERS when the canary certainly gets some.
     """
 
     ref: ObjectRef
@@ -314,6 +324,8 @@ class Reading(NamedTuple):
     weights: tuple[tuple[str, str], ...] = ()
     traffic: Traffic | None = None
     exact: bool = True
+    outcome: Outcome | None = None
+    reason: str = ""
 
 
 class Outcome(enum.Enum):
@@ -436,6 +448,31 @@ class Rollout:
             if isinstance(stanza, kind):
                 return stanza
         raise LookupError(f"Rollout {self.name} has no {kind.__name__}")
+
+    @property
+    def roles_known(self) -> bool:
+        """Whether it is known which Service is stable: always, but for ping-pong without a status."""
+        return self.ping_pong is None or bool(self.ping_pong.stable)
+
+    def with_stable(self, name: str) -> Rollout:
+        """Return the same with `ping` or `pong` as its stable Service.
+
+        Raises:
+            InvalidInputError: there is no ping-pong, or the name is neither of the two.
+            RefusedError: the status says that the other one is stable.
+        """
+        if self.ping_pong is None or name not in ("ping", "pong"):
+            raise InvalidInputError(
+                f"{self.ref} has no {name!r} Service that could be stable",
+                hint="ping and pong are for a Rollout with pingPong and without stableService and canaryService",
+            )
+        ping, pong, stable = self.ping_pong
+        if stable not in ("", name):
+            raise RefusedError(f"the status of {self.ref} says that {stable} is stable, not {name}")
+        pair = (ping, pong) if name == "ping" else (pong, ping)
+        return replace(
+            self, stable_service=pair[0], canary_service=pair[1], ping_pong=PingPong(ping, pong, name)
+        )
 
     def split(self, weight: int | str) -> Split:
         """Read a weight and make it a Split of this Rollout's total.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rollway.routers.errors import RollwayError
 from rollway.routers.model import Live
 from rollway.routers.planning import needs_of, observe
+from rollway.routers.roles import decide_roles
 from rollway.routers.rollout.unused import asks_for_routing
 from rollway.routers.router import read_rollouts
 from rollway.routers.stores import missing
@@ -47,7 +48,7 @@ def observe_all(store: Store, namespace: str = "") -> Observations:
     for rollout in rollouts:
         try:
             require(store, rollout, live)
-            result.observed.append(observe(rollout, live))
+            result.observed.append(observe(decide_roles(rollout, live), live))
         except RollwayError as error:
             result.errors.append((rollout.ref, error))
     return result

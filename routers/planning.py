@@ -42,7 +42,12 @@ class Observation:
 
     @property
     def traffic(self) -> Traffic | None:
-        """The traffic that all objects agree on; an absent object gives the canary nothing. None when they differ."""
+        """The traffic that all objects agree on; an absent object gives the canary nothing, unless its reading says more.
+
+        None when they differ, or when that is not known.
+        """
+        if any(reading.outcome for reading in self.readings):
+            return None
         nothing = Traffic(Split(0, self.rollout.total))
         distinct = {reading.traffic or nothing for reading in self.readings}
         return distinct.pop() if len(distinct) == 1 else None
@@ -177,8 +182,13 @@ def _all_stable(part: Backend, context: Context, ref: ObjectRef, manifest: Manif
         return None
 
 
-def propose(context: Context, *, adopt: bool = False, create: bool = True) -> Proposal:
-    """Return what has to change for the wish. With `create` off, absent objects stay absent.
+def propose(
+    context: Context, *, adopt: bool = False, create: bool = True, everything: bool = False
+) -> Proposal:
+    """Return what has to change for the wish.
+
+    With `create` off, absent objects stay absent, except those without which stable does not get all traffic; with
+    `everything` as well, those too.
 
     Raises:
         UnsupportedError: a backend lacks a feature of the wish.
@@ -188,7 +198,12 @@ def propose(context: Context, *, adopt: bool = False, create: bool = True) -> Pr
     refuse_unsupported(context.rollout, context.want)
     simulation = simulate(context, adopt=adopt)
     if not create:
-        made = tuple(change for change in simulation.changes if change.action is not Action.CREATE)
+        kept = set() if everything else _keeping_stable(context.rollout)
+        made = tuple(
+            change
+            for change in simulation.changes
+            if change.action is not Action.CREATE or change.ref in kept
+        )
         simulation = simulation._replace(changes=made)
     if not simulation.changes:
         return Proposal(context, None, simulation.findings)
@@ -196,8 +211,17 @@ def propose(context: Context, *, adopt: bool = False, create: bool = True) -> Pr
     return Proposal(context, plan, simulation.findings)
 
 
-def propose_removal(rollout: Rollout, live: Live, *, adopt: bool = False) -> Proposal:
+def _keeping_stable(rollout: Rollout) -> set[ObjectRef]:
+    """Return the managed objects without which stable does not get all traffic."""
+    return {need.ref for need in needs_of(rollout) if need.keeps_stable}
+
+
+def propose_removal(
+    rollout: Rollout, live: Live, *, adopt: bool = False, everything: bool = False
+) -> Proposal:
     """Return the deletion of every managed object of the Rollout that exists.
+
+    An object without which stable does not get all traffic stays, unless `everything` is asked for.
 
     Raises:
         ForeignOwnerError: one of them belongs to somebody else.
@@ -206,7 +230,7 @@ def propose_removal(rollout: Rollout, live: Live, *, adopt: bool = False) -> Pro
     changes: list[Change] = []
     for need in needs_of(rollout):
         present = live.get(need.ref) if need.access is Access.MANAGED else None
-        if present is None:
+        if present is None or (need.keeps_stable and not everything):
             continue
         if not adopt:
             ownership.refuse_foreign(present.ref, present.manifest, rollout)
@@ -234,7 +258,8 @@ def propose_again(plan: Plan, live: Live) -> Proposal:
     Raises what `propose` and `propose_removal` raise.
     """
     if plan.removal:
-        return propose_removal(plan.rollout, live, adopt=plan.adopt)
+        everything = any(change.ref in _keeping_stable(plan.rollout) for change in plan.changes)
+        return propose_removal(plan.rollout, live, adopt=plan.adopt, everything=everything)
     context = Context(plan.rollout, plan.want, live)
     return propose(context, adopt=plan.adopt, create=plan.create)
 

@@ -162,6 +162,13 @@ class TrafficRouter:
     probes: tuple[Probe, ...] = ()
     """What can be asked beside the store: data planes, or a URL that answers from them."""
 
+    def __post_init__(self) -> None:
+        if not self.rollout.roles_known:
+            raise AmbiguousError(
+                f"{self.rollout.ref} uses pingPong, and its status does not say which Service is stable",
+                hint="let the live objects decide with `rollway.routers.roles.known_roles`, or say it",
+            )
+
     @property
     def _writer(self) -> Writer:
         return Writer(self.store, self.limits)
@@ -313,8 +320,13 @@ class TrafficRouter:
         """Return the objects as the weight wants them. Writes nothing."""
         return planning.wanted_objects(self._context(self._traffic(weight)))
 
-    def reset(self, *, adopt: bool = False, dry_run: DryRun = False) -> list[Result]:
+    def reset(
+        self, *, adopt: bool = False, dry_run: DryRun = False, everything: bool = False
+    ) -> list[Result]:
         """Send all traffic to stable, verify it, then delete the objects that are ours.
+
+        An object by which alone stable gets all traffic stays (a TrafficSplit whose root Service is not the stable
+        one), and is made where it is absent, unless `everything` is to be deleted.
 
         Returns:
             One result for each of the two steps that had something to do.
@@ -324,7 +336,7 @@ class TrafficRouter:
         """
         all_stable = Traffic(Split(0, self.rollout.total))
         results: list[Result] = []
-        proposal = self._propose(all_stable, adopt=adopt, create=False)
+        proposal = self._propose(all_stable, adopt=adopt, create=False, everything=everything)
         live = proposal.context.live
         if proposal.plan:
             results.append(self.apply(proposal.plan, dry_run=dry_run))
@@ -336,7 +348,7 @@ class TrafficRouter:
                 raise NotVerifiedError(
                     f"{self.rollout.ref} {verdict.outcome.value}: {verdict.reason}; nothing was deleted"
                 )
-        removal = planning.propose_removal(self.rollout, live, adopt=adopt).plan
+        removal = planning.propose_removal(self.rollout, live, adopt=adopt, everything=everything).plan
         if removal:
             results.append(self.apply(removal, dry_run=dry_run))
         return results
@@ -349,9 +361,12 @@ class TrafficRouter:
         live = self._read()
         return Context(self.rollout, want or planning.observe(self.rollout, live).nearest_traffic, live)
 
-    def _propose(self, want: Traffic, *, adopt: bool = False, create: bool = True) -> Proposal:
+    def _propose(
+        self, want: Traffic, *, adopt: bool = False, create: bool = True, everything: bool = False
+    ) -> Proposal:
         planning.refuse_unsupported(self.rollout, want)
-        return planning.propose(Context(self.rollout, want, self._read()), adopt=adopt, create=create)
+        context = Context(self.rollout, want, self._read())
+        return planning.propose(context, adopt=adopt, create=create, everything=everything)
 
     def _ready(self, traffic: Traffic, options: WriteOptions) -> Proposal:
         """Return a proposal, waiting as long as the options allow for what can still become ready."""

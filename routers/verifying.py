@@ -32,6 +32,12 @@ def written(context: Context, limits: Limits) -> Verdict:
     except RefusedError as error:
         return Verdict(Outcome.UNKNOWN, Evidence.WRITTEN, readings, error.message)
     changes = simulation.changes
+    doubts = [reading for reading in readings if reading.outcome]
+    if doubts and not context.want.split.canary:
+        outcomes = [reading.outcome for reading in doubts]
+        outcome = Outcome.DIFFERS if Outcome.DIFFERS in outcomes else Outcome.UNKNOWN
+        reasons = "; ".join(f"{reading.ref}: {reading.reason}" for reading in doubts)
+        return Verdict(outcome, Evidence.WRITTEN, readings, reasons)
     # An absent object is as good as one that gives the canary nothing.
     absent = all(change.action is Action.CREATE for change in changes) and not context.want.split.canary
     if changes and not absent:

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,15 +19,18 @@ from rollway.routers.backends.nginx.neighbours import Neighbours
 from rollway.routers.backends.nginx.stanza import DEFAULT_PREFIX
 from rollway.routers.backends.smi.backend import quantity
 from rollway.routers.errors import ManifestError, RollwayError
-from rollway.routers.model import KindSnapshot, LiveObject, ObjectRef, Severity, Traffic
+from rollway.routers.model import KindSnapshot, LiveObject, ObjectRef, Outcome, Severity, Traffic
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
 from rollway.routers.snapshot import Snapshot
 from rollway.routers.stores.manifests import ref_of
 from rollway.routers.testing import MemoryStore
 from rollway.routers.weights import Split
+from running import rollway
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rollway.routers.backends.nginx import controller
 
 PREFIX = "nginx.ingress.kubernetes.io"
@@ -615,3 +619,98 @@ def test_every_builtin_backend_tells_its_capabilities() -> None:
         assert backend(name).name == name
         assert backend(name).capabilities.versions
     assert {found.value for found in Severity} == {"refusal", "note"}
+
+
+# -- SMI: a root Service that is not the stable one
+
+ROOT: dict[str, Any] = {"smi": {"rootService": "shop"}}
+
+
+def rooted(selector: dict[str, str], *objects: Any, running: bool = False) -> TrafficRouter:
+    """Return a router whose clients call `shop`, which selects these pods."""
+    root = {**m.service("shop"), "spec": {"selector": selector, "ports": [{"port": 80}]}}
+    services = [m.service("shop-stable"), m.service("shop-canary")]
+    store = MemoryStore([root, *services, *objects], running=running)
+    return TrafficRouter(parse_rollout(m.rollout(ROOT)), store)
+
+
+def test_reset_keeps_the_split_that_shields_stable() -> None:
+    """Without the split the root Service would answer, maybe with canary pods, so it stays with canary 0."""
+    shop = rooted({"app": "shop"})
+    shop.set_weight(30)
+    (to_stable,) = shop.reset()
+    assert (
+        [change.action.value for change in to_stable.plan.changes] == ["apply"] if to_stable.plan else False
+    )
+    assert shop.observe().traffic == Traffic(Split(0))
+    assert shop.reset() == []
+    deleted = shop.reset(everything=True)
+    assert [result.plan.removal for result in deleted if result.plan] == [True]
+
+
+def test_reset_makes_the_split_that_shields_stable() -> None:
+    """Where the split is gone, only a new one sends all traffic to stable."""
+    shop = rooted({"app": "shop"})
+    (made,) = shop.reset()
+    assert made.plan is not None
+    assert [change.action.value for change in made.plan.changes] == ["create"]
+    assert shop.verify(0).outcome is Outcome.MATCHES
+
+
+@pytest.mark.parametrize(
+    ("selector", "outcome"),
+    [
+        ({"app": "shop-canary"}, Outcome.DIFFERS),
+        ({"app": "shop"}, Outcome.UNKNOWN),
+        ({}, Outcome.UNKNOWN),
+    ],
+)
+def test_without_the_split_nobody_says_that_all_goes_to_stable(
+    selector: dict[str, str], outcome: Outcome
+) -> None:
+    """What the root Service selects is unknown; that it selects the canary's pods can be read from both selectors."""
+    shop = rooted(selector)
+    verdict = shop.verify(0)
+    assert (verdict.outcome, "there is none" in verdict.reason) == (outcome, True)
+    assert shop.observe().traffic is None
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "outcome"), [(2, Outcome.DIFFERS), (0, Outcome.UNKNOWN)], ids=["shared", "no canary pod"]
+)
+def test_in_a_cluster_the_endpoints_show_whether_the_root_has_canary_pods(
+    endpoints: int, outcome: Outcome
+) -> None:
+    """Endpoints with the same address are the same pod."""
+    slices = [m.endpoint_slice("shop", ready=2), m.endpoint_slice("shop-canary", ready=endpoints)]
+    shop = rooted({"app": "shop"}, *slices, m.endpoint_slice("shop-stable"), running=True)
+    assert shop.verify(0).outcome is outcome
+
+
+def test_a_root_that_is_the_stable_service_needs_no_split() -> None:
+    """By default the split is deleted, and nothing is in doubt without it."""
+    store = MemoryStore([m.service("shop-stable"), m.service("shop-canary")])
+    shop = TrafficRouter(parse_rollout(m.rollout({"smi": {}})), store)
+    shop.set_weight(30)
+    assert len(shop.reset()) == 2
+    assert shop.verify(0).outcome is Outcome.MATCHES
+
+
+def test_the_command_line_says_what_is_in_doubt(tmp_path: Path) -> None:
+    """`reset --delete-all` deletes the split as well, and no answer afterwards says that stable gets everything."""
+    objects = [m.rollout(ROOT), m.service("shop"), m.service("shop-stable"), m.service("shop-canary")]
+    (tmp_path / "app.yaml").write_text(yaml.safe_dump_all(objects))
+    where = ("--dir", str(tmp_path))
+    assert rollway("set-weight", "shop", "30", *where).code == 0
+    assert "nothing is left to delete" not in rollway("reset", "shop", *where).stdout
+    assert (
+        "all traffic goes to stable, and nothing is left to delete" in rollway("reset", "shop", *where).stdout
+    )
+    assert rollway("reset", "shop", "--delete-all", *where).code == 0
+    idle = rollway("reset", "shop", "--delete-all", *where).stdout
+    assert "all traffic goes to stable" not in idle
+    assert "clients of shop get whatever pods it selects" in idle
+    shown = rollway("status", "shop", *where).stdout
+    assert "unknown (no such object)" in shown
+    assert "clients of shop get whatever pods it selects" in shown
+    assert "do not agree" not in rollway("lint", *where).stdout

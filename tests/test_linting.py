@@ -14,6 +14,7 @@ import manifests as m
 from rollway.routers.errors import NotFoundError, RollwayError
 from rollway.routers.linting import lint
 from rollway.routers.model import Strategy
+from rollway.routers.roles import known_roles
 from rollway.routers.router import TrafficRouter, read_rollouts
 from rollway.routers.stores.directory import DirectoryStore
 from rollway.routers.testing import MemoryStore
@@ -297,7 +298,7 @@ def refused(store: Any) -> list[str]:
         weights = {1, 2, total // 2, total - 1, total} - {0}
         for weight in [total] if rollout.strategy is Strategy.BLUE_GREEN else sorted(weights):
             try:
-                plan = TrafficRouter(rollout, store).plan(weight)
+                plan = TrafficRouter(known_roles(rollout, store), store).plan(weight)
                 errors += [str(finding) for finding in plan.refusals] if plan else []
             except RollwayError as error:
                 errors.append(f"{weight}: {error}")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rollway.routers.applying import Result
     from rollway.routers.model import Reading
     from rollway.routers.plan import Change, Plan
+    from rollway.routers.planning import Observation
     from rollway.routers.weights import Split
 
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
@@ -28,9 +29,17 @@ def weights(reading: Reading | None) -> str:
 
 def canary(reading: Reading | None) -> str:
     """Write what the canary gets by a reading."""
+    if reading is not None and reading.outcome:
+        return "unknown (no such object)"
     if reading is None or reading.traffic is None:
         return "0 (no such object)" if reading is None or not reading.weights else "0 (no traffic)"
     return str(reading.traffic.split) if reading.exact else f"about {reading.traffic.split}"
+
+
+def disagreement(observation: Observation) -> str:
+    """Say why the objects of a Rollout show no one traffic."""
+    doubts = [f"{reading.ref}: {reading.reason}" for reading in observation.readings if reading.outcome]
+    return "; ".join(doubts) or "its objects do not agree"
 
 
 def plan(value: Plan, wanted: Split) -> None:

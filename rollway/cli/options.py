@@ -86,6 +86,18 @@ def _filename_option() -> Any:
 
 
 @dataclass(frozen=True)
+class RoleOptions:
+    """Who plays which role."""
+
+    stable: str | None = option(
+        "--stable",
+        heading=ROLLOUT,
+        type=click.Choice(["ping", "pong"]),
+        help="Which Service is stable now, for a Rollout with pingPong whose status and objects do not show it.",
+    )
+
+
+@dataclass(frozen=True)
 class ScopeOptions:
     """One Rollout, or all of a namespace or a store."""
 
@@ -103,6 +115,7 @@ class RolloutOptions:
 
     name: str = argument(type=ROLLOUT_NAME, shell_complete=_complete_name)
     filename: str | None = _filename_option()
+    roles: RoleOptions = contains(RoleOptions)
     store: StoreOptions = contains(StoreOptions)
 
 

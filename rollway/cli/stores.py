@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 from rollway.cli.options import StoreOptions
 from rollway.routers.errors import NotFoundError, RollwayError
 from rollway.routers.guards import Limits
+from rollway.routers.roles import known_roles
 from rollway.routers.router import TrafficRouter, known_as, read_rollout, read_rollouts
 from rollway.routers.weights import parse_weight
 
@@ -103,6 +104,7 @@ def open_router(options: RolloutOptions, guards: GuardOptions | None = None) -> 
         rollout = _read_file(options.filename, options.name, options.store, store)
     else:
         rollout = read_rollout(store, options.name, namespace)
+    rollout = known_roles(rollout, store, options.roles.stable or "")
     return TrafficRouter(rollout, store, _limits(guards, rollout) if guards else Limits())
 
 

@@ -131,6 +131,11 @@ def check_subsets(
     yield from _findings(split, ready, keep_stable=False)
 
 
+def addresses(ref: ObjectRef, live: Live) -> set[str]:
+    """Return the addresses of all endpoints of a Service, ready or not."""
+    return {str(address) for endpoint in _endpoints(ref, live) for address in endpoint.get("addresses") or ()}
+
+
 def _findings(split: Split, ready: Ready, *, keep_stable: bool) -> Iterator[Finding]:
     weights = {STABLE: split.stable, CANARY: split.canary}
     for role, weight in weights.items():

@@ -21,14 +21,21 @@ from rollway.routers.events import REMOVED, Recorder, summary
     """,
 )
 @options(target=RolloutOptions, guards=GuardOptions, change=ChangeOptions)
+@click.option(
+    "--delete-all",
+    is_flag=True,
+    help="Delete also a TrafficSplit without which the root Service may send requests to the canary.",
+)
 @output_option()
-def reset(target: RolloutOptions, guards: GuardOptions, change: ChangeOptions, *, output: str) -> None:
+def reset(
+    target: RolloutOptions, guards: GuardOptions, change: ChangeOptions, *, output: str, delete_all: bool
+) -> None:
     """Send all traffic to stable, verify it, then delete the objects that rollway made."""
     router = open_router(target, guards)
     wanted = router.rollout.split(0)
     record = Recorder(router, enabled=change.events and not change.dry_run, note=out.note)
     with record.failures(wanted):
-        results = router.reset(adopt=change.adopt, dry_run=change.dry_run)
+        results = router.reset(adopt=change.adopt, dry_run=change.dry_run, everything=delete_all)
     if any(result.changed for result in results):
         record(REMOVED, "\n".join(summary(result, wanted) for result in results), asked=wanted)
     if output != "text":
@@ -38,4 +45,6 @@ def reset(target: RolloutOptions, guards: GuardOptions, change: ChangeOptions, *
         answers.result(result, wanted)
     out.findings(dict.fromkeys(finding for result in results for finding in result.findings))
     if not results:
-        out.echo(f"{router.rollout.ref}: all traffic goes to stable, and nothing is left to delete")
+        observation = router.observe()
+        known = "all traffic goes to stable" if observation.traffic else answers.disagreement(observation)
+        out.echo(f"{router.rollout.ref}: {known}, and nothing is left to delete")

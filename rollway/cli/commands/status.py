@@ -12,9 +12,9 @@ import durationpy
 
 from rollway.cli import documents, failures
 from rollway.cli import output as out
-from rollway.cli.answers import canary, weights
+from rollway.cli.answers import canary, disagreement, weights
 from rollway.cli.group import Command
-from rollway.cli.options import ScopeOptions, headers_option, output_option
+from rollway.cli.options import RoleOptions, ScopeOptions, headers_option, output_option
 from rollway.cli.parameters import options
 from rollway.cli.probes import DataPlaneOptions, data_plane_probes
 from rollway.cli.stores import open_store, read_named
@@ -22,6 +22,7 @@ from rollway.routers.errors import StoreError
 from rollway.routers.events import last_wish
 from rollway.routers.model import Evidence, Outcome
 from rollway.routers.observing import observe_all
+from rollway.routers.roles import known_roles
 from rollway.routers.router import TrafficRouter
 
 if TYPE_CHECKING:
@@ -62,19 +63,25 @@ class _Look(NamedTuple):
     rollway status shop --watch                       # again whenever it changes
     """,
 )
-@options(scope=ScopeOptions, planes=DataPlaneOptions)
+@options(scope=ScopeOptions, roles=RoleOptions, planes=DataPlaneOptions)
 @click.option("-w", "--watch", is_flag=True, help="Show it again whenever it changes, until Ctrl-C.")
 @output_option("wide", "name")
 @headers_option
 def status(
-    scope: ScopeOptions, planes: DataPlaneOptions, *, output: str, header_line: bool, watch: bool
+    scope: ScopeOptions,
+    roles: RoleOptions,
+    planes: DataPlaneOptions,
+    *,
+    output: str,
+    header_line: bool,
+    watch: bool,
 ) -> None:
     """Show what the routing objects say, of all Rollouts, or of one beside what was asked and what is loaded."""
     store, namespace = open_store(scope.store, scope.filename)
     namespace = "" if scope.all_namespaces else namespace
-    rollout = read_named(scope, store, namespace)
-    if not rollout and planes.given:
-        raise click.UsageError("the options about data planes need the NAME of a Rollout")
+    rollout = _read(scope, roles, store, namespace)
+    if not rollout and (planes.given or roles.stable):
+        raise click.UsageError("--stable and the options about data planes need the NAME of a Rollout")
     # Where the data planes are is found out once; which pods they are then, each time.
     probes = data_plane_probes(TrafficRouter(rollout, store), planes, None) if rollout else ()
     form = _Form(output, header_line)
@@ -82,13 +89,18 @@ def status(
     _show(look, form)
     while watch:
         time.sleep(WATCH_INTERVAL_S)
-        now = _look(store, namespace, read_named(scope, store, namespace), probes, form)
+        now = _look(store, namespace, _read(scope, roles, store, namespace), probes, form)
         if now != look:
             _between(form)
             _show(now, form)
             look = now
     if look.failed:
         raise click.exceptions.Exit(1)
+
+
+def _read(scope: ScopeOptions, roles: RoleOptions, store: Store, namespace: str) -> Rollout | None:
+    rollout = read_named(scope, store, namespace)
+    return known_roles(rollout, store, roles.stable or "") if rollout else None
 
 
 def _look(
@@ -161,7 +173,7 @@ def _show_all(entries: Sequence[Observation], form: _Form) -> None:
 
 def _tell_disagreement(entry: Observation) -> None:
     if entry.traffic is None:
-        out.echo(f"{entry.rollout.ref}: its objects do not agree")
+        out.echo(f"{entry.rollout.ref}: {disagreement(entry)}")
 
 
 def _object(ref: ObjectRef, rollout: Rollout) -> str:

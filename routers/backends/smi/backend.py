@@ -9,8 +9,8 @@ import re
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rollway.routers.backends.endpoints import check_services, endpoint_needs
-from rollway.routers.backends.services import service_needs, unknown_services
+from rollway.routers.backends.endpoints import addresses, check_services, slice_need
+from rollway.routers.backends.services import service_needs, service_refs, unknown_services
 from rollway.routers.backends.smi.stanza import SmiTrafficRouting
 from rollway.routers.errors import ManifestError, RefusedError
 from rollway.routers.model import (
@@ -19,6 +19,7 @@ from rollway.routers.model import (
     Finding,
     Need,
     ObjectRef,
+    Outcome,
     Reading,
     Severity,
     Traffic,
@@ -74,7 +75,9 @@ class SmiBackend:
 
     def needs(self, rollout: Rollout) -> Sequence[Need]:
         """Manage the TrafficSplit; read the others, the CRD if it is there, and the Services."""
-        ref = _ref(rollout)
+        ref, root = _ref(rollout), _root_ref(rollout)
+        services = [service.name for service in service_refs(rollout)]
+        outside = root not in service_refs(rollout)
         return [
             Need(
                 GROUP,
@@ -83,12 +86,14 @@ class SmiBackend:
                 ref.namespace,
                 Access.MANAGED,
                 required=False,
+                keeps_stable=root.name != rollout.stable_service,
                 derived_from=rollout.ref,
             ),
             Need(GROUP, ref.kind, namespace=ref.namespace, required=False),
             Need(_CRD_GROUP, _CRD, f"trafficsplits.{GROUP}", required=False),
             *service_needs(rollout),
-            *endpoint_needs(rollout),
+            *([Need("", "Service", root.name, root.namespace, required=False)] if outside else []),
+            slice_need(rollout.namespace, [*services, root.name]),
         ]
 
     def render(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Manifest]:
@@ -118,7 +123,7 @@ class SmiBackend:
         ref = _ref(rollout)
         found = live.manifest(ref)
         if found is None:
-            return [Reading(ref)]
+            return [_absent(rollout, live)]
         backends = _backends(ref, found)
         pair = {name: weight for name, _, weight in backends}
         nearest = nearest_split(
@@ -144,7 +149,7 @@ class SmiBackend:
                 refusal = Severity.REFUSAL if want.split.canary else Severity.NOTE
                 findings.append(Finding("smi-overlap", refusal, other.ref, message, "remove one of them"))
         if root != rollout.stable_service and not want.split.canary:
-            message = f"without the TrafficSplit, clients of {root} get whatever pods it selects, not only stable ones"
+            message = f"without it, clients of {root} get whatever pods it selects, so `reset` keeps it unless --delete-all is given"
             findings.append(Finding("smi-root-service", Severity.NOTE, ref, message))
         backends = _backends(ref, live[ref].manifest)
         pair = {name: weight for name, _, weight in backends}
@@ -165,6 +170,33 @@ class SmiBackend:
                 )
             )
         return findings
+
+
+def _absent(rollout: Rollout, live: Live) -> Reading:
+    """Return what holds without the TrafficSplit: clients get the pods that the root Service selects."""
+    ref, root = _ref(rollout), _root_ref(rollout)
+    if root.name == rollout.stable_service:
+        return Reading(ref)
+    canary = ObjectRef("", "Service", rollout.namespace, rollout.canary_service)
+    if _shares_pods(root, canary, live):
+        reason = f"there is none, so clients of {root.name} get pods of the canary as well"
+        return Reading(ref, outcome=Outcome.DIFFERS, reason=reason)
+    reason = f"there is none, so clients of {root.name} get whatever pods it selects"
+    return Reading(ref, outcome=Outcome.UNKNOWN, reason=reason)
+
+
+def _shares_pods(root: ObjectRef, canary: ObjectRef, live: Live) -> bool:
+    """Tell whether the root Service certainly selects pods of the canary: by their addresses, in files by the labels."""
+    if live.running:
+        return not addresses(root, live).isdisjoint(addresses(canary, live))
+    wide, narrow = (dig(live.manifest(ref), "spec", "selector") for ref in (root, canary))
+    if not isinstance(wide, dict) or not isinstance(narrow, dict):
+        return False
+    return bool(wide) and wide.items() <= narrow.items()
+
+
+def _root_ref(rollout: Rollout) -> ObjectRef:
+    return ObjectRef("", "Service", rollout.namespace, _root(rollout))
 
 
 def _root(rollout: Rollout) -> str:
