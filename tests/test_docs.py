@@ -15,6 +15,7 @@ from harness import tools
 from rollway.routers import rbac
 from rollway.routers.backends import BUILTIN, backend
 from rollway.routers.rollout import parse_rollout
+from running import rollway
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("", "docs", "integration", "integration/containers")
@@ -152,6 +153,13 @@ def test_the_comparison_names_tests_that_exist() -> None:
     assert [
         name for name in named if not any((ROOT / home / name).exists() for home in ("tests", "integration"))
     ] == []
+
+
+def test_readme_names_every_command() -> None:
+    """A reader finds each command of `rollway --help` in README."""
+    listed = re.findall(r"^  ([a-z][a-z-]+)  +[A-Z]", rollway("--help").stdout, re.MULTILINE)
+    assert len(listed) >= 14
+    assert [name for name in listed if f"rollway {name}" not in README] == []
 
 
 def test_the_picture_shows_what_the_commands_print() -> None:
