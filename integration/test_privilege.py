@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from harness import shop
+from harness.waiting import until
 from rollway.routers import rbac
 from running import rollway
 
@@ -137,3 +138,46 @@ def test_plurals_are_those_of_the_server(namespace: Namespace) -> None:
     }
     for group, kind in kinds:
         assert rbac.plural(kind) == discovery.resource(group, kind).plural
+
+
+def checked(kubeconfig: Path) -> dict[str, list[str]]:
+    """Run `check` and return the subjects by result."""
+    ran = rollway("check", "shop", "--kubeconfig", str(kubeconfig), "-o", "json")
+    results: dict[str, list[str]] = {"ok": [], "problem": [], "unknown": []}
+    for each in json.loads(ran.stdout):
+        results[each["result"]].append(f"{each['area']}: {each['subject']}")
+    assert (ran.code == 1) == bool(results["problem"]), ran
+    return results
+
+
+def test_check_finds_the_right_that_a_role_lacks(namespace: Namespace, account: Path) -> None:
+    """`check` tells each right that the role lacks, and with the printed Role nothing is a problem."""
+    shop.put(namespace, shop.ALL)
+    assert rollway("set-weight", "shop", "20").code == 0
+    assert checked(account)["problem"] == ["access: Rollout shop"]
+    role, binding = printed(namespace)
+    namespace.api.put(binding)
+    namespace.api.put(role)
+    until(lambda: not checked(account)["problem"], "nothing is a problem with the printed Role", 10)
+    without_patch = [
+        {**rule, "verbs": [verb for verb in rule["verbs"] if verb != "patch"]}
+        if rule["resources"] == ["virtualservices"]
+        else rule
+        for rule in role["rules"]
+    ]
+    namespace.api.put({**role, "rules": without_patch})
+    lacking = f"rights: virtualservices web in namespace {namespace.name}"
+    until(lambda: checked(account)["problem"] == [lacking], "the missing right is a problem", 10)
+
+
+def test_check_names_who_else_writes(namespace: Namespace) -> None:
+    """A manager of fields that belongs to another controller is a problem; the objects and kinds are fine."""
+    shop.put(namespace, shop.ISTIO)
+    live = namespace.get("networking.istio.io/v1", "VirtualService", "web")
+    for key in ("managedFields", "resourceVersion", "uid", "creationTimestamp", "generation"):
+        live["metadata"].pop(key, None)
+    namespace.api.apply(live, manager="flagger", force=True)
+    ran = rollway("check", "shop", "-o", "json")
+    problems = [each for each in json.loads(ran.stdout) if each["result"] == "problem"]
+    assert (ran.code, [each["area"] for each in problems]) == (1, ["writers"])
+    assert "Flagger writes weights of its own" in problems[0]["detail"]

@@ -42,6 +42,11 @@ VERBS = {
         _LOOK,
         "Check one Rollout or all, and what their data planes would say, with file and line.",
     ),
+    "check": Verb(
+        "rollway.cli.commands.check:check",
+        _LOOK,
+        "List what works for a Rollout and what does not: access, kinds, rights, objects, endpoints, data planes, writers.",
+    ),
     "set-weight": Verb(
         "rollway.cli.commands.set_weight:set_weight",
         _MOVE,

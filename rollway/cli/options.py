@@ -74,6 +74,11 @@ class StoreOptions:
     debug: bool = option("--debug", **DEBUG)
 
 
+def name_argument(*, required: bool = True) -> Any:
+    """Declare NAME, the name of a Rollout."""
+    return argument(type=ROLLOUT_NAME, required=required, shell_complete=_complete_name)
+
+
 def _filename_option() -> Any:
     return option(
         "-f",
@@ -101,7 +106,7 @@ class RoleOptions:
 class ScopeOptions:
     """One Rollout, or all of a namespace or a store."""
 
-    name: str | None = argument(type=ROLLOUT_NAME, required=False, shell_complete=_complete_name)
+    name: str | None = name_argument(required=False)
     filename: str | None = _filename_option()
     all_namespaces: bool = option(
         "-A", "--all-namespaces", heading=ROLLOUT, is_flag=True, help="Look in every namespace."
@@ -113,7 +118,7 @@ class ScopeOptions:
 class RolloutOptions:
     """One Rollout, from the store or from a file."""
 
-    name: str = argument(type=ROLLOUT_NAME, shell_complete=_complete_name)
+    name: str = name_argument()
     filename: str | None = _filename_option()
     roles: RoleOptions = contains(RoleOptions)
     store: StoreOptions = contains(StoreOptions)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from rollway.routers.errors import UnreachableError
+from rollway.routers.kube.access import is_allowed
 from rollway.routers.kube.failures import RequestInfo, failure
 
 if TYPE_CHECKING:
@@ -29,19 +30,9 @@ def may_forward(connection: Connection, namespace: str) -> bool:
     Raises:
         StoreError: the API server cannot be asked.
     """
-    info = RequestInfo("create", "selfsubjectaccessreviews", "authorization.k8s.io")
-    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    for verb in ("create", "get"):
-        attributes = {"namespace": namespace, "verb": verb, "resource": "pods", "subresource": "portforward"}
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": attributes},
-        }
-        answer = connection.request("POST", path, info, body=review)
-        if not answer.body.get("status", {}).get("allowed"):
-            return False
-    return True
+    return all(
+        is_allowed(connection, verb, "pods/portforward", namespace=namespace) for verb in ("create", "get")
+    )
 
 
 def forward(connection: Connection, namespace: str, pod: str, port: int, timeout: float) -> socket.socket:

@@ -75,6 +75,33 @@ class EventStore(Protocol):
 
 
 @runtime_checkable
+class ClusterAccess(Protocol):
+    """A store of a cluster, which answers what is served, who may do what, and who wrote an object."""
+
+    def is_served(self, group: str, kind: str, *, required: bool) -> bool:
+        """Tell whether the cluster serves a kind; raises NotServedError where it is required and is not."""
+        ...
+
+    def allows(
+        self, verb: str, resource: str, group: str = "", *, namespace: str = "", name: str = ""
+    ) -> bool:
+        """Tell whether the caller may do something, in the words of RBAC (`pods/portforward`).
+
+        Raises:
+            StoreError: the cluster cannot be asked.
+        """
+        ...
+
+    def field_managers(self, ref: ObjectRef) -> Sequence[str]:
+        """Return the managers beside rollway that have written fields of an object, each once.
+
+        Raises:
+            StoreError: the object cannot be read.
+        """
+        ...
+
+
+@runtime_checkable
 class FileStore(Protocol):
     """A store of files, some of which may not be readable."""
 

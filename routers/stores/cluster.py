@@ -22,6 +22,7 @@ from rollway.routers.errors import (
     UncertainError,
 )
 from rollway.routers.kube import port_forward
+from rollway.routers.kube.access import is_allowed
 from rollway.routers.kube.client import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, Client, Target
 from rollway.routers.kube.connection import TIMEOUT_S, Connection
 from rollway.routers.kube.discovery import Discovery, default_folder
@@ -180,6 +181,25 @@ class ClusterStore:
         """Return the Events that the API server still has; see `rollway.routers.stores.EventStore`."""
         need = Need("", "Event", namespace=namespace, required=False, selector=selector, runtime=True)
         return [item.manifest for item in self.read([need]).of("", "Event")]
+
+    def allows(
+        self, verb: str, resource: str, group: str = "", *, namespace: str = "", name: str = ""
+    ) -> bool:
+        """Ask the API server; see `rollway.routers.stores.ClusterAccess`."""
+        return is_allowed(self.connection, verb, resource, group, namespace=namespace, name=name)
+
+    def field_managers(self, ref: ObjectRef) -> list[str]:
+        """Return who has written fields of an object; see `rollway.routers.stores.ClusterAccess`."""
+        target = Target(ref.group, ref.kind, ref.namespace, ref.name)
+        try:
+            manifest = self.client.get(target)
+        except ForbiddenError:
+            # The least Role lists a kind that it also needs by name.
+            listed, _ = self.client.list(target._replace(name="", metadata_only=True))
+            manifest = next((item for item in listed if item["metadata"]["name"] == ref.name), None)
+        entries = dig(manifest, "metadata", "managedFields") or ()
+        managers = dict.fromkeys(str(entry.get("manager")) for entry in entries)
+        return [name for name in managers if name not in (FIELD_MANAGER, _RESTORER)]
 
     def may_forward(self, namespace: str) -> bool:
         """Tell whether the role allows port-forward to the pods of a namespace; see `port_forward`."""

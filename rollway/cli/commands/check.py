@@ -1,0 +1,66 @@
+"""`rollway check`: what works for a Rollout and what does not, as one list."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import click
+
+from rollway.cli import output as out
+from rollway.cli.group import Command
+from rollway.cli.options import ROLLOUT, StoreOptions, name_argument, output_option
+from rollway.cli.parameters import contains, option, options
+from rollway.cli.stores import open_store
+from rollway.routers.checking import Check, Result, check_rollout
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """One Rollout of the store, and where its data planes are."""
+
+    name: str = name_argument()
+    data_planes: tuple[str, ...] = option(
+        "--data-plane",
+        heading=ROLLOUT,
+        metavar="NAMESPACE",
+        multiple=True,
+        help="Namespace of the data plane's pods (repeatable; default: look in all).",
+    )
+    store: StoreOptions = contains(StoreOptions)
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    rollway check shop
+    rollway check shop --as system:serviceaccount:shop:ci
+    rollway check shop --dir k8s -o json
+    """,
+)
+@options(target=CheckOptions)
+@output_option()
+def check(target: CheckOptions, *, output: str) -> None:
+    """List what works for a Rollout and what does not: access, kinds, rights, objects, endpoints, data planes, writers."""
+    store, namespace = open_store(target.store)
+    checks = check_rollout(store, target.name, namespace, data_planes=target.data_planes)
+    if output == "text":
+        _show(checks)
+    else:
+        out.document([{**each._asdict(), "result": each.result.value} for each in checks], output)
+    if any(each.result is Result.PROBLEM for each in checks):
+        raise click.exceptions.Exit(1)
+
+
+def _show(checks: list[Check]) -> None:
+    words = {Result.OK: "OK", Result.PROBLEM: "problem", Result.UNKNOWN: "unknown"}
+    out.table(
+        ("AREA", "SUBJECT", "RESULT", "DETAIL"),
+        [(each.area, each.subject, words[each.result], each.detail) for each in checks],
+    )
+    remedies = dict.fromkeys(each.remedy for each in checks if each.result is not Result.OK and each.remedy)
+    out.echo()
+    for remedy in remedies:
+        out.echo(f"  {remedy}")
+    counts = Counter(each.result for each in checks)
+    out.echo(", ".join(f"{counts[result]} {word}" for result, word in words.items()))

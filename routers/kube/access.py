@@ -1,0 +1,42 @@
+"""Ask the API server what the caller may do.
+
+Source: Kubernetes, "Checking API Access" (SelfSubjectAccessReview), which every authenticated user may create.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rollway.routers.kube.failures import RequestInfo
+
+if TYPE_CHECKING:
+    from rollway.routers.kube.connection import Connection
+
+_GROUP = "authorization.k8s.io"
+
+
+def is_allowed(
+    connection: Connection, verb: str, resource: str, group: str = "", *, namespace: str = "", name: str = ""
+) -> bool:
+    """Tell whether the caller may do something; `resource` is in the words of RBAC (`pods/portforward`).
+
+    Raises:
+        StoreError: the API server cannot be asked.
+    """
+    plural, _, subresource = resource.partition("/")
+    attributes = {
+        "verb": verb,
+        "group": group,
+        "resource": plural,
+        "subresource": subresource,
+        "namespace": namespace,
+        "name": name,
+    }
+    review = {
+        "apiVersion": f"{_GROUP}/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    }
+    info = RequestInfo("create", "selfsubjectaccessreviews", _GROUP)
+    answer = connection.request("POST", f"/apis/{_GROUP}/v1/selfsubjectaccessreviews", info, body=review)
+    return answer.body.get("status", {}).get("allowed") is True
