@@ -4,19 +4,115 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Unpack
 
-from rollway.routers.errors import RefusedError, RollwayError, StalePlanError, WeightError
-from rollway.routers.weights import parse_weight
+from rollway.routers.errors import (
+    NotVerifiedError,
+    RefusedError,
+    RollwayError,
+    StalePlanError,
+    WeightError,
+)
+from rollway.routers.model import Outcome
+from rollway.routers.weights import parse_weight, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rollway.routers.applying import Result
+    from rollway.routers.model import Context, RequestSample
+    from rollway.routers.probes import Probe
     from rollway.routers.router import TrafficRouter, WriteOptions
 
 PATIENCE_S = 120.0
 """How long a step waits for an API server that does not answer, unless told otherwise."""
+MIN_REQUESTS = 100
+"""From how many requests of the canary on a share of failures says something, unless told otherwise."""
+_MOST_SAMPLES = 50
+
+
+@dataclass(frozen=True)
+class ErrorLimit:
+    """How many of the canary's requests may fail: more than `rate` of at least `requests` are too many.
+
+    It is the plain rate of what was counted. A failure of which nobody knows who caused it counts as the canary's: what
+    is behind a crashed canary answers for neither version, and stable answered before.
+    """
+
+    rate: Fraction
+    requests: int = MIN_REQUESTS
+
+    @classmethod
+    def parse(cls, text: str, requests: int = MIN_REQUESTS) -> ErrorLimit:
+        """Read a rate like `1%`, `0.5%` or `1/1000`.
+
+        Raises:
+            WeightError: it is none, or there is nothing to count.
+        """
+        if not text.strip().endswith("%") and "/" not in text:
+            raise WeightError(
+                f"{text!r} is no share of requests", hint="give a percentage (1%) or a fraction (1/1000)"
+            )
+        if requests < 1:
+            raise WeightError(f"{requests} requests show no share of failures", hint="give at least 1")
+        return cls(Fraction(parse_weight(text, _PARTS), _PARTS), requests)
+
+    def judge(self, samples: Sequence[RequestSample]) -> Outcome:
+        """Say whether the samples keep the limit (MATCHES), break it (DIFFERS), or are too few to say (UNKNOWN)."""
+        failed, counted = _failures(samples)
+        # What broke the limit of so many requests stays broken, whatever the missing ones would be.
+        if failed > self.rate * max(counted, self.requests):
+            return Outcome.DIFFERS
+        return Outcome.MATCHES if counted >= self.requests else Outcome.UNKNOWN
+
+
+_PARTS = 1_000_000
+"""A share of requests is read out of so many."""
+
+
+def _failures(samples: Sequence[RequestSample]) -> tuple[int, int]:
+    """Return how many requests of the canary failed, and how many there were."""
+    failed = sum(sample.canary_failed + sample.failed for sample in samples)
+    return failed, failed + sum(sample.canary for sample in samples)
+
+
+def failures_text(samples: Sequence[RequestSample]) -> str:
+    """Write how many requests of the canary failed: `3 of 512 requests of the canary failed (0.5859 %)`."""
+    failed, counted = _failures(samples)
+    share = f" ({percent(Fraction(failed, counted))})" if counted else ""
+    return f"{failed} of {counted} requests of the canary failed{share}"
+
+
+@dataclass(frozen=True)
+class ErrorWatch:
+    """Count the requests of the canary by probes that show the evidence `measured`, and judge how many failed."""
+
+    limit: ErrorLimit
+    probes: tuple[Probe, ...]
+
+    def count(self, context: Context) -> tuple[RequestSample, ...]:
+        """Take samples until they keep or break the limit.
+
+        Raises:
+            NotVerifiedError: requests cannot be counted, or too few of them are the canary's.
+        """
+        samples: tuple[RequestSample, ...] = ()
+        for _ in range(_MOST_SAMPLES):
+            verdicts = [probe.judge(context) for probe in self.probes]
+            taken = tuple(sample for verdict in verdicts for sample in verdict.samples)
+            if not taken:
+                reasons = "; ".join(verdict.reason for verdict in verdicts if verdict.reason)
+                raise NotVerifiedError(
+                    f"{context.rollout.ref}: the requests of the canary cannot be counted: {reasons}"
+                )
+            samples += taken
+            if self.limit.judge(samples) is not Outcome.UNKNOWN:
+                return samples
+        raise NotVerifiedError(
+            f"{context.rollout.ref}: {failures_text(samples)}, which are too few to judge: {self.limit.requests} are needed",
+            hint="count more of them at once, or give a larger weight",
+        )
 
 
 def weights(start: int | str, end: int | str, step: int | str, total: int, live: int) -> list[int]:

@@ -43,9 +43,9 @@ def rollway(*words: str) -> Ran:
 
 
 def on_terminal(
-    *words: str, environment: Mapping[str, str] | None = None, stdout: Path | None = None
+    *words: str, environment: Mapping[str, str] | None = None, stdout: Path | None = None, typed: str = ""
 ) -> tuple[int, str]:
-    """Run `rollway WORDS...` with stdout (unless it is a file) and stderr on one terminal.
+    """Run `rollway WORDS...` with stdout (unless it is a file) and stderr on one terminal, where somebody has typed.
 
     Returns:
         The exit code, and what was written to the terminal.
@@ -55,11 +55,12 @@ def on_terminal(
     answers = os.open(stdout, os.O_WRONLY | os.O_CREAT) if stdout else terminal
     child = subprocess.Popen(
         [sys.executable, "-m", "rollway.cli", *words],
-        stdin=subprocess.DEVNULL,
+        stdin=terminal if typed else subprocess.DEVNULL,
         stdout=answers,
         stderr=terminal,
         env={**plain, "TERM": "xterm", "COLUMNS": "100", **(environment or {})},
     )
+    os.write(controller, typed.encode())
     for opened in {answers, terminal}:
         os.close(opened)
     written = bytearray()

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import itertools
+import json
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 import manifests as m
 from rollway.routers.errors import (
     ApplyError,
+    NotVerifiedError,
     RefusedError,
     StalePlanError,
     UncertainError,
     UnreachableError,
     WeightError,
 )
-from rollway.routers.model import Traffic
-from rollway.routers.ramp import Ramp, weights
+from rollway.routers.model import Context, Evidence, Live, Outcome, RequestSample, Traffic, Verdict
+from rollway.routers.ramp import ErrorLimit, ErrorWatch, Ramp, weights
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
 from rollway.routers.testing import MemoryStore
 from rollway.routers.weights import Split
-from running import rollway
+from running import rollway, schema
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from running import Ran
 
 ROUTING: dict[str, Any] = {"istio": {"virtualService": {"name": "web"}}, "smi": {}}
 
@@ -127,8 +134,6 @@ def test_somebody_else_ends_the_ramp_but_not_the_way_back() -> None:
 
 def test_a_ramp_in_a_directory(tmp_path: Path) -> None:
     """The command works on manifests as well, and prints each step."""
-    import yaml
-
     objects = [m.rollout(ROUTING), m.virtual_service(), m.service("shop-stable"), m.service("shop-canary")]
     (tmp_path / "app.yaml").write_text(yaml.safe_dump_all(objects))
     ran = rollway("ramp", "shop", "0..40", "--step", "20", "--every", "0s", "--dir", str(tmp_path))
@@ -139,3 +144,145 @@ def test_a_ramp_in_a_directory(tmp_path: Path) -> None:
     assert yaml.safe_load(ran.stdout)["changed"] is False
     assert rollway("ramp", "shop", "0-40", "--step", "20", "--every", "0s", "--dir", str(tmp_path)).code == 2
     assert rollway("ramp", "shop", "0..40", "--step", "20", "--every", "x", "--dir", str(tmp_path)).code == 2
+
+
+# -- errors of the canary
+
+
+class Counting:
+    """A probe that counts what the test says: a sample for each time that it is asked, the last one from then on."""
+
+    evidence = Evidence.MEASURED
+    backends: frozenset[str] = frozenset()
+
+    def __init__(self, *samples: RequestSample) -> None:
+        self.samples = list(samples)
+        self.asked: list[int] = []
+
+    def judge(self, context: Context) -> Verdict:
+        """Return the next sample."""
+        self.asked.append(context.want.split.canary)
+        if not self.samples:
+            return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason="nobody answers")
+        sample = self.samples.pop(0) if self.samples[1:] else self.samples[0]
+        # As evidence, one failure is too many; a limit on errors does not look at the outcome.
+        return Verdict(Outcome.DIFFERS, Evidence.MEASURED, reason="failed", samples=(sample,), final=True)
+
+
+GOOD = RequestSample(stable=80, canary=200)
+BAD = RequestSample(stable=80, canary=190, canary_failed=10)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"), [("1%", Fraction(1, 100)), ("0.5%", Fraction(1, 200)), ("1/1000", Fraction(1, 1000))]
+)
+def test_a_limit_on_errors_is_a_share(text: str, rate: Fraction) -> None:
+    """It is written as the share of a weight is."""
+    assert ErrorLimit.parse(text).rate == rate
+
+
+@pytest.mark.parametrize("text", ["1", "many", "-1%", "101%", ""])
+def test_what_is_no_share_is_refused(text: str) -> None:
+    """A plain number says nothing about a share."""
+    with pytest.raises(WeightError):
+        ErrorLimit.parse(text)
+
+
+@given(
+    failed=st.integers(0, 300),
+    unknown=st.integers(0, 50),
+    fine=st.integers(0, 3000),
+    stable=st.integers(0, 1000),
+    percentage=st.integers(0, 20),
+)
+def test_the_limit_is_the_plain_rate(
+    failed: int, unknown: int, fine: int, stable: int, percentage: int
+) -> None:
+    """From enough requests on, more than the rate is too many; what nobody answered counts as the canary's."""
+    limit = ErrorLimit(Fraction(percentage, 100), 100)
+    outcome = limit.judge([RequestSample(stable, fine, 0, 7, failed, unknown)])
+    total, lost = failed + unknown + fine, failed + unknown
+    if total >= 100:
+        assert outcome is (Outcome.DIFFERS if lost * 100 > percentage * total else Outcome.MATCHES)
+    else:
+        assert outcome is (Outcome.DIFFERS if lost > percentage else Outcome.UNKNOWN)
+
+
+def test_samples_are_taken_until_they_say_something() -> None:
+    """Few requests of the canary in one sample are added to those of the next; an error that is enough ends it."""
+    router = ramp(store()).router
+    context = Context(router.rollout, Traffic(Split(20)), Live(()))
+    few = RequestSample(stable=90, canary=30)
+    counting = Counting(few)
+    assert ErrorWatch(ErrorLimit(Fraction(1, 100)), (counting,)).count(context) == (few,) * 4
+    broken = RequestSample(stable=90, canary=2, canary_failed=8)
+    assert len(ErrorWatch(ErrorLimit(Fraction(1, 100)), (Counting(broken),)).count(context)) == 1
+
+
+def test_requests_that_cannot_be_counted_are_no_evidence() -> None:
+    """A probe without an answer, and a canary that gets next to nothing, end the watch with an error."""
+    router = ramp(store()).router
+    context = Context(router.rollout, Traffic(Split(20)), Live(()))
+    with pytest.raises(NotVerifiedError, match="cannot be counted: nobody answers"):
+        ErrorWatch(ErrorLimit(Fraction(1, 100)), (Counting(),)).count(context)
+    with pytest.raises(NotVerifiedError, match=r"50 requests of the canary failed .* too few to judge: 100"):
+        ErrorWatch(ErrorLimit(Fraction(1, 100)), (Counting(RequestSample(99, 1)),)).count(context)
+
+
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
+    """Return how to run a ramp whose requests are counted by a probe of the test."""
+    objects = [m.rollout(ROUTING), m.virtual_service(), m.service("shop-stable"), m.service("shop-canary")]
+    (tmp_path / "app.yaml").write_text(yaml.safe_dump_all(objects))
+
+    def run(probe: Counting, *words: str) -> Ran:
+        monkeypatch.setattr("rollway.cli.evidence.measuring_probe", lambda *_: [probe])
+        url = ("--url", "http://shop.example.com", "--identify", "header:X-Version")
+        common = ("--step", "20", "--every", "0s", "--max-error-rate", "1%", "--dir", str(tmp_path))
+        return rollway("ramp", "shop", "0..40", *common, *url, *words)
+
+    return run
+
+
+def test_a_ramp_within_the_limit_goes_on(watched: Callable[..., Ran]) -> None:
+    """Few failures are allowed; they are counted at each weight, and again before the next, and are in the answer."""
+    probe = Counting(RequestSample(stable=80, canary=399, canary_failed=1))
+    ran = watched(probe)
+    assert (ran.code, ran.stdout.count("counted: 399 of canary, 80 of stable, 1 of canary failed")) == (
+        0,
+        3,
+    ), ran
+    assert probe.asked == [20, 20, 40]
+
+
+def test_too_many_errors_send_the_traffic_back(watched: Callable[..., Ran], tmp_path: Path) -> None:
+    """A canary that fails more often goes back to stable with exit code 5, and the answer has the samples."""
+    ran = watched(Counting(GOOD, GOOD, BAD), "-o", "json")
+    decoder, text, steps = json.JSONDecoder(), ran.stdout.strip(), []
+    while text:
+        document, end = decoder.raw_decode(text)
+        schema("result", document)
+        steps.append((document["wanted"]["canary"], [one["failed"]["canary"] for one in document["samples"]]))
+        text = text[end:].strip()
+    assert (ran.code, steps) == (5, [(20, [0]), (20, [0]), (40, [10]), (0, [])])
+    error = json.loads(ran.stderr.splitlines()[-1])["error"]
+    assert "10 of 200 requests of the canary failed (5 %), more than 1 %" in error["message"]
+    assert "all traffic was sent back to stable" in error["message"]
+    assert rollway("verify", "shop", "0", "--level", "written", "--dir", str(tmp_path)).code == 0
+
+
+def test_errors_that_come_late_are_seen_before_the_next_weight(watched: Callable[..., Ran]) -> None:
+    """What fails only after a while at a weight does not get more traffic."""
+    probe = Counting(GOOD, BAD)
+    assert watched(probe).code == 5
+    assert probe.asked == [20, 20]
+
+
+@pytest.mark.parametrize(("words", "weight"), [((), "20"), (("--on-failure", "back"), "0")])
+def test_a_watch_that_sees_nothing_ends_the_ramp(
+    words: tuple[str, ...], weight: str, watched: Callable[..., Ran], tmp_path: Path
+) -> None:
+    """Where requests cannot be counted, the ramp stops there, or goes back with --on-failure=back."""
+    ran = watched(Counting(), *words)
+    assert (ran.code, "cannot be counted" in ran.stderr) == (5, True)
+    assert rollway("verify", "shop", weight, "--level", "written", "--dir", str(tmp_path)).code == 0

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rollway.routers.applying import Result
-    from rollway.routers.model import Reading
+    from rollway.routers.model import Reading, RequestSample
     from rollway.routers.plan import Change, Plan
     from rollway.routers.planning import Observation
     from rollway.routers.weights import Split
@@ -88,3 +88,15 @@ def result(value: Result, wanted: Split) -> None:
     if value.dry_run:
         checked = ", and the cluster would take it" if value.dry_run == "server" and value.plan else ""
         out.echo(f"dry run: nothing was written{checked}")
+
+
+def sample_text(sample: RequestSample) -> str:
+    """Write how many requests each version answered, and how many failed."""
+    parts = [f"{sample.canary} of canary, {sample.stable} of stable"]
+    failed = (
+        (sample.canary_failed, "of canary"),
+        (sample.stable_failed, "of stable"),
+        (sample.failed, "of nobody known"),
+    )
+    parts += [f"{count} {whose} failed" for count, whose in failed if count]
+    return ", ".join(parts)

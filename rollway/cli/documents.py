@@ -101,8 +101,26 @@ def result_document(result: Result, wanted: Split) -> dict[str, Any]:
         "written": [object_document(ref) for ref in result.written],
         "fingerprint": result.plan.fingerprint if result.plan else None,
         "evidence": result.verdict.evidence.name.lower() if result.verdict else None,
+        "samples": samples_document(result.verdict),
         "findings": [finding_document(found) for found in result.findings],
     }
+
+
+def samples_document(verdict: Verdict | None) -> list[dict[str, Any]]:
+    """Tell the samples of requests that were counted."""
+    return [
+        {
+            "canary": sample.canary,
+            "stable": sample.stable,
+            "other": sample.other,
+            "failed": {
+                "canary": sample.canary_failed,
+                "stable": sample.stable_failed,
+                "unknown": sample.failed,
+            },
+        }
+        for sample in (verdict.samples if verdict else ())
+    ]
 
 
 def reset_document(rollout: Rollout, results: Sequence[Result], wanted: Split) -> dict[str, Any]:
@@ -168,4 +186,5 @@ def verdict_document(rollout: Rollout, verdict: Verdict) -> dict[str, Any]:
         "reason": verdict.reason,
         "readings": [reading_document(reading) for reading in verdict.readings],
         "loaded": [object_verdict_document(found) for found in verdict.objects],
+        "samples": samples_document(verdict),
     }

@@ -83,6 +83,15 @@ class Interrupt:
         self.number = number
         self._asked.set()
 
+    @contextlib.contextmanager
+    def answering(self) -> Iterator[None]:
+        """Let Ctrl-C end the program at once while a question is asked."""
+        self._asked.set()
+        try:
+            yield
+        finally:
+            self._asked.clear()
+
     def clear(self) -> None:
         """Forget it, so that what answers it can be interrupted in turn."""
         self._asked.clear()
@@ -168,12 +177,13 @@ class RampDisplay:
             click.echo(f"waiting: {text}", err=True)
         self._told = text
 
-    def pause(self, interrupt: Interrupt, seconds: float, following: int) -> bool:
+    def pause(self, interrupt: Interrupt, seconds: float, following: int | None) -> bool:
         """Wait for the next step, and return whether that was cut short."""
         left = seconds
+        following_text = "end" if following is None else f"next: {following}"
         while left > 0:
             if self._progress:
-                self._progress.update(self._task, description=f"next: {following} in {left:.0f} s")
+                self._progress.update(self._task, description=f"{following_text} in {left:.0f} s")
             part = min(1.0, left)
             if interrupt.sleep(part):
                 return True

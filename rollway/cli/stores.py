@@ -19,7 +19,7 @@ from rollway.routers.weights import parse_weight
 
 if TYPE_CHECKING:
     from rollway.cli.options import GuardOptions, RolloutOptions, ScopeOptions
-    from rollway.routers.model import Rollout
+    from rollway.routers.model import Manifest, Rollout
     from rollway.routers.stores import Store
     from rollway.routers.stores.cluster import ClusterStore
 
@@ -106,6 +106,16 @@ def open_router(options: RolloutOptions, guards: GuardOptions | None = None) -> 
         rollout = read_rollout(store, options.name, namespace)
     rollout = known_roles(rollout, store, options.roles.stable or "")
     return TrafficRouter(rollout, store, _limits(guards, rollout) if guards else Limits())
+
+
+def read_manifest(options: RolloutOptions, router: TrafficRouter) -> Manifest:
+    """Return the manifest of the Rollout that the options name, from where the router's was read."""
+    store = router.store
+    if options.filename:
+        store = open_directory(options.filename, options.store.namespace)
+    rollout = router.rollout
+    ((item, _),) = read_rollouts(store, rollout.namespace, rollout.name)
+    return item.manifest
 
 
 def read_named(options: ScopeOptions, store: Store, namespace: str) -> Rollout | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -15,34 +15,61 @@ from rollway.cli.group import Command
 from rollway.cli.options import GuardOptions, RolloutOptions, adopt_option, events_option, output_option
 from rollway.cli.parameters import option, options
 from rollway.cli.progress import Interrupt, RampDisplay
-from rollway.cli.stores import open_router
+from rollway.cli.stores import open_router, read_manifest
 from rollway.cli.values import DURATION
+from rollway.routers.errors import NotVerifiedError
 from rollway.routers.events import STARTED, Recorder
 from rollway.routers.guards import canary_weight
-from rollway.routers.ramp import PATIENCE_S, Ramp, weights
+from rollway.routers.model import Context, Evidence, Outcome, Traffic, Verdict
+from rollway.routers.ramp import (
+    MIN_REQUESTS,
+    PATIENCE_S,
+    ErrorLimit,
+    ErrorWatch,
+    Ramp,
+    failures_text,
+    weights,
+)
+from rollway.routers.steps import SetWeight, even_steps, remaining, steps_of
+from rollway.routers.weights import percent
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rollway.routers.applying import Result
     from rollway.routers.model import Finding
     from rollway.routers.router import TrafficRouter
+    from rollway.routers.steps import Step
+    from rollway.routers.weights import Split
 
 STEPS = "Steps"
+PENDING = 3
+"""The exit code of a ramp that stands at a pause without an end: steps are still to come."""
 
 
 @dataclass(frozen=True)
 class StepOptions:
     """How the ramp goes from step to step."""
 
-    step: str = option(
-        "--step", heading=STEPS, required=True, metavar="WEIGHT", help="How much to move each time."
-    )
-    every: float = option(
+    step: str | None = option("--step", heading=STEPS, metavar="WEIGHT", help="How much to move each time.")
+    every: float | None = option(
         "--every",
         heading=STEPS,
-        required=True,
         type=DURATION,
         metavar="TIME",
         help="How long to stay at each weight: 30s, 5m.",
+    )
+    follow: bool = option(
+        "--steps",
+        heading=STEPS,
+        is_flag=True,
+        help="Follow the setWeight and pause steps of the Rollout's manifest instead of FROM..TO.",
+    )
+    resume: bool = option(
+        "--resume",
+        heading=STEPS,
+        is_flag=True,
+        help="With --steps: the pause at which the weight stands is over.",
     )
     on_interrupt: str = option(
         "--on-interrupt",
@@ -60,6 +87,21 @@ class StepOptions:
         metavar="TIME",
         help="How long a step waits for an API server that does not answer (default: 2m).",
     )
+    max_error_rate: str | None = option(
+        "--max-error-rate",
+        heading=STEPS,
+        metavar="SHARE",
+        help="Go back to stable when a larger share (1%) of the canary's requests fails, counted by --url or "
+        "--prometheus at each weight, and again before the next one.",
+    )
+    min_requests: int = option(
+        "--min-requests",
+        heading=STEPS,
+        type=int,
+        default=MIN_REQUESTS,
+        show_default=True,
+        help="Judge the share from so many requests of the canary on.",
+    )
     adopt: bool = adopt_option()
     events: bool = events_option()
 
@@ -69,10 +111,13 @@ class StepOptions:
     examples="""
     rollway ramp shop 0..100 --step 10 --every 5m
     rollway ramp shop 0..50 --step 10 --every 1m --verify loaded --on-failure back
+    rollway ramp shop --steps                         # those of the manifest
+    rollway ramp shop --steps --resume                # go on behind a pause
+    rollway ramp shop 0..100 --step 10 --every 5m --max-error-rate 1% --prometheus http://prometheus:9090
     """,
 )
 @options(target=RolloutOptions, steps=StepOptions, guards=GuardOptions, evidence=EvidenceOptions)
-@click.argument("span", metavar="FROM..TO")
+@click.argument("span", metavar="FROM..TO", required=False)
 @output_option()
 def ramp(
     target: RolloutOptions,
@@ -80,17 +125,51 @@ def ramp(
     guards: GuardOptions,
     evidence: EvidenceOptions,
     *,
-    span: str,
+    span: str | None,
     output: str,
 ) -> None:
-    """Move the weight from FROM to TO in steps, with time between them; run again, it goes on from what is live."""
-    start, dots, end = span.partition("..")
-    if not (start and dots and end):
-        raise click.UsageError(f"{span!r} is not of the form FROM..TO, like 0..100")
+    """Move the weight from FROM to TO in steps, with time between them; run again, it goes on from what is live.
+
+    A pause of the manifest without a duration is asked about on a terminal, and elsewhere ends the ramp with exit code 3.
+    """
+    _check_words(steps, evidence, span)
     router = with_probes(open_router(target, guards), evidence.probes, evidence.verify)
-    code = _Run(router, steps, evidence, output).take(start, end)
+    # Objects that do not agree are brought to one weight by the first step; the largest is where it goes on from.
+    live = max((canary_weight(reading) for reading in router.observe().readings), default=0)
+    total = router.rollout.total
+    if span:
+        start, _, end = span.partition("..")
+        assert steps.step is not None, "checked above"
+        assert steps.every is not None, "checked above"
+        coming = even_steps(weights(start, end, steps.step, total, live), steps.every)
+    else:
+        coming = remaining(steps_of(read_manifest(target, router), total), live, total, resume=steps.resume)
+    code = _Run(router, steps, evidence, output).take(coming, live)
     if code:
         raise click.exceptions.Exit(code)
+
+
+def _check_words(steps: StepOptions, evidence: EvidenceOptions, span: str | None) -> None:
+    """Refuse words that do not go together, before anything is read."""
+    if steps.follow == (span is not None):
+        raise click.UsageError("give FROM..TO with --step and --every, or --steps")
+    if steps.follow and (steps.step is not None or steps.every is not None):
+        raise click.UsageError("--step and --every are for FROM..TO; --steps has its own")
+    if steps.resume and not steps.follow:
+        raise click.UsageError("--resume is for --steps; FROM..TO goes on from what is live anyway")
+    if span is not None:
+        start, dots, end = span.partition("..")
+        if not (start and dots and end):
+            raise click.UsageError(f"{span!r} is not of the form FROM..TO, like 0..100")
+        absent = [name for name, value in (("--step", steps.step), ("--every", steps.every)) if value is None]
+        if absent:
+            raise click.UsageError(f"FROM..TO needs {' and '.join(absent)}")
+    if steps.max_error_rate is not None:
+        ErrorLimit.parse(steps.max_error_rate, steps.min_requests)
+        if evidence.probes.sample.url is None and evidence.probes.sample.prometheus is None:
+            raise click.UsageError("--max-error-rate needs --url or --prometheus, which count requests")
+        if evidence.verify == "measured":
+            raise click.UsageError("--verify measured allows no failed request: leave out --max-error-rate")
 
 
 class _Run:
@@ -99,6 +178,13 @@ class _Run:
     def __init__(
         self, router: TrafficRouter, steps: StepOptions, evidence: EvidenceOptions, output: str
     ) -> None:
+        self._watch: ErrorWatch | None = None
+        if steps.max_error_rate is not None:
+            limit = ErrorLimit.parse(steps.max_error_rate, steps.min_requests)
+            counting = [probe for probe in router.probes if probe.evidence is Evidence.MEASURED]
+            # They count for the limit; as evidence they would not allow a single failure.
+            router = replace(router, probes=tuple(p for p in router.probes if p not in counting))
+            self._watch = ErrorWatch(limit, tuple(counting))
         self._router = router
         self._steps = steps
         self._evidence = evidence
@@ -107,32 +193,39 @@ class _Run:
         self._display = RampDisplay(router.rollout.total)
         self._shown: set[Finding] = set()
 
-    def take(self, start: str, end: str) -> int:
-        """Take every step from `start` to `end`; return the exit code."""
-        rollout, record, display = self._router.rollout, self._record, self._display
-        # Objects that do not agree are brought to one weight by the first step; the largest is where it goes on from.
-        live = max((canary_weight(reading) for reading in self._router.observe().readings), default=0)
-        coming = weights(start, end, self._steps.step, rollout.total, live)
-        record(
-            STARTED,
-            f"{rollout.ref}: canary {live} of {rollout.total} now, then {', '.join(map(str, coming))}",
-        )
+    def take(self, coming: Sequence[Step], live: int) -> int:
+        """Take every step; return the exit code."""
+        rollout, display = self._router.rollout, self._display
+        following = [step.weight for step in coming if isinstance(step, SetWeight)]
+        listed = ", ".join(map(str, following))
+        self._record(STARTED, f"{rollout.ref}: canary {live} of {rollout.total} now, then {listed}")
         with Interrupt() as interrupt, display:
-            steps = Ramp(self._router, live, self._steps.patience, display.waits)
-            for index, weight in enumerate(coming):
-                self._advance(steps, weight)
-                following = coming[index + 1 : index + 2]
-                if following and display.pause(interrupt, self._steps.every, following[0]):
+            ramp = Ramp(self._router, live, self._steps.patience, display.waits)
+            result: Result | None = None
+            for step in coming:
+                if isinstance(step, SetWeight):
+                    result = self._advance(ramp, following.pop(0))
+                    continue
+                if step.seconds is None:
+                    code = self._stand(ramp, interrupt)
+                elif display.pause(interrupt, step.seconds, following[0] if following else None):
                     display.stop()
                     interrupt.clear()
-                    self._interrupted(steps)
-                    return 128 + interrupt.number
+                    self._interrupted(ramp)
+                    code = 128 + interrupt.number
+                else:
+                    code = None
+                if code is not None:
+                    return code
+                if result and self._watch:
+                    # What failed only after a while is seen before the next weight.
+                    self._judge(ramp, replace(result, plan=None, written=()), rollout.split(ramp.live))
         return 0
 
-    def _advance(self, steps: Ramp, weight: int) -> None:
+    def _advance(self, ramp: Ramp, weight: int) -> Result:
         wanted = self._router.rollout.split(weight)
         with self._record.failures(wanted):
-            result = steps.advance(
+            result = ramp.advance(
                 weight,
                 adopt=self._steps.adopt,
                 verify=evidence_level(self._evidence.verify),
@@ -142,13 +235,46 @@ class _Run:
                 waiting=lambda pending: self._display.waits(str(pending[0])),
             )
         self._record.written(result, wanted)
-        self._show(result, weight)
+        self._judge(ramp, result, wanted)
+        return result
 
-    def _show(self, result: Result, weight: int) -> None:
-        wanted = self._router.rollout.split(weight)
+    def _judge(self, ramp: Ramp, result: Result, wanted: Split) -> None:
+        """Show a result with the requests that were counted at its weight; go back to stable when too many failed.
+
+        Raises:
+            NotVerifiedError: too many failed, or they cannot be counted.
+        """
+        if not self._watch or not wanted.canary:
+            self._show(result, wanted)
+            return
+        with self._record.failures(wanted):
+            self._display.waits("counting requests of the canary")
+            try:
+                samples = self._watch.count(Context(self._router.rollout, Traffic(wanted), result.live))
+            except NotVerifiedError as error:
+                self._show(result, wanted)
+                if self._evidence.on_failure == "back":
+                    raise self._back(ramp, error.message) from error
+                raise
+            verdict = result.verdict or Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN)
+            self._show(replace(result, verdict=verdict._replace(samples=samples)), wanted)
+            if self._watch.limit.judge(samples) is Outcome.DIFFERS:
+                rate = percent(self._watch.limit.rate)
+                raise self._back(
+                    ramp, f"{self._router.rollout.ref}: {failures_text(samples)}, more than {rate}"
+                )
+
+    def _back(self, ramp: Ramp, reason: str) -> NotVerifiedError:
+        """Send all traffic to stable, and return the reason with what came of that."""
+        self._go_back(ramp)
+        return NotVerifiedError(f"{reason}; all traffic was sent back to stable")
+
+    def _show(self, result: Result, wanted: Split) -> None:
         with self._display.aside():
             if self._output == "text":
                 answers.result(result, wanted)
+                for sample in result.verdict.samples if result.verdict and self._watch else ():
+                    out.echo(f"  counted: {answers.sample_text(sample)}")
                 out.findings(finding for finding in result.findings if finding not in self._shown)
                 self._shown.update(result.findings)
             else:
@@ -165,17 +291,42 @@ class _Run:
         with self._display.aside():
             out.note(text)
 
-    def _interrupted(self, steps: Ramp) -> None:
+    def _stand(self, ramp: Ramp, interrupt: Interrupt) -> int | None:
+        """Ask at a pause without an end what to do; return the exit code, or None to go on."""
+        rollout = self._router.rollout
+        where = f"{rollout.ref} stands at {ramp.live} of {rollout.total}, at a pause without an end"
+        if not _on_terminal():
+            click.echo(
+                f"paused: {where}\n  go on with `rollway ramp {rollout.name} --steps --resume`", err=True
+            )
+            return PENDING
+        with self._display.aside(), interrupt.answering():
+            choices = click.Choice(["go", "stay", "back"])
+            answer = click.prompt(f"{where}: go on, stay, or go back to stable?", type=choices, err=True)
+        if answer == "back":
+            self._go_back(ramp)
+            return 0
+        return None if answer == "go" else PENDING
+
+    def _interrupted(self, ramp: Ramp) -> None:
         """Ask whether to stay or to go back to stable, and do it."""
         rollout, answer = self._router.rollout, self._steps.on_interrupt
-        if sys.stdin.isatty() and sys.stderr.isatty():
-            question = f"interrupted: stay at {steps.live} of {rollout.total}, or go back to stable?"
+        if _on_terminal():
+            question = f"interrupted: stay at {ramp.live} of {rollout.total}, or go back to stable?"
             choices = click.Choice(["stay", "back"])
             answer = click.prompt(question, type=choices, default=answer, err=True)
         if answer == "stay":
-            click.echo(f"interrupted: {rollout.ref} stays at {steps.live} of {rollout.total}", err=True)
+            click.echo(f"interrupted: {rollout.ref} stays at {ramp.live} of {rollout.total}", err=True)
             return
         click.echo(f"interrupted: {rollout.ref} goes back to stable", err=True)
-        result = steps.back()
-        self._record.written(result, rollout.split(0))
-        self._show(result, 0)
+        self._go_back(ramp)
+
+    def _go_back(self, ramp: Ramp) -> None:
+        result, wanted = ramp.back(), self._router.rollout.split(0)
+        self._record.written(result, wanted)
+        self._show(result, wanted)
+
+
+def _on_terminal() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
