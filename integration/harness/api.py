@@ -18,13 +18,6 @@ if TYPE_CHECKING:
     from harness.providers import Cluster
     from rollway.routers.model import Manifest, ObjectRef
 
-_BUILT_IN = {
-    ("", "Namespace"): Resource("", "v1", "namespaces", namespaced=False),
-    ("", "ServiceAccount"): Resource("", "v1", "serviceaccounts"),
-    ("", "ConfigMap"): Resource("", "v1", "configmaps"),
-    ("", "Endpoints"): Resource("", "v1", "endpoints"),
-    ("", "Node"): Resource("", "v1", "nodes", namespaced=False),
-}
 _CRD_READY_S = 60
 
 
@@ -156,7 +149,7 @@ class Api:
     def resource(self, manifest: Manifest) -> Resource:
         """Return how to address an object's kind."""
         group, _, _ = manifest["apiVersion"].rpartition("/")
-        return _BUILT_IN.get((group, manifest["kind"])) or self._discovery.resource(group, manifest["kind"])
+        return self._discovery.resource(group, manifest["kind"])
 
     def _all(self, method: str, api_version: str, kind: str, namespace: str) -> list[Manifest]:
         like = {"apiVersion": api_version, "kind": kind, "metadata": {"namespace": namespace}}

@@ -37,12 +37,29 @@ _AGGREGATED = ",".join(
         "application/json",
     ]
 )
-_CORE = {"Service": "services", "Pod": "pods", "Event": "events"}
-_INSTALL = {
-    "networking.istio.io": "install Istio, or its CRDs from istio.io/api",
-    "split.smi-spec.io": "install a mesh with SMI, or the CRDs of smi-sdk-go",
-    "argoproj.io": "install the CRD of Argo Rollouts, or give the Rollout with -f FILE",
+_CORE = {
+    **{
+        kind: (plural, True)
+        for kind, plural in {
+            "ConfigMap": "configmaps",
+            "Endpoints": "endpoints",
+            "Event": "events",
+            "LimitRange": "limitranges",
+            "PersistentVolumeClaim": "persistentvolumeclaims",
+            "Pod": "pods",
+            "PodTemplate": "podtemplates",
+            "ReplicationController": "replicationcontrollers",
+            "ResourceQuota": "resourcequotas",
+            "Secret": "secrets",
+            "Service": "services",
+            "ServiceAccount": "serviceaccounts",
+        }.items()
+    },
+    "Namespace": ("namespaces", False),
+    "Node": ("nodes", False),
+    "PersistentVolume": ("persistentvolumes", False),
 }
+"""The kinds of `/api/v1` and whether they are namespaced: the same on every server, so it is not asked for them."""
 
 
 class Resource(NamedTuple):
@@ -61,10 +78,17 @@ class Resource(NamedTuple):
 
 
 class Discovery:
-    """What one API server serves. `folder` keeps it between processes; empty keeps it in memory only."""
+    """What one API server serves.
 
-    def __init__(self, connection: Connection, folder: str = "") -> None:
+    `folder` keeps it between processes; empty keeps it in memory only. `install` says, by group, what to install where its
+    kinds are not served.
+    """
+
+    def __init__(
+        self, connection: Connection, folder: str = "", install: Mapping[str, str] | None = None
+    ) -> None:
         self._connection = connection
+        self._install = install or {}
         host = re.sub(r"[^A-Za-z0-9.]+", "_", connection.host.partition("://")[2] or connection.host)
         self._file = os.path.join(folder, f"{host}.json") if folder else ""
         self._lock = threading.Lock()
@@ -78,7 +102,7 @@ class Discovery:
             NotServedError: the server does not serve it.
         """
         if not group and kind in _CORE:
-            return Resource("", "v1", _CORE[kind])
+            return Resource("", "v1", *_CORE[kind])
         found = self._find(group, kind)
         if found is None and time.monotonic() - self._asked_at > _AGAIN_S:
             self.refresh()
@@ -86,7 +110,7 @@ class Discovery:
         if found is None:
             raise NotServedError(
                 f"{self._connection.host} does not serve {kind}.{group}: its CustomResourceDefinition is not installed",
-                hint=_INSTALL.get(group, "install the CustomResourceDefinition"),
+                hint=self._install.get(group, "install the CustomResourceDefinition"),
             )
         return found
 
@@ -175,8 +199,3 @@ class Discovery:
             with os.fdopen(handle, "w", encoding="utf-8") as stream:
                 json.dump({"groups": self._groups}, stream)
             os.replace(unfinished, self._file)
-
-
-def default_folder() -> str:
-    """Return the folder for the cache: beside kubectl's, which KUBECACHEDIR moves."""
-    return os.path.join(os.environ.get("KUBECACHEDIR") or os.path.expanduser("~/.kube/cache"), "rollway")

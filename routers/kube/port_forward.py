@@ -1,12 +1,16 @@
 """Connect to a port of a pod through the API server, as `kubectl port-forward` does.
 
-Source: Kubernetes, "Port forward" of the pod API (`v4.channel.k8s.io`: a data and an error channel for each port).
+Source: Kubernetes, "Port forward" of the pod API (`v4.channel.k8s.io`): each message begins with the number of its
+channel, 0 for data and 1 for errors, and the first message of each channel holds nothing but the port.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import ssl
+import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -15,11 +19,13 @@ from rollway.routers.kube.access import is_allowed
 from rollway.routers.kube.failures import RequestInfo, failure
 
 if TYPE_CHECKING:
-    import socket
+    import websocket
 
     from rollway.routers.kube.connection import Connection
 
 _PROTOCOL = "v4.channel.k8s.io"
+_DATA, _ERROR = 0, 1
+_CHUNK = 65536
 
 
 def may_forward(connection: Connection, namespace: str) -> bool:
@@ -44,23 +50,13 @@ def forward(connection: Connection, namespace: str, pod: str, port: int, timeout
         ForbiddenError, NotFoundError: the role lacks `pods/portforward`; the pod is gone.
         StoreError: there is no way to the pod, or none within `timeout` seconds.
     """
-    import websocket  # noqa: PLC0415 - with the next line 0.1 s that only a port-forward costs
-    from kubernetes.stream.ws_client import PortForward  # noqa: PLC0415
-
-    class Forward(PortForward):
-        """What carries the bytes; the client's own leaves the connection for the garbage collector to close."""
-
-        def _proxy(self) -> None:
-            try:
-                super()._proxy()  # type: ignore[no-untyped-call]
-            finally:
-                self.websocket.shutdown()
+    import websocket  # noqa: PLC0415 - what only a port-forward costs
 
     info = RequestInfo("create", "pods/portforward", "", namespace, pod)
     path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/portforward?ports={port}"
-    channel = websocket.WebSocket(sslopt=_tls(connection), skip_utf8_validation=True)
+    tunnel = websocket.WebSocket(sslopt=_tls(connection), skip_utf8_validation=True)
     try:
-        channel.connect(  # type: ignore[no-untyped-call]
+        tunnel.connect(  # type: ignore[no-untyped-call]
             f"ws{connection.host.removeprefix('http')}{path}",
             header=[f"{name}: {value}" for name, value in connection.headers()],
             subprotocols=[_PROTOCOL],
@@ -71,9 +67,43 @@ def forward(connection: Connection, namespace: str, pod: str, port: int, timeout
         raise failure(info, error.status_code, _status(error.resp_body), connection.host) from error
     except (websocket.WebSocketException, OSError) as error:
         raise UnreachableError(f"port-forward to pod {namespace}/{pod}: {error}") from error
-    channel.settimeout(None)
-    found: socket.socket = Forward(channel, [port]).socket(port)  # type: ignore[no-untyped-call]
-    return found
+    tunnel.settimeout(None)
+    outside, inside = socket.socketpair()
+    for carry in (_carry_in, _carry_out):
+        name = f"rollway-port-forward-{pod}"
+        threading.Thread(target=carry, args=(tunnel, inside), name=name, daemon=True).start()
+    return outside
+
+
+def _carry_out(tunnel: websocket.WebSocket, inside: socket.socket) -> None:
+    """Send what the caller writes to the pod, until the caller closes the socket."""
+    import websocket  # noqa: PLC0415
+
+    with contextlib.suppress(OSError, websocket.WebSocketException):
+        while content := inside.recv(_CHUNK):
+            tunnel.send_binary(bytes([_DATA]) + content)
+    with contextlib.suppress(OSError):
+        tunnel.abort()  # type: ignore[no-untyped-call] # wakes the other thread, which then closes both
+
+
+def _carry_in(tunnel: websocket.WebSocket, inside: socket.socket) -> None:
+    """Hand what the pod sends to the caller, until one of the two ends it or the kubelet reports an error."""
+    import websocket  # noqa: PLC0415
+
+    begun: set[int] = set()
+    with contextlib.suppress(OSError, websocket.WebSocketException):
+        while (frame := tunnel.recv_data())[0] == websocket.ABNF.OPCODE_BINARY:
+            channel, content = frame[1][0], frame[1][1:]
+            if channel not in begun:
+                begun.add(channel)  # the port, once for each channel
+            elif channel == _DATA:
+                inside.sendall(content)
+            elif channel == _ERROR:
+                break
+    with contextlib.suppress(OSError):
+        inside.shutdown(socket.SHUT_RDWR)
+    inside.close()
+    tunnel.shutdown()  # type: ignore[no-untyped-call]
 
 
 def _tls(connection: Connection) -> dict[str, Any]:

@@ -8,6 +8,7 @@ the first; it is an UncertainError, and only a read finds out.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ from rollway.routers.kube import port_forward
 from rollway.routers.kube.access import is_allowed
 from rollway.routers.kube.client import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, Client, Target
 from rollway.routers.kube.connection import TIMEOUT_S, Connection
-from rollway.routers.kube.discovery import Discovery, default_folder
+from rollway.routers.kube.discovery import Discovery
 from rollway.routers.kube.kubeconfig import Identity
 from rollway.routers.model import (
     Evidence,
@@ -62,6 +63,11 @@ FIELD_MANAGER = "rollway"
 _RESTORER = "rollway-restored"
 """The manager of foreign fields that are put back with a deleted object, so that they are not ours afterwards."""
 
+_INSTALL = {
+    "networking.istio.io": "install Istio, or its CRDs from istio.io/api",
+    "split.smi-spec.io": "install a mesh with SMI, or the CRDs of smi-sdk-go",
+    "argoproj.io": "install the CRD of Argo Rollouts, or give the Rollout with -f FILE",
+}
 _EVENT_ATTEMPTS = 3
 _PARALLEL = 8
 CRD = ("apiextensions.k8s.io", "CustomResourceDefinition")
@@ -79,7 +85,7 @@ class ClusterStore:
     def __init__(self, connection: Connection, *, cache: bool = True) -> None:
         self.connection = connection
         self.namespace = connection.namespace
-        self.client = Client(connection, Discovery(connection, default_folder() if cache else ""))
+        self.client = Client(connection, Discovery(connection, _cache_folder() if cache else "", _INSTALL))
         self._threads = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="rollway-read")
         self._narrowed: set[tuple[str, str]] = set()
 
@@ -360,6 +366,11 @@ class ClusterStore:
         uid = dig(change.before, "metadata", "uid")
         preconditions = {"resourceVersion": change.version, **({"uid": uid} if uid else {})}
         self.client.delete(_target(change.ref, change.before or {}), preconditions, query)
+
+
+def _cache_folder() -> str:
+    """Return the folder for what is kept about clusters: beside kubectl's, which KUBECACHEDIR moves."""
+    return os.path.join(os.environ.get("KUBECACHEDIR") or os.path.expanduser("~/.kube/cache"), "rollway")
 
 
 def live_object(manifest: Manifest) -> LiveObject:
