@@ -53,8 +53,18 @@ class RollwayError(Exception):
     retryable: bool = False
     """Whether the same call may succeed a moment later without anybody's doing."""
 
-    def __init__(self, message: str, *, hint: str = "", ref: object = None, value: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        ref: object = None,
+        value: str = "",
+        retryable: bool | None = None,
+    ) -> None:
         super().__init__(message)
+        if retryable is not None:
+            self.retryable = retryable
         self.message = message
         self.hint = hint
         self.ref = ref
@@ -180,10 +190,6 @@ class ApplyError(RollwayError):
 
     It is as `retryable` as the failure that it came from.
     """
-
-    def __init__(self, message: str, *, hint: str = "", retryable: bool = False) -> None:
-        super().__init__(message, hint=hint)
-        self.retryable = retryable
 
 
 class NotVerifiedError(RollwayError):

@@ -27,7 +27,13 @@ from rollway.routers.errors import (
 )
 from rollway.routers.model import Access, Context, FindingCode, Live, ObjectRef, Strategy, Traffic, dig
 from rollway.routers.observing import read_together
-from rollway.routers.planning import Observation, needs_of, refuse_unsupported, simulate
+from rollway.routers.planning import (
+    Observation,
+    controller_in_charge,
+    needs_of,
+    refuse_unsupported,
+    simulate,
+)
 from rollway.routers.roles import decide_roles
 from rollway.routers.rollout import dotted
 from rollway.routers.rollout.schema import rollout_schema
@@ -79,12 +85,6 @@ FINDINGS = (
         "A backend lacks what the Rollout asks for, or the manifest needs what rollway does not follow.",
         "The data plane would ignore it without a word.",
         "Leave it out, or use a backend that the message names.",
-    ),
-    FindingCode(
-        "objects-disagree",
-        "The objects of a Rollout give the canary different shares.",
-        "Requests are split in one way here and in another one there.",
-        "Set the weight again: it is written to all of them.",
     ),
     FindingCode(
         "not-usable",
@@ -224,6 +224,7 @@ class _Case:
             refuse_unsupported(rollout, Traffic(Split(0, rollout.total)))
         except RollwayError as error:
             yield from self._of_error(error)
+        yield from map(self._of_finding, controller_in_charge(rollout))
         readings: list[Reading] = []
         for backend in backends_of(rollout):
             if any(need.name and need.ref in unusable for need in backend.needs(rollout)):
@@ -260,15 +261,9 @@ class _Case:
 
     def _disagreement(self, rollout: Rollout, readings: list[Reading]) -> Iterator[Problem]:
         """Yield a fault when the objects of a Rollout give the canary different shares."""
-        readings = [reading for reading in readings if not reading.outcome]
-        if readings and Observation(rollout, tuple(readings)).traffic is None:
-            nothing = Split(0, rollout.total)
-            shares = ", ".join(
-                f"{' '.join(filter(None, (str(reading.ref), reading.part)))} gives the canary "
-                f"{reading.traffic.split if reading.traffic else nothing}"
-                for reading in readings
-            )
-            yield self._problem(FAULT, "objects-disagree", f"its objects do not agree: {shares}")
+        disagreement = Observation(rollout, tuple(readings)).disagreement
+        if disagreement:
+            yield self._problem(FAULT, disagreement.code, disagreement.message)
 
     def _absent(self, need: Need) -> Problem:
         """Blame the line that names the object."""

@@ -212,6 +212,8 @@ class Need:
     """Whether only a running cluster has such objects (EndpointSlice, Pod), so that files are not searched for them."""
     metadata_only: bool = False
     """Whether `metadata` is enough; a store may return more."""
+    fresh: bool = False
+    """Whether the object must be as it is at this moment; a memory that may be a little behind will not do."""
 
     @property
     def ref(self) -> ObjectRef:

@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.routers import guards, ownership
 from rollway.routers.backends import backends_of, packages
-from rollway.routers.errors import ManifestError, RefusedError, RollwayError, UnsupportedError, WeightError
+from rollway.routers.errors import (
+    ManifestError,
+    NotVerifiedError,
+    RefusedError,
+    RollwayError,
+    UnsupportedError,
+    WeightError,
+)
 from rollway.routers.model import (
     Access,
     Context,
     Evidence,
+    Finding,
+    FindingCode,
     LiveObject,
     Need,
     Severity,
@@ -26,7 +35,22 @@ if TYPE_CHECKING:
 
     from rollway.routers.backends import Backend
     from rollway.routers.guards import Limits
-    from rollway.routers.model import Finding, Live, Manifest, ObjectRef, ObjectVerdict, Reading, Rollout
+    from rollway.routers.model import Live, Manifest, ObjectRef, ObjectVerdict, Reading, Rollout
+
+FINDINGS = (
+    FindingCode(
+        "controller-in-charge",
+        "A controller is taking the Rollout through its steps, by its status.",
+        "The controller writes its own weight back at its next step.",
+        "Let the controller finish, or abort the release there.",
+    ),
+    FindingCode(
+        "objects-disagree",
+        "The objects of a Rollout give the canary different shares.",
+        "Requests are split in one way here and in another one there.",
+        "Set the weight again: it is written to all of them.",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +75,28 @@ class Observation:
         nothing = Traffic(Split(0, self.rollout.total))
         distinct = {reading.traffic or nothing for reading in self.readings}
         return distinct.pop() if len(distinct) == 1 else None
+
+    @property
+    def disagreement(self) -> Finding | None:
+        """That the objects give the canary different weights, with the weight of each; None when they agree."""
+        nothing = Traffic(Split(0, self.rollout.total))
+        known = [reading for reading in self.readings if not reading.outcome]
+        if len({reading.traffic or nothing for reading in known}) < 2:
+            return None
+        shares = ", ".join(
+            f"{' '.join(filter(None, (str(reading.ref), reading.part)))} gives the canary "
+            f"{(reading.traffic or nothing).split}"
+            for reading in known
+        )
+        message = f"its objects do not agree: {shares}"
+        return Finding(
+            "objects-disagree", Severity.REFUSAL, self.rollout.ref, message, "set the weight again, or reset"
+        )
+
+    @property
+    def serves_canary(self) -> bool:
+        """Whether any object gives the canary traffic."""
+        return any(guards.canary_weight(reading) for reading in self.readings)
 
     @property
     def nearest_traffic(self) -> Traffic:
@@ -92,6 +138,15 @@ def needs_of(rollout: Rollout) -> list[Need]:
     return list(needs.values())
 
 
+def target_needs(rollout: Rollout) -> list[Need]:
+    """Ask by name for the objects that carry weights, as they are at this moment."""
+    return [
+        replace(need, required=False, fresh=True)
+        for need in needs_of(rollout)
+        if need.name and need.access is not Access.READ
+    ]
+
+
 def observe(rollout: Rollout, live: Live) -> Observation:
     """Return what the live objects say."""
     readings = tuple(reading for part in backends_of(rollout) for reading in part.observe(rollout, live))
@@ -99,8 +154,8 @@ def observe(rollout: Rollout, live: Live) -> Observation:
 
 
 def check(context: Context) -> tuple[Finding, ...]:
-    """Return what the data planes would say if the wish were written."""
-    return simulate(context, adopt=True).findings
+    """Return what the data planes would say if the wish were written, and whether a controller moves the Rollout."""
+    return (*controller_in_charge(context.rollout), *simulate(context, adopt=True).findings)
 
 
 def wanted_objects(context: Context) -> list[Manifest]:
@@ -207,8 +262,9 @@ def propose(
         simulation = simulation._replace(changes=made)
     if not simulation.changes:
         return Proposal(context, None, simulation.findings)
-    plan = replace(_plan(context, simulation), adopt=adopt, create=create)
-    return Proposal(context, plan, simulation.findings)
+    findings = (*controller_in_charge(context.rollout), *simulation.findings)
+    plan = replace(_plan(context, simulation._replace(findings=findings)), adopt=adopt, create=create)
+    return Proposal(context, plan, findings)
 
 
 def _keeping_stable(rollout: Rollout) -> set[ObjectRef]:
@@ -241,8 +297,22 @@ def propose_removal(
     if not changes:
         return Proposal(context, None, notes)
     after = live.after((), [change.ref for change in changes])
-    plan = _plan(context, Simulation(tuple(changes), after, notes))
-    return Proposal(context, replace(plan, adopt=adopt, removal=True), notes)
+    findings = (*controller_in_charge(rollout), *notes)
+    plan = _plan(context, Simulation(tuple(changes), after, findings))
+    return Proposal(context, replace(plan, adopt=adopt, removal=True), findings)
+
+
+def controller_in_charge(rollout: Rollout) -> Iterator[Finding]:
+    """Refuse to move a Rollout that a controller takes through its steps: it writes its own weight back."""
+    status, count = rollout.status, len(rollout.steps)
+    step = status.current_step
+    if status.phase in ("Progressing", "Paused") and step is not None and step < count:
+        message = (
+            f"a controller is moving it (status: {status.phase}, step {step + 1} of {count}), and would write its own "
+            "weight back"
+        )
+        remedy = "let the controller finish, or abort there"
+        yield Finding("controller-in-charge", Severity.REFUSAL, rollout.ref, message, remedy)
 
 
 def store_notes(want: Traffic, live: Live) -> tuple[Finding, ...]:
@@ -255,9 +325,15 @@ def store_notes(want: Traffic, live: Live) -> tuple[Finding, ...]:
 def propose_again(plan: Plan, live: Live) -> Proposal:
     """Return what is left to do for the same wish, from objects that were read anew.
 
-    Raises what `propose` and `propose_removal` raise.
+    Raises what `propose` and `propose_removal` raise, and NotVerifiedError where a canary has traffic again whose
+    objects would be deleted.
     """
     if plan.removal:
+        if observe(plan.rollout, live).serves_canary:
+            raise NotVerifiedError(
+                f"{plan.rollout.ref}: another call has given the canary traffic again, so nothing more is deleted",
+                retryable=True,
+            )
         everything = any(change.ref in _keeping_stable(plan.rollout) for change in plan.changes)
         return propose_removal(plan.rollout, live, adopt=plan.adopt, everything=everything)
     context = Context(plan.rollout, plan.want, live)

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
-from rollway.routers import planning
+from rollway.routers import agreeing, planning
 from rollway.routers.applying import Result, Writer
 from rollway.routers.errors import (
     AmbiguousError,
@@ -28,6 +28,7 @@ from rollway.routers.model import (
     Outcome,
     Severity,
     Traffic,
+    Verdict,
     dig,
 )
 from rollway.routers.rollout import parse_rollout
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
         Manifest,
         MirrorRoute,
         Rollout,
-        Verdict,
     )
     from rollway.routers.plan import DryRun, Plan
     from rollway.routers.planning import Observation, Proposal
@@ -175,7 +175,7 @@ class TrafficRouter:
 
     @property
     def _verifier(self) -> Verifier:
-        return Verifier(self.store.evidence, self.limits, self.probes)
+        return Verifier(self.store, self.limits, self.probes)
 
     def observe(self, *, check: bool = False) -> Observation:
         """Return what the live objects say, one by one and together.
@@ -216,7 +216,9 @@ class TrafficRouter:
 
         Raises what `rollway.routers.applying.Writer.apply` raises.
         """
-        return self._writer.apply(plan, expect=expect, dry_run=dry_run)
+        with self.store.lock(self.rollout) as alone:
+            result = self._writer.apply(plan, expect=expect, dry_run=dry_run)
+            return result if alone else agreeing.settle(self._writer, result, reviewed=bool(expect))
 
     def set_traffic(self, traffic: Traffic, **options: Unpack[WriteOptions]) -> Result:
         """Plan, guard, apply and verify one wish. The same call twice writes nothing the second time.
@@ -226,23 +228,31 @@ class TrafficRouter:
             RollwayError: anything that `plan` and `apply` raise.
         """
         verifier, level = self._verifier, options.get("verify")
-        expect, dry_run = options.get("expect", ""), options.get("dry_run", False)
         verifier.probes_for(self.rollout, level)
-        proposal = self._ready(traffic, options)
-        if proposal.plan:
-            result = self.apply(proposal.plan, expect=expect, dry_run=dry_run)
-        else:
-            # Also with `expect`: the reviewed plan was applied already, or somebody else did the same.
-            planning.refuse_idle(proposal, self.limits)
-            live = proposal.context.live
-            notes = lift(planning.store_notes(traffic, live), self.limits.allow)
-            result = Result(self.rollout, None, dry_run=dry_run, findings=notes, live=live)
+        self._await_readiness(traffic, options)
+        with self.store.lock(self.rollout) as alone:
+            result = self._write(traffic, options)
+            if not alone:
+                result = agreeing.settle(self._writer, result, reviewed=bool(options.get("expect")))
+        # The data planes are asked without the lock: going back to stable must not wait for that.
         try:
             return verifier.confirm(result, traffic, level, options.get("timeout", TIMEOUT_S))
         except NotVerifiedError as error:
             if options.get("on_failure") != "back" or not traffic.split.canary:
                 raise
             raise self._back(error) from error
+
+    def _write(self, traffic: Traffic, options: WriteOptions) -> Result:
+        """Plan a wish and write what has to change."""
+        expect, dry_run = options.get("expect", ""), options.get("dry_run", False)
+        proposal = self._propose(traffic, adopt=options.get("adopt", False))
+        if proposal.plan:
+            return self._writer.apply(proposal.plan, expect=expect, dry_run=dry_run)
+        # Also with `expect`: the reviewed plan was applied already, or somebody else did the same.
+        planning.refuse_idle(proposal, self.limits)
+        live = proposal.context.live
+        notes = lift(planning.store_notes(traffic, live), self.limits.allow)
+        return Result(self.rollout, None, dry_run=dry_run, findings=notes, live=live)
 
     def _back(self, reason: NotVerifiedError) -> NotVerifiedError:
         """Send all traffic to stable, and return the reason with what came of that."""
@@ -309,8 +319,12 @@ class TrafficRouter:
             UnsupportedError: neither the store nor the probes can show that level of evidence.
         """
         self._verifier.probes_for(self.rollout, level)
-        wish = None if traffic is None else self._traffic(traffic)
-        return self._verifier.verify(self._context(wish), level, timeout)
+        context = self._context(None if traffic is None else self._traffic(traffic))
+        observation = planning.observe(self.rollout, context.live)
+        if traffic is None and observation.disagreement:
+            reason = observation.disagreement.message
+            return Verdict(Outcome.DIFFERS, Evidence.WRITTEN, observation.readings, reason)
+        return self._verifier.verify(context, level, timeout)
 
     def check(self) -> Sequence[Finding]:
         """Return what the data planes say to the objects as they are now."""
@@ -334,24 +348,52 @@ class TrafficRouter:
         Raises:
             NotVerifiedError: the traffic did not go to stable; nothing was deleted.
         """
-        all_stable = Traffic(Split(0, self.rollout.total))
         results: list[Result] = []
+
+        def attempt() -> None:
+            self._reset(results, adopt=adopt, dry_run=dry_run, everything=everything, alone=alone)
+
+        with self.store.lock(self.rollout) as alone:
+            if alone or dry_run:
+                attempt()
+            else:
+                agreeing.until_settled(attempt)
+        return results
+
+    def _reset(
+        self, results: list[Result], *, adopt: bool, dry_run: DryRun, everything: bool, alone: bool
+    ) -> None:
+        """Take both steps of a reset, and add what each has done."""
+        all_stable = Traffic(Split(0, self.rollout.total))
         proposal = self._propose(all_stable, adopt=adopt, create=False, everything=everything)
-        live = proposal.context.live
+        context = proposal.context
         if proposal.plan:
-            results.append(self.apply(proposal.plan, dry_run=dry_run))
-            live = results[-1].live
+            results.append(self._writer.apply(proposal.plan, dry_run=dry_run))
+            context = context._replace(live=results[-1].live)
         if not dry_run:
-            context = Context(self.rollout, all_stable, live)
+            context = context if alone else agreeing.read_again(self.store, context)
             verdict = self._verifier.verify(context, timeout=TIMEOUT_S)
             if verdict.outcome is Outcome.DIFFERS:
                 raise NotVerifiedError(
-                    f"{self.rollout.ref} {verdict.outcome.value}: {verdict.reason}; nothing was deleted"
+                    f"{self.rollout.ref} {verdict.outcome.value}: {verdict.reason}; nothing was deleted",
+                    retryable=not alone,
                 )
-        removal = planning.propose_removal(self.rollout, live, adopt=adopt, everything=everything).plan
+        removal = planning.propose_removal(
+            self.rollout, context.live, adopt=adopt, everything=everything
+        ).plan
         if removal:
-            results.append(self.apply(removal, dry_run=dry_run))
-        return results
+            results.append(self._writer.apply(removal, dry_run=dry_run))
+            if not alone and not dry_run:
+                self._refuse_overtaken(context._replace(live=results[-1].live))
+
+    def _refuse_overtaken(self, context: Context) -> None:
+        """Raise NotVerifiedError when another call has moved the traffic since all of it went to stable."""
+        live = agreeing.read_again(self.store, context).live
+        if planning.observe(self.rollout, live).serves_canary:
+            raise NotVerifiedError(
+                f"{self.rollout.ref}: another call has given the canary traffic again during the reset",
+                retryable=True,
+            )
 
     def _read(self) -> Live:
         return self.store.read(planning.needs_of(self.rollout))
@@ -368,19 +410,18 @@ class TrafficRouter:
         context = Context(self.rollout, want, self._read())
         return planning.propose(context, adopt=adopt, create=create, everything=everything)
 
-    def _ready(self, traffic: Traffic, options: WriteOptions) -> Proposal:
-        """Return a proposal, waiting as long as the options allow for what can still become ready."""
+    def _await_readiness(self, traffic: Traffic, options: WriteOptions) -> None:
+        """Wait as long as the options allow for what can still become ready."""
         deadline = time.monotonic() + options.get("wait", 0)
-        while True:
+        while (left := deadline - time.monotonic()) > 0:
             proposal = self._propose(traffic, adopt=options.get("adopt", False))
             pending = [
-                found
-                for found in lift(proposal.findings, self.limits.allow)
-                if found.transient and found.severity is Severity.REFUSAL
+                finding
+                for finding in lift(proposal.findings, self.limits.allow)
+                if finding.transient and finding.severity is Severity.REFUSAL
             ]
-            left = deadline - time.monotonic()
-            if not pending or left <= 0:
-                return proposal
+            if not pending:
+                return
             if "waiting" in options:
                 options["waiting"](pending)
             time.sleep(min(WAIT_INTERVAL_S, left))

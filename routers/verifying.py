@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rollway.routers import guards
+from rollway.routers.agreeing import read_again
 from rollway.routers.backends import packages
 from rollway.routers.errors import NotVerifiedError, RefusedError, UnsupportedError
 from rollway.routers.guards import Limits
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from rollway.routers.model import Live, ObjectVerdict, Rollout, Traffic
     from rollway.routers.plan import Plan
     from rollway.routers.probes import Probe
+    from rollway.routers.stores import Store
 
 PROBED = (Evidence.ACCEPTED, Evidence.LOADED, Evidence.MEASURED)
 """The levels that only a probe shows, the lowest first."""
@@ -53,8 +56,7 @@ def written(context: Context, limits: Limits) -> Verdict:
 class Verifier:
     """Show how much is known about a wish: by the objects of a store, and by what the probes ask."""
 
-    stored: Evidence
-    """The evidence that the store shows by itself."""
+    store: Store
     limits: Limits = field(default_factory=Limits)
     probes: tuple[Probe, ...] = ()
 
@@ -105,12 +107,11 @@ class Verifier:
             UnsupportedError: neither the store nor the probes can show that level for every backend of the Rollout.
         """
         by_level = {step: covering(self.probes, rollout, step) for step in PROBED}
-        if level is not None and level > self.stored and not by_level.get(level):
-            highest = max([self.stored, *(step for step, probes in by_level.items() if probes)])
+        if level is not None and level > self.store.evidence and not by_level.get(level):
+            highest = max([self.store.evidence, *(step for step, probes in by_level.items() if probes)])
             raise UnsupportedError(
                 f"evidence {level.name.lower()!r} cannot be shown for {rollout.ref}; the highest here is {highest.name.lower()!r}",
-                hint=f"loaded needs the address of the data plane of every backend ({_options()}), "
-                "measured a --url or a --prometheus",
+                hint=_hint(level),
             )
         return tuple(
             probe for step, probes in by_level.items() if level is None or step <= level for probe in probes
@@ -122,12 +123,19 @@ class Verifier:
         """Add what the data planes say to a verdict on the objects."""
         if not probes or verdict.outcome is not Outcome.MATCHES:
             return verdict
-        return prove(probes, context, timeout)._replace(readings=verdict.readings)
+        return prove(probes, context, timeout, partial(read_again, self.store))._replace(
+            readings=verdict.readings
+        )
 
 
-def _options() -> str:
-    """Return the options that say where data planes are asked."""
-    return ", ".join(f"--{package.addresses[0].name}" for package in packages() if package.addresses)
+def _hint(level: Evidence) -> str:
+    """Return what would show a level of evidence."""
+    if level is Evidence.ACCEPTED:
+        return "no backend of it has a data plane that reports in the objects what it has accepted"
+    if level is Evidence.MEASURED:
+        return "measured needs a --url or a --prometheus"
+    options = ", ".join(f"--{package.addresses[0].name}" for package in packages() if package.addresses)
+    return f"loaded needs the address of the data plane of every backend ({options})"
 
 
 def _stored_as_planned(plan: Plan, live: Live) -> bool:

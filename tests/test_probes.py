@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 NGINX = {"nginx": {"stableIngress": "web"}}
 ISTIO = {"istio": {"virtualService": {"name": "web"}}}
 HEADER = Identity.parse("header:X-Version")
+
+
+def same_objects(context: Context) -> Context:
+    """Read nothing again."""
+    return context
 
 
 class Answers:
@@ -483,7 +489,7 @@ def test_a_failed_request_is_not_hidden_by_a_later_sample() -> None:
     found = router()
     failing = Sample((("canary", 400), ("stable", 1599)), (("HTTP 503", 1),), 1, (("canary", 1),))
     probe = Samples(failing, Sample((("canary", 400), ("stable", 1600))))
-    verdict = prove([probe], Context(found.rollout, Traffic(Split(20)), live_of(found, 20)), 5)
+    verdict = prove([probe], Context(found.rollout, Traffic(Split(20)), live_of(found, 20)), 5, same_objects)
     assert (verdict.outcome, len(probe.samples)) == (Outcome.DIFFERS, 1)
     assert verdict.samples == (RequestSample(1599, 400, canary_failed=1),)
     assert "1 failed: 1 HTTP 503" in verdict.reason
@@ -493,7 +499,7 @@ def test_every_sample_is_in_the_answer() -> None:
     """A share that is right only the second time is told with both samples."""
     found = router()
     probe = Samples(Sample((("stable", 2000),)), Sample((("canary", 400), ("stable", 1600))))
-    verdict = prove([probe], Context(found.rollout, Traffic(Split(20)), live_of(found, 20)), 5)
+    verdict = prove([probe], Context(found.rollout, Traffic(Split(20)), live_of(found, 20)), 5, same_objects)
     assert verdict.outcome is Outcome.MATCHES
     assert verdict.samples == (RequestSample(2000), RequestSample(1600, 400))
     assert "sample 1: canary got 0 of 2000" in verdict.reason
@@ -504,4 +510,47 @@ def test_proof_needs_somebody_to_ask() -> None:
     """Without probes the answer is UNKNOWN, never MATCHES."""
     found = router()
     live = found.store.read(needs_of(found.rollout))
-    assert prove((), Context(found.rollout, Traffic(Split(0, 100)), live), 0).outcome is Outcome.UNKNOWN
+    assert (
+        prove((), Context(found.rollout, Traffic(Split(0, 100)), live), 0, same_objects).outcome
+        is Outcome.UNKNOWN
+    )
+
+
+class Accepting:
+    """A probe that reads from the status of the canary Ingress whether it is accepted."""
+
+    evidence = Evidence.ACCEPTED
+    backends = frozenset({"nginx"})
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
+        self.looks = 0
+
+    def judge(self, context: Context) -> Verdict:
+        """Match when the status says so; a controller writes it after the first look."""
+        self.looks += 1
+        ref = next(ref for ref in context.live if ref.name == "shop-web-canary")
+        accepted = "status" in context.live[ref].manifest
+        self.store.edit(ref, lambda manifest: manifest.update(status={"accepted": True}))
+        return Verdict(Outcome.MATCHES if accepted else Outcome.DIFFERS, Evidence.ACCEPTED, reason="status")
+
+
+def test_a_status_is_read_again_between_looks() -> None:
+    """What a controller writes into the status after the first look is seen by the second."""
+    found = router(NGINX)
+    assert isinstance(found.store, MemoryStore)
+    probe = Accepting(found.store)
+    result = replace(found, probes=(probe,)).set_weight(20, verify=Evidence.ACCEPTED, timeout=60)
+    assert result.verdict is not None
+    assert result.verdict.evidence is Evidence.ACCEPTED
+    assert probe.looks == 2
+
+
+def test_accepted_is_refused_where_nothing_shows_it() -> None:
+    """Without a probe that reads a status, `accepted` is refused by name, before anything is written."""
+    found = router(NGINX, Answers(Outcome.MATCHES))
+    with pytest.raises(UnsupportedError, match="'accepted' cannot be shown") as caught:
+        found.set_weight(20, verify=Evidence.ACCEPTED)
+    assert "reports in the objects what it has accepted" in str(caught.value)
+    assert isinstance(found.store, MemoryStore)
+    assert not found.store.log

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -40,11 +40,15 @@ from rollway.routers.model import (
 )
 from rollway.routers.plan import Action, Change
 from rollway.routers.planning import needs_of, propose_removal
+from rollway.routers.ramp import Ramp
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter, read_rollout, read_rollouts
 from rollway.routers.testing import MemoryStore
 from rollway.routers.verifying import Verifier
 from rollway.routers.weights import Split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ISTIO = {"istio": {"virtualService": {"name": "web"}}}
 NGINX = {"nginx": {"stableIngress": "web"}}
@@ -159,6 +163,52 @@ def test_what_does_not_work_is_refused_even_without_a_change() -> None:
     verdict = found.verify(10)
     assert verdict.outcome is Outcome.UNKNOWN
     assert "served by Ingress default/old" in verdict.reason
+
+
+def moving(phase: str = "Paused", step: int | None = 1, steps: int = 3) -> Any:
+    """Return a Rollout that a controller has at a step."""
+    manifest = m.rollout(ALL, steps=[{"setWeight": 10 * number} for number in range(steps)])
+    manifest["status"] = {"phase": phase, **({} if step is None else {"currentStepIndex": step})}
+    return manifest
+
+
+def test_a_rollout_that_a_controller_moves_is_refused() -> None:
+    """Weights, switches, ramps and resets by hand are refused with the step that it is at, unless that is allowed."""
+    found = TrafficRouter(parse_rollout(moving()), store())
+    memory = found.store
+    assert isinstance(memory, MemoryStore)
+    calls: list[Callable[[], object]] = [
+        lambda: found.set_weight(20),
+        lambda: found.switch("canary"),
+        lambda: Ramp(found, 0).advance(20),
+    ]
+    for call in calls:
+        with pytest.raises(RefusedError, match=r"Paused, step 2 of 3.*controller-in-charge"):
+            call()
+    assert not memory.log
+    assert "controller-in-charge" in {finding.code for finding in found.check()}
+    plan = found.plan(20)
+    assert plan is not None
+    assert [finding.code for finding in plan.refusals] == ["controller-in-charge"]
+    allowed = replace(found, limits=Limits(allow=frozenset({"controller-in-charge"})))
+    assert allowed.set_weight(20).changed
+    assert found.verify(20).outcome is Outcome.MATCHES
+    assert not found.set_weight(20).changed
+    with pytest.raises(RefusedError, match="controller-in-charge"):
+        found.reset()
+    assert found.observe().traffic == Traffic(Split(20))
+    allowed.reset()
+    allowed.set_weight(0)
+    with pytest.raises(RefusedError, match="controller-in-charge"):
+        found.reset()
+
+
+@pytest.mark.parametrize(
+    ("phase", "step"), [("Healthy", 1), ("Paused", 3), ("Degraded", 0), ("Paused", None), ("", 1)]
+)
+def test_a_rollout_at_rest_is_not_refused(phase: str, step: int | None) -> None:
+    """A Rollout whose steps are all done, or that was aborted, belongs to nobody else."""
+    assert TrafficRouter(parse_rollout(moving(phase, step)), store()).set_weight(20).changed
 
 
 # -- fingerprints
@@ -479,6 +529,8 @@ def test_whatever_a_caller_gets_or_gives_is_public() -> None:
                 )
     assert used - set(routers.__all__) <= {
         "None",
+        "AbstractContextManager",
+        "Iterator",
         "Sequence",
         "Mapping",
         "Callable",
@@ -519,7 +571,7 @@ def test_many_threads_move_many_rollouts() -> None:
 
 def test_results_of_dry_runs_are_not_verified() -> None:
     """A dry run has no verdict; verifying leaves its result alone."""
-    verifier = Verifier(Evidence.WRITTEN)
+    verifier = Verifier(store())
     result = Result(parse_rollout(m.rollout(ALL)), None, dry_run=True)
     assert verifier.confirm(result, Traffic(Split(0))) is result
 

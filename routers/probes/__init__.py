@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from rollway.routers.model import Evidence, ObjectVerdict, Outcome, RequestSample, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rollway.routers.model import Context, Rollout
 
@@ -49,10 +49,13 @@ def covering(probes: Sequence[Probe], rollout: Rollout, level: Evidence) -> tupl
     return chosen if chosen and (everything or asked.issuperset(rollout.backends)) else ()
 
 
-def prove(probes: Sequence[Probe], context: Context, timeout: float) -> Verdict:
+def prove(
+    probes: Sequence[Probe], context: Context, timeout: float, refresh: Callable[[Context], Context]
+) -> Verdict:
     """Ask the probes in order until each has said MATCHES, for at most `timeout` seconds; 0 asks once.
 
     A probe that says that its verdict is final is not asked again: failed requests are not made good by later ones.
+    `refresh` reads the objects again, between two looks at the status in them.
 
     Returns:
         The verdict of the last one, or of the one that had not said MATCHES in time, with every sample that was taken.
@@ -67,6 +70,8 @@ def prove(probes: Sequence[Probe], context: Context, timeout: float) -> Verdict:
             looks[-1].outcome is not Outcome.MATCHES and not looks[-1].final and time.monotonic() < deadline
         ):
             time.sleep(INTERVAL_S)
+            if probe.evidence is Evidence.ACCEPTED:
+                context = refresh(context)
             looks.append(probe.judge(context))
         verdict = looks[-1]._replace(reason=_reasons(looks))
         objects += verdict.objects

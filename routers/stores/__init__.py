@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from contextlib import AbstractContextManager
 
-    from rollway.routers.model import Evidence, Finding, Live, LiveObject, Manifest, Need, ObjectRef
+    from rollway.routers.model import Evidence, Finding, Live, LiveObject, Manifest, Need, ObjectRef, Rollout
     from rollway.routers.plan import Change
 
 
@@ -30,6 +31,15 @@ class Store(Protocol):
             NotFoundError: a required object is not there; every missing one is named.
             DuplicateObjectError: a needed object stands in two places.
             StoreError: the store cannot be read.
+        """
+        ...
+
+    def lock(self, rollout: Rollout) -> AbstractContextManager[bool]:
+        """Keep other calls for the same Rollout waiting from the reading to the last write; the same thread may lock again.
+
+        Returns:
+            A context that yields whether nobody else writes meanwhile. Where it yields False, as for a cluster, the
+            objects are read again after the last write.
         """
         ...
 

@@ -32,7 +32,7 @@ from rollway.routers.stores.overlays import View
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rollway.routers.model import Manifest, ObjectRef, Pointer
+    from rollway.routers.model import Manifest, ObjectRef, Pointer, Rollout
     from rollway.routers.stores.drafts import FileChange
 
 FINDINGS = (
@@ -121,6 +121,12 @@ class DirectoryStore:
     def faults(self) -> list[Finding]:
         """Return a finding for each file, and each document in one, that cannot be read as objects."""
         return list(self._files.faults())
+
+    @contextlib.contextmanager
+    def lock(self, rollout: Rollout) -> Iterator[bool]:  # noqa: ARG002 - Rollouts may share files
+        """Hold the lock on the directory, so that other processes wait; see `Store.lock`."""
+        with files.locked(self.path):
+            yield True
 
     def check(self, change: Change) -> None:
         """Try a change on the texts of the files, and write nothing; see `Store.check`."""

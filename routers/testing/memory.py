@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,9 @@ from rollway.routers.stores.manifests import ref_of
 from rollway.routers.stores.patches import patched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from rollway.routers.model import Finding, Manifest, Need, ObjectRef
+    from rollway.routers.model import Finding, Manifest, Need, ObjectRef, Rollout
     from rollway.routers.plan import Change
 
 
@@ -70,6 +71,7 @@ class MemoryStore(Faults):
         self.running = running
         self.namespace = namespace
         self.served = dict(served or {})
+        self._locks: dict[ObjectRef, threading.RLock] = {}
         # An object is replaced and never changed, so that what was read stays as it was without being copied.
         self._objects: dict[ObjectRef, LiveObject] = {}
         self._lock = threading.RLock()
@@ -109,6 +111,14 @@ class MemoryStore(Faults):
         if absent:
             raise NotFoundError(", ".join(str(need.ref) for need in absent) + " not found in memory")
         return Live(present, self.served, notes=self.notes, running=self.running)
+
+    @contextlib.contextmanager
+    def lock(self, rollout: Rollout) -> Iterator[bool]:
+        """Let one thread at a time act on a Rollout; see `rollway.routers.stores.Store.lock`."""
+        with self._lock:
+            lock = self._locks.setdefault(rollout.ref, threading.RLock())
+        with lock:
+            yield True
 
     def check(self, change: Change) -> None:
         """Find nothing; see `Store.check`."""
