@@ -5,6 +5,7 @@ RollwayError                   1  anything below
 │   ├── WeightError            2  a weight that cannot be read or is out of range
 │   ├── ManifestError          2  a Rollout or routing object with faults, all of them listed
 │   └── DuplicateObjectError   2  the same object stands in two places
+├── InvalidBackendError        1  a backend of another distribution cannot be used
 ├── NotFoundError              1  an object, route or section that must be there is not
 │   └── NotServedError         1  the cluster does not serve that kind: its CRD is not installed
 ├── RefusedError               4  unsafe: guards or a backend's check say no
@@ -104,6 +105,10 @@ class ManifestError(InvalidInputError):
 
 class DuplicateObjectError(InvalidInputError):
     """The same object (group, kind, namespace, name) stands in two places."""
+
+
+class InvalidBackendError(RollwayError):
+    """A backend that another distribution brings cannot be used; the message names both."""
 
 
 class NotFoundError(RollwayError):

@@ -9,7 +9,7 @@ import click
 
 from rollway.cli.parameters import collects, option
 from rollway.cli.values import DURATION
-from rollway.routers.backends import package, packages
+from rollway.routers.backends import builtin_packages, package
 
 if TYPE_CHECKING:
     from rollway.routers.probes import Probe
@@ -45,16 +45,34 @@ class DataPlaneOptions:
             address.name: option(
                 f"--{address.name}", heading=EVIDENCE, metavar="ADDRESS", multiple=True, help=address.help
             )
-            for known in packages()
+            for known in builtin_packages()
             for address in known.addresses
         }
     )
     """By the name of the option, as the backends declare it."""
+    others: tuple[str, ...] = option(
+        "--address",
+        heading=EVIDENCE,
+        metavar="NAME=ADDRESS",
+        multiple=True,
+        help="Address of the data plane of a backend that is installed beside rollway; `rollway backends` has the NAME.",
+    )
 
     @property
     def given(self) -> bool:
         """Whether anything was given."""
-        return any((self.namespaces, *self.addresses.values()))
+        return any((self.namespaces, self.others, *self.addresses.values()))
+
+    @property
+    def places(self) -> dict[str, list[str]]:
+        """Every address that was given, by its name."""
+        places = {name: list(listed) for name, listed in self.addresses.items()}
+        for word in self.others:
+            name, equals, address = word.partition("=")
+            if not equals:
+                raise click.UsageError(f"--address {word!r} is not of the form NAME=ADDRESS")
+            places.setdefault(name, []).append(address)
+        return places
 
 
 @dataclass(frozen=True)
@@ -117,11 +135,11 @@ def data_plane_probes(
     """
     # Only the store of a cluster reaches pods.
     store = router.store if in_cluster and hasattr(router.store, "forward") else None
-    if store is None and not any(planes.addresses.values()):
+    if store is None and not any((planes.others, *planes.addresses.values())):
         return ()
     from rollway.routers import data_planes  # noqa: PLC0415 - a command that asks nobody does not need it
 
-    result = data_planes.data_plane_probes(router.rollout, store, planes.addresses, planes.namespaces)
+    result = data_planes.data_plane_probes(router.rollout, store, planes.places, planes.namespaces)
     # Where there is no way to ask at all, nothing stands in it; asked for by name, the level is refused where it is needed.
     if store is None or not all(package(name).addresses for name in result.obstacles):
         return result.probes

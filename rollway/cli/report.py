@@ -66,6 +66,7 @@ def capabilities() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         "BLUE-GREEN",
         "HEADER ROUTES",
         "MIRROR ROUTES",
+        "DATA PLANE",
     )
     rows: list[tuple[str, ...]] = []
     for package in packages():
@@ -82,6 +83,7 @@ def capabilities() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
                 "yes",
                 "yes" if able.header_routes else "refused",
                 "yes" if able.mirror_routes else "refused",
+                ", ".join(option.name for option in package.addresses) or "not asked",
             )
         )
     return header, rows

@@ -8,7 +8,8 @@ A backend `NAME` is a package with a light `__init__.py` that holds `PACKAGE`, a
 - `data_plane.py`, where the data plane can be asked: `DATA_PLANE`, its probe, its pods, its rights and its metrics.
 
 To add one here, write its package, add it to `BUILTIN`, and give it a fixture class for the contract suite in
-`rollway.routers.testing`. The rest of the code knows no backend by name.
+`rollway.routers.testing`. A backend of another distribution is found by its entry point. The rest of the code knows no
+backend by name.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import functools
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, cast
+
+from rollway.routers.errors import InvalidBackendError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +44,8 @@ BUILTIN = {
     "smi": "rollway.routers.backends.smi",
 }
 """The package of each backend that comes with rollway, in the order in which they are applied."""
+ENTRY_POINTS = "rollway.backends"
+"""The group of entry points by which other distributions add theirs: `NAME = PACKAGE:ATTRIBUTE`."""
 
 
 class Backend(Protocol):
@@ -133,14 +138,60 @@ class BackendPackage(NamedTuple):
 
 
 @functools.cache
-def package(name: str) -> BackendPackage:
-    """Return the backend of that name."""
-    return cast("BackendPackage", import_module(BUILTIN[name]).PACKAGE)
+def builtin_packages() -> tuple[BackendPackage, ...]:
+    """Return the backends that come with rollway, in the order in which they are applied."""
+    return tuple(cast("BackendPackage", import_module(module).PACKAGE) for module in BUILTIN.values())
+
+
+@functools.cache
+def installed_packages() -> tuple[BackendPackage, ...]:
+    """Return the backends that other distributions have, in order of their names.
+
+    They are looked for only where they can matter, because this costs more than most commands.
+
+    Raises:
+        InvalidBackendError: one cannot be imported, is no backend, or has the name of another one.
+    """
+    from importlib.metadata import entry_points  # noqa: PLC0415 - it takes as long as all other imports
+
+    names = list(BUILTIN)
+    found: list[BackendPackage] = []
+    for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
+        origin = f"backend {point.name} ({point.value}, of {point.dist.name if point.dist else 'nobody'})"
+        try:
+            package = point.load()
+        except Exception as error:
+            raise InvalidBackendError(
+                f"{origin} cannot be imported: {error}", hint="mend that distribution, or uninstall it"
+            ) from error
+        if not isinstance(package, BackendPackage) or package.name != point.name:
+            raise InvalidBackendError(
+                f"{origin} is no BackendPackage of that name", hint="see docs/backends.md"
+            )
+        if package.name in names:
+            raise InvalidBackendError(
+                f"{origin} has the name of another backend", hint="uninstall one of the two"
+            )
+        names.append(package.name)
+        found.append(package)
+    return tuple(found)
 
 
 def packages() -> tuple[BackendPackage, ...]:
-    """Return every backend, in the order in which they are applied."""
-    return tuple(map(package, BUILTIN))
+    """Return every backend, in the order in which they are applied; raises what `installed_packages` raises."""
+    return (*builtin_packages(), *installed_packages())
+
+
+def package(name: str) -> BackendPackage:
+    """Return the backend of that name, which a Rollout has been read with.
+
+    Raises:
+        LookupError: there is none.
+    """
+    for known in builtin_packages() if name in BUILTIN else packages():
+        if known.name == name:
+            return known
+    raise LookupError(f"there is no backend {name}")
 
 
 def backend(name: str) -> Backend:

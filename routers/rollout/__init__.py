@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jsonschema_rs
 
-from rollway.routers.backends import packages
+from rollway.routers.backends import builtin_packages, packages
 from rollway.routers.errors import Fault, ManifestError, UnsupportedError
 from rollway.routers.model import PingPong, Rollout, RolloutStatus, Strategy, dig
 from rollway.routers.rollout.schema import COMMON_KEYS, rollout_schema
@@ -109,9 +109,16 @@ class _Schema(NamedTuple):
 def _mentioned(manifest: Any) -> Iterator[BackendPackage]:
     """Yield the backends whose stanza the manifest has."""
     routings = [dig(manifest, "spec", "strategy", strategy, "trafficRouting") for strategy in _STRATEGIES]
-    for package in packages():
+    for package in {package: None for routing in routings for package in _enough(routing)}:
         if any(_has(routing, place) for routing in routings for place in package.places):
             yield package
+
+
+def _enough(routing: Any) -> tuple[BackendPackage, ...]:
+    """Return the backends among which each stanza of a `trafficRouting` is, if it is anybody's."""
+    known = builtin_packages()
+    # Only a stanza of nobody here makes it worth looking for other backends.
+    return packages() if next(_unknown(routing, known), None) else known
 
 
 def _has(routing: Any, place: tuple[str, ...]) -> bool:
@@ -163,33 +170,33 @@ def _check_schema(manifest: Any, schema: _Schema, faults: _Faults) -> Any:
 
 def _refuse_unknown(routing: Any, path: tuple[str, ...], faults: _Faults) -> None:
     """Add a fault for each stanza of `trafficRouting` that is no backend's."""
-    unknown = list(_unknown(routing, {(key,) for key in COMMON_KEYS} | _places()))
-    for place in unknown:
+    known = _enough(routing)
+    for place in _unknown(routing, known):
         faults.unsupported += 1
-        supported = ", ".join(package.name for package in packages())
-        heads = sorted({*COMMON_KEYS, *(known[0] for known in _places())})
+        supported = ", ".join(package.name for package in known)
+        heads = sorted({*COMMON_KEYS, *(place[0] for package in known for place in package.places)})
         close = _closest(place[-1], heads, 0.6)
         hint = f"; did you mean {close!r}?" if close else ""
         name = ".".join(place)
         faults.add([*path, *place], f"backend {name!r} is not supported (supported: {supported}){hint}")
 
 
-def _places() -> set[tuple[str, ...]]:
-    return {place for package in packages() for place in package.places}
+def _unknown(routing: Any, known: Sequence[BackendPackage]) -> Iterator[tuple[str, ...]]:
+    """Yield the places in a `trafficRouting` where none of these backends has its stanza."""
+    places = {(key,) for key in COMMON_KEYS} | {place for package in known for place in package.places}
+    return _beside(routing, places, ())
 
 
-def _unknown(
-    value: Any, known: set[tuple[str, ...]], above: tuple[str, ...] = ()
-) -> Iterator[tuple[str, ...]]:
-    """Yield the paths of mappings that are on no known path."""
+def _beside(value: Any, places: set[tuple[str, ...]], above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield the paths of mappings that lead to none of some places."""
     for key in value if isinstance(value, dict) else ():
-        place = (*above, key)
-        if place in known:
+        path = (*above, key)
+        if path in places:
             continue
-        if any(path[: len(place)] == place for path in known):
-            yield from _unknown(value[key], known, place)
+        if any(place[: len(path)] == path for place in places):
+            yield from _beside(value[key], places, path)
         else:
-            yield place
+            yield path
 
 
 def _without(view: Any, faulty: Sequence[Pointer], validator: jsonschema_rs.Draft202012Validator) -> Any:
