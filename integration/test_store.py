@@ -293,8 +293,9 @@ def test_missing_objects_are_all_named(namespace: Namespace) -> None:
         NotFoundError, match=rf"Ingress {namespace.name}/web, VirtualService {namespace.name}/web not found"
     ):
         namespace.router().set_weight(20)
-    ran = rollway("status", "absent")
-    assert (ran.code, "absent not found" in ran.stderr) == (1, True)
+    ran = rollway("status", "shpo")
+    assert (ran.code, "shpo not found" in ran.stderr) == (1, True)
+    assert "did you mean shop? Rollout here: shop" in ran.stderr
 
 
 def test_a_cluster_without_the_crds(nginx: Namespace, control_plane: ControlPlane, scratch: Path) -> None:

@@ -248,15 +248,22 @@ class _Case:
     def _met(self, rollout: Rollout, backend: Backend) -> Iterator[Problem]:
         """Yield what the weights would meet that differ most: what one of them meets is not repeated for the next."""
         reported: set[tuple[str, ObjectRef | None]] = set()
-        for weight in _weights(rollout):
+        weights = _weights(rollout)
+        while weights:
+            weight = weights.pop(0)
             context = Context(rollout, Traffic(Split(weight, rollout.total)), self.live)
             try:
-                findings = simulate(context, adopt=True, backends=[backend]).findings
+                simulation = simulate(context, adopt=True, backends=[backend])
+                if weight == 1 and all(
+                    reading.exact for reading in backend.observe(rollout, simulation.after)
+                ):
+                    # Nothing was rounded, and then nothing is for any other weight.
+                    weights = weights[-1:]
             except RollwayError as error:
                 yield from self._of_error(error)
                 return
-            fresh = [finding for finding in findings if (finding.code, finding.ref) not in reported]
-            reported |= {(finding.code, finding.ref) for finding in fresh}
+            fresh = [item for item in simulation.findings if (item.code, item.ref) not in reported]
+            reported |= {(item.code, item.ref) for item in fresh}
             yield from map(self._of_finding, fresh)
 
     def _disagreement(self, rollout: Rollout, readings: list[Reading]) -> Iterator[Problem]:
@@ -311,15 +318,15 @@ def _schema() -> dict[str, Any]:
 
 
 def _weights(rollout: Rollout) -> list[int]:
-    """Return the weights that stand for all.
+    """Return the weights above 0 that stand for all.
 
     What a data plane says depends on whether canary and stable get anything at all, and rounding loses the smallest
     share of either first.
     """
     total = rollout.total
     if rollout.strategy is Strategy.BLUE_GREEN:
-        return [total, 0]
-    return list(dict.fromkeys((1, total - 1, total, 0)))
+        return [total]
+    return sorted({1, max(total - 1, 1), total})
 
 
 def _pointer_to(item: LiveObject, value: str) -> Pointer:

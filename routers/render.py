@@ -12,15 +12,12 @@ import os.path
 import re
 from typing import TYPE_CHECKING, Any
 
-import yaml
+from rollway.routers import yaml_loader
 
 if TYPE_CHECKING:
     import jinja2
 
     from rollway.routers.model import Manifest
-
-_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
 
 # Characters that JSON leaves as they are and YAML does not: they are no part of its printable set (YAML 1.1, 5.1)
 # or break the line.
@@ -58,7 +55,7 @@ def _environment() -> jinja2.Environment:
 @functools.lru_cache(maxsize=256)
 def _parse(text: str) -> str:
     """Keep the parsed form as JSON text: a fresh copy from it costs a twentieth of parsing the YAML again."""
-    return json.dumps(yaml.load(text, Loader=_Loader))  # noqa: S506 - a safe loader
+    return json.dumps(yaml_loader.load(text))
 
 
 def render(template: str, **values: Any) -> Manifest:

@@ -97,6 +97,7 @@ def test_a_rollout_that_cannot_be_read() -> None:
     """Without the Rollout there is one entry, which says why and names those that are there."""
     (check,) = check_rollout(Cluster(shop()), "shpo")
     assert (check.area, check.result) == ("access", Result.PROBLEM)
+    assert check.remedy == "did you mean shop? Rollout here: shop"
 
 
 def test_endpoints_that_are_not_ready_are_an_area_of_their_own() -> None:

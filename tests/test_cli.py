@@ -137,6 +137,31 @@ def test_errors_have_their_exit_codes(shop: Path, words: Sequence[str], code: in
     assert (shop / "app.yaml").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status", "shp"),
+        ("plan", "shp", "20"),
+        ("set-weight", "shp", "20"),
+        ("switch", "shp", "canary"),
+        ("ramp", "shp", "0..100", "--step", "10", "--every", "0s"),
+        ("verify", "shp"),
+        ("render", "shp", "20"),
+        ("reset", "shp"),
+        ("lint", "shp"),
+        ("rbac", "shp"),
+        ("gitops", "shp", "--for", "flux"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_rollout_that_is_not_there(shop: Path, words: Sequence[str]) -> None:
+    """Every verb ends with exit code 1, and names the Rollout that is alike and those that are there."""
+    ran = rollway(*words, "--dir", str(shop))
+    assert (ran.code, "did you mean shop? Rollout here: shop" in ran.stderr) == (1, True), ran
+    checked = rollway("check", "shp", "--dir", str(shop))
+    assert (checked.code, "did you mean shop?" in checked.stdout) == (1, True)
+
+
 def test_a_refused_level_is_told_before_anything_is_written(shop: Path) -> None:
     """A level of evidence that the store cannot show is refused before the write, not after it."""
     assert rollway("set-weight", "shop", "20", "--dir", str(shop), "--verify", "measured").code == 4

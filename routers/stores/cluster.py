@@ -138,7 +138,8 @@ class ClusterStore:
         objects = {item.ref: item for part in self._each(fetch, targets) for item in part}
         absent = stores.missing(wanted, objects)
         if absent:
-            raise NotFoundError(f"{stores.names(absent)} not found in {self.connection.host}")
+            hint = "\n  ".join(filter(None, map(self._present, absent)))
+            raise NotFoundError(f"{stores.names(absent)} not found in {self.connection.host}", hint=hint)
         return Live(
             objects.values(), self.client.discovery.served(), notes=dict.fromkeys(notes), running=True
         )
@@ -289,6 +290,15 @@ class ClusterStore:
             namespace_only(f"the role may not list {plural} in the whole cluster", ", ".join(spaces))
         )
         return [item for space in spaces for item in self._list(target._replace(namespace=space))]
+
+    def _present(self, need: Need) -> str:
+        """Write which objects there are in place of a missing one, if the role may know."""
+        target = Target(need.group, need.kind, need.namespace, metadata_only=True)
+        try:
+            listed, _ = self.client.list(target, from_cache=True)
+        except RollwayError:
+            return ""
+        return stores.known_names(need, [item["metadata"]["name"] for item in listed])
 
     def _list(self, target: Target) -> list[LiveObject]:
         return [live_object(manifest) for manifest in self.client.list(target)[0]]

@@ -104,12 +104,17 @@ class MemoryStore(Faults):
     def read(self, needs: Sequence[Need]) -> Live:
         """Return the needed objects; see `rollway.routers.stores.Store.read`."""
         with self._lock:
+            kinds = [(ref.group, ref.kind, ref.name) for ref in self._objects]
             present = [
                 known for ref, known in self._objects.items() if any(need.matches(ref) for need in needs)
             ]
         absent = stores.missing(needs, {known.ref for known in present})
         if absent:
-            raise NotFoundError(", ".join(str(need.ref) for need in absent) + " not found in memory")
+            hints = (
+                stores.known_names(need, [name for *kind, name in kinds if kind == [need.group, need.kind]])
+                for need in absent
+            )
+            raise NotFoundError(f"{stores.names(absent)} not found in memory", hint="\n  ".join(hints))
         return Live(present, self.served, notes=self.notes, running=self.running)
 
     @contextlib.contextmanager
