@@ -11,6 +11,8 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from jsonpointer import JsonPointer
+
 from rollway.routers import ownership
 from rollway.routers.errors import RollwayError
 from rollway.routers.model import Access, Live, Severity, without_server_fields
@@ -232,7 +234,7 @@ def is_missing(value: Any) -> bool:
 
 def pointer(path: Pointer) -> str:
     """Write a path as a JSON pointer (RFC 6901)."""
-    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
+    return str(JsonPointer.from_parts(path).path)
 
 
 def _operation(path: Pointer, before: Any, after: Any) -> Operation:
@@ -286,14 +288,7 @@ def _instantiate(pattern: str, path: Pointer) -> Pointer | None:
 
 
 def _lookup(value: Any, path: Pointer) -> Any:
-    for step in path:
-        if isinstance(value, dict):
-            value = value.get(str(step), _MISSING)
-        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
-            value = value[step]
-        else:
-            return _MISSING
-    return value
+    return JsonPointer.from_parts(path).resolve(value, _MISSING)
 
 
 def fingerprint(

@@ -13,6 +13,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from jsonpointer import JsonPointer
+
 from rollway.routers import ownership, stores
 from rollway.routers.errors import (
     ConflictError,
@@ -421,10 +423,8 @@ def _begun(ref: ObjectRef) -> Iterator[None]:
         ) from error
 
 
+_ABSENT = object()
+
+
 def _has(manifest: object, path: str) -> bool:
-    for step in path.split("/")[1:]:
-        key = step.replace("~1", "/").replace("~0", "~")
-        if not isinstance(manifest, dict) or key not in manifest:
-            return False
-        manifest = manifest[key]
-    return True
+    return JsonPointer(path).resolve(manifest, _ABSENT) is not _ABSENT
