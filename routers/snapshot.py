@@ -23,6 +23,33 @@ class Index(Protocol):
 _Index = TypeVar("_Index", bound=Index)
 
 
+class Groups:
+    """The values by what they have in common: an index of whatever `key_of` returns of each."""
+
+    def __init__(
+        self, key_of: Callable[[Any], Hashable], groups: Mapping[Hashable, tuple[Any, ...]] | None = None
+    ) -> None:
+        self._key_of = key_of
+        self._groups = groups or {}
+
+    def after(self, removed: Iterable[Any], added: Iterable[Any]) -> Groups:
+        """Return the same without some values and with others."""
+        groups = dict(self._groups)
+        for value in removed:
+            key = self._key_of(value)
+            groups[key] = tuple(other for other in groups[key] if other is not value)
+        fresh: dict[Hashable, list[Any]] = {}
+        for value in added:
+            fresh.setdefault(self._key_of(value), []).append(value)
+        for key, values in fresh.items():
+            groups[key] = (*groups.get(key, ()), *values)
+        return Groups(self._key_of, groups)
+
+    def of(self, key: Hashable) -> tuple[Any, ...]:
+        """Return the values of one group."""
+        return self._groups.get(key, ())
+
+
 class _Inherited(NamedTuple):
     """The indexes of an earlier moment, and what has changed since: by key, the value of then, or None for none."""
 

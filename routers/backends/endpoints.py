@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from rollway.routers.backends.services import service_refs
 from rollway.routers.model import CANARY, STABLE, Finding, FindingCode, Need, ObjectRef, Severity, dig
+from rollway.routers.snapshot import Groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from rollway.routers.model import Live, Rollout
+    from rollway.routers.model import Live, LiveObject, Rollout
     from rollway.routers.weights import Split
 
 FINDINGS = (
@@ -191,10 +192,13 @@ def _of_service(ref: ObjectRef, service: Any, live: Live, ports: Sequence[Port])
 
 
 def _slices(ref: ObjectRef, live: Live) -> Iterator[Any]:
-    for found in live.of(SLICE_GROUP, SLICE):
-        label = dig(found.manifest, "metadata", "labels", SERVICE_LABEL)
-        if found.ref.namespace == ref.namespace and label == ref.name:
-            yield found.manifest
+    by_service = live.all_of(SLICE_GROUP, SLICE).index("service", lambda: Groups(_service_of))
+    return (item.manifest for item in by_service.of((ref.namespace, ref.name)))
+
+
+def _service_of(item: LiveObject) -> tuple[str, str]:
+    """Return the namespace and the name of the Service of an EndpointSlice."""
+    return item.ref.namespace, str(dig(item.manifest, "metadata", "labels", SERVICE_LABEL))
 
 
 def _endpoints(ref: ObjectRef, live: Live) -> Iterator[Any]:

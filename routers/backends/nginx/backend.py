@@ -131,7 +131,9 @@ def policy_of(rollout: Rollout, canary: ObjectRef, live: Live) -> Policy | None:
 
 def stable_paths(rollout: Rollout, stable: ObjectRef, live: Live) -> list[IngressPath]:
     """Return the paths of a stable Ingress that lead to the stable Service."""
-    paths = controller.read_paths(stable, live[stable].manifest)
+    paths: list[IngressPath] | None = live.memo.get(stable)
+    if paths is None:
+        paths = live.memo[stable] = list(controller.read_paths(stable, live[stable].manifest))
     return [path for path in paths if path.service == rollout.stable_service]
 
 

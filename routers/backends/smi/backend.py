@@ -26,12 +26,13 @@ from rollway.routers.model import (
     dig,
 )
 from rollway.routers.render import render
+from rollway.routers.snapshot import Groups
 from rollway.routers.weights import divide, nearest_split, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rollway.routers.model import Live, Manifest, Rollout
+    from rollway.routers.model import Live, LiveObject, Manifest, Rollout
 
 GROUP = "split.smi-spec.io"
 _CRD_GROUP, _CRD = "apiextensions.k8s.io", "CustomResourceDefinition"
@@ -140,11 +141,9 @@ class SmiBackend:
         """Tell of overlapping splits, of a guessed API version and of a share that the integers cannot hold."""
         ref, root = _ref(rollout), _root(rollout)
         findings = [*unknown_services(rollout, live), *check_services(rollout, want.split, live, {})]
-        for other in live.of(GROUP, ref.kind):
-            same_root = (
-                dig(other.manifest, "spec", "service") == root and other.ref.namespace == ref.namespace
-            )
-            if same_root and other.ref != ref:
+        by_root = live.all_of(GROUP, ref.kind).index("root", lambda: Groups(_root_of))
+        for other in by_root.of((ref.namespace, root)):
+            if other.ref != ref:
                 message = f"splits Service {root} too, and SMI does not define which of two splits counts"
                 refusal = Severity.REFUSAL if want.split.canary else Severity.NOTE
                 findings.append(Finding("smi-overlap", refusal, other.ref, message, "remove one of them"))
@@ -170,6 +169,11 @@ class SmiBackend:
                 )
             )
         return findings
+
+
+def _root_of(split: LiveObject) -> tuple[str, str]:
+    """Return the namespace and the name of the Service that a TrafficSplit splits."""
+    return split.ref.namespace, str(dig(split.manifest, "spec", "service"))
 
 
 def _absent(rollout: Rollout, live: Live) -> Reading:
