@@ -170,8 +170,8 @@ def test_an_interrupted_ramp_without_a_terminal(
     with started("ramp", "shop", "20..100", "--step", "20", "--every", "60s", *words) as process:
         first_step(process)
         process.send_signal(number)
-        _, told = process.communicate(timeout=30)
-    assert (process.returncode, "interrupted: " in told) == (code, True)
+        _, reported = process.communicate(timeout=30)
+    assert (process.returncode, "interrupted: " in reported) == (code, True)
     assert weight_of(namespace) == Split(weight)
 
 
@@ -197,8 +197,8 @@ def test_a_ramp_stops_when_somebody_else_sets_the_weight(namespace: Namespace) -
     with started("ramp", "shop", "20..100", "--step", "20", "--every", "2s") as process:
         first_step(process)
         namespace.router().set_weight(0)
-        _, told = process.communicate(timeout=30)
-    assert (process.returncode, "somebody else set it" in told) == (4, True)
+        _, reported = process.communicate(timeout=30)
+    assert (process.returncode, "somebody else set it" in reported) == (4, True)
     assert weight_of(namespace) == Split(0)
 
 
@@ -257,9 +257,9 @@ def test_status_tells_what_was_asked(namespace: Namespace) -> None:
     weight = "nginx.ingress.kubernetes.io/canary-weight"
     made = namespace.get("networking.k8s.io/v1", "Ingress", "shop-web-canary")
     namespace.api.edit(made, lambda found: found["metadata"]["annotations"].update({weight: "60"}))
-    (told,) = json.loads(rollway("status", "shop", "-o", "json").stdout)
-    assert (told["asked"]["traffic"]["canary"], told["asked"]["evidence"]) == (20, "written")
-    assert told["traffic"]["canary"] == 60
+    (reported,) = json.loads(rollway("status", "shop", "-o", "json").stdout)
+    assert (reported["asked"]["traffic"]["canary"], reported["asked"]["evidence"]) == (20, "written")
+    assert reported["traffic"]["canary"] == 60
     row = rollway("status", "shop").stdout.splitlines()[2]
     assert re.search(r"20 of 100, 20 % +60 of 100, 60 % +- +written +now$", row), row
 

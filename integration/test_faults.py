@@ -192,8 +192,8 @@ def test_the_control_plane_killed_during_a_ramp(
 ) -> None:
     """With API server or etcd killed and started again in between, a ramp waits and ends at its weight."""
     router = shop.router(timeout=3.0)
-    told: list[str] = []
-    ramp = Ramp(router, 0, patience=90, waiting=told.append)
+    reported: list[str] = []
+    ramp = Ramp(router, 0, patience=90, waiting=reported.append)
     ramp.advance(20)
     for victim in victims:
         control_plane.kill(victim)
@@ -209,7 +209,7 @@ def test_the_control_plane_killed_during_a_ramp(
     thread.join()
     assert shop.router().observe().traffic == Traffic(Split(100))
     if "kube-apiserver" in victims:
-        assert told
+        assert reported
 
 
 @pytest.mark.local
@@ -224,7 +224,7 @@ def test_the_api_server_killed_during_the_command(shop: Namespace, control_plane
         control_plane.kill("kube-apiserver")
         time.sleep(2)
         control_plane.ensure_running()
-        _, told = process.communicate(timeout=120)
-    assert process.returncode == 0, told
-    assert "waiting: " in told
+        _, reported = process.communicate(timeout=120)
+    assert process.returncode == 0, reported
+    assert "waiting: " in reported
     assert shop.router().observe().traffic == Traffic(Split(100))

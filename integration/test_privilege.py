@@ -151,7 +151,7 @@ def checked(kubeconfig: Path) -> dict[str, list[str]]:
 
 
 def test_check_finds_the_right_that_a_role_lacks(namespace: Namespace, account: Path) -> None:
-    """`check` tells each right that the role lacks, and with the printed Role nothing is a problem."""
+    """`check` reports each right that the role lacks, and with the printed Role nothing is a problem."""
     shop.put(namespace, shop.ALL)
     assert rollway("set-weight", "shop", "20").code == 0
     assert checked(account)["problem"] == ["access: Rollout shop"]

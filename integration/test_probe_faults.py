@@ -121,8 +121,8 @@ def test_status_names_a_data_plane_that_cannot_be_asked(tmp_path: Path) -> None:
         row = ran.stdout.splitlines()[2]
         assert re.search(r" - +0 \(no such object\) +unknown +written +now$", row), row
         assert f"ingress-nginx at {url} answered something else than its backends" in ran.stdout
-        (told,) = json.loads(rollway(*words, "-o", "json").stdout)
-    assert [found["outcome"] for found in told["loaded"]] == ["unknown"]
+        (reported,) = json.loads(rollway(*words, "-o", "json").stdout)
+    assert [found["outcome"] for found in reported["loaded"]] == ["unknown"]
 
 
 RANGE = {"status": "success", "data": {"resultType": "matrix", "result": []}}

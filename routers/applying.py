@@ -1,6 +1,6 @@
 """Write a plan: every change in order, planned again after a conflict, put back after a failure.
 
-A write whose answer got lost is neither counted on nor given up: the next read tells whether it is stored.
+A write whose answer got lost is neither counted on nor given up: the next read shows whether it is stored.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ class Writer:
         the reviewed plan is no longer the one that would happen.
 
         Raises:
-            RefusedError: a limit or a data plane says no; nothing was written.
+            RefusedError: a limit or a data plane refuses; nothing was written.
             StalePlanError: the plan is not the one with the expected fingerprint.
-            ApplyError: a write failed after others; tells what was put back and what was not.
+            ApplyError: a write failed after others; has what was put back and what was not.
             StoreError: the first write failed; nothing was written.
         """
         if expect and plan.fingerprint != expect:
@@ -148,7 +148,7 @@ class Stored(NamedTuple):
 class Journal:
     """What one call has written to a store, so that it can be put back.
 
-    `uncertain` holds the writes whose answer got lost, until a fresh read tells whether they are stored.
+    `uncertain` holds the writes whose answer got lost, until a fresh read shows whether they are stored.
     """
 
     store: Store

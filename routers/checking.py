@@ -193,7 +193,7 @@ def _writers(store: Store, rollout: Rollout, live: Live) -> Iterator[Check]:
 
 
 def _controller(rollout: Rollout) -> Check:
-    """Tell of a controller that reports on the Rollout, and so may move its traffic."""
+    """Report a controller that reports on the Rollout, and so may move its traffic."""
     status = rollout.status
     step = "" if status.current_step is None else f", step {status.current_step}"
     detail = f"a controller reports phase {status.phase}{step}"

@@ -147,7 +147,7 @@ def _pod_probe(package: BackendPackage, pods: Pods) -> Probe:
 
 
 def _obstacle(package: BackendPackage, pods: Pods, rollout: Rollout, live: Live) -> str:
-    """Say why the pods that are evidence cannot be asked; those that only explain are not looked for."""
+    """Return why the pods that are evidence cannot be asked; those that only explain are not looked for."""
     assert package.data_plane is not None, "a backend with addresses has a data plane"
     needed = [option.name for option in package.addresses if not option.explains]
     reasons = [pods.obstacle(package.name, package.data_plane.pods[name], rollout, live) for name in needed]

@@ -8,7 +8,7 @@ RollwayError                   1  anything below
 ├── InvalidBackendError        1  a backend of another distribution cannot be used
 ├── NotFoundError              1  an object, route or section that must be there is not
 │   └── NotServedError         1  the cluster does not serve that kind: its CRD is not installed
-├── RefusedError               4  unsafe: guards or a backend's check say no
+├── RefusedError               4  unsafe: a guard or a backend's check refuses
 │   ├── UnsupportedError       4  a backend or store lacks the feature
 │   ├── AmbiguousError         4  more than one thing matches
 │   ├── ForeignOwnerError      4  the object belongs to somebody else
@@ -18,10 +18,10 @@ RollwayError                   1  anything below
 │   ├── ConflictError          1  somebody else changed the object; read again and retry
 │   │   └── UncertainError     1  the answer to a write got lost; read again to know
 │   ├── ForbiddenError         1  the role lacks a verb on a resource
-│   ├── CredentialsError       1  the API server does not accept who we say we are, or nothing says it
+│   ├── CredentialsError       1  the API server does not accept the credentials, or there are none
 │   ├── UnreachableError       1  no answer from the API server
 │   └── UnwritableError        1  the change cannot be written into this text without touching more
-├── ApplyError                 1  a plan failed half way; tells what was put back
+├── ApplyError                 1  a plan failed half way; has what was put back
 └── NotVerifiedError           5  the evidence asked for was not reached in time
 """
 
@@ -44,7 +44,7 @@ class Fault(NamedTuple):
 
 
 class RollwayError(Exception):
-    """Say what failed, on which object, why, and (in `hint`) what to do.
+    """Report what failed, on which object, why, and (in `hint`) what to do.
 
     `ref` is the `ObjectRef` of the object at fault. `value` is a text of the Rollout that leads nowhere, like the name of
     a route. `others` are further errors that the same call met; see `together`.
@@ -52,7 +52,7 @@ class RollwayError(Exception):
 
     exit_code: ClassVar[int] = 1
     retryable: bool = False
-    """Whether the same call may succeed a moment later without anybody's doing."""
+    """Whether the same call may succeed a moment later without a change by anybody."""
 
     def __init__(
         self,
@@ -169,7 +169,7 @@ class ConflictError(StoreError):
 
 
 class UncertainError(ConflictError):
-    """The answer to a write got lost, so only a fresh read tells whether it was stored."""
+    """The answer to a write got lost, so only a fresh read shows whether it was stored."""
 
 
 class ForbiddenError(StoreError):
@@ -204,5 +204,5 @@ class NotVerifiedError(RollwayError):
 
 
 def is_retryable(error: BaseException) -> bool:
-    """Tell whether the call that failed may succeed a moment later without anybody's doing."""
+    """Return whether the call that failed may succeed a moment later without a change by anybody."""
     return isinstance(error, RollwayError) and error.retryable

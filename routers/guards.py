@@ -1,4 +1,4 @@
-"""Limits that a caller sets on a plan, and the refusals of the data planes. All reasons are told at once."""
+"""Limits that a caller sets on a plan, and the refusals of the data planes. All reasons are reported at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Limits:
     """What a plan may do. Each limit is off unless asked for; what a data plane needs is on unless allowed.
 
     `max_step` is the largest change of the canary's weight in one plan, in the words of a weight (20, 5%, 1/10).
-    `allow` holds the codes of refusals that are told as notes instead.
+    `allow` holds the codes of refusals that become notes instead.
     """
 
     max_step: int | str | None = None

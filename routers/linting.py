@@ -66,7 +66,7 @@ FINDINGS = (
         "ambiguous",
         "More than one route or object could be meant.",
         "The weight would be written into one that was guessed.",
-        "Name the one that is meant, as the message says.",
+        "Name the one that is meant; the message lists them.",
     ),
     FindingCode(
         "duplicate-object",
@@ -90,7 +90,7 @@ FINDINGS = (
         "not-usable",
         "The Rollout cannot be judged for a reason that has no code of its own.",
         "A command for this Rollout fails with the same message.",
-        "Do what the message says.",
+        "Follow the message.",
     ),
     FindingCode(
         "no-traffic-routing",
@@ -219,7 +219,7 @@ class _Case:
             yield self._problem(NOTE, "field-not-used", message, self.item.locate(pointer))
 
     def _judged(self, rollout: Rollout, unusable: set[ObjectRef]) -> Iterator[Problem]:
-        """Yield what each backend says to the weights that a Rollout may get, if it has what it needs."""
+        """Yield the findings of each backend for the weights that a Rollout may get, if it has what it needs."""
         try:
             refuse_unsupported(rollout, Traffic(Split(0, rollout.total)))
         except RollwayError as error:
@@ -320,7 +320,7 @@ def _schema() -> dict[str, Any]:
 def _weights(rollout: Rollout) -> list[int]:
     """Return the weights above 0 that stand for all.
 
-    What a data plane says depends on whether canary and stable get anything at all, and rounding loses the smallest
+    The findings of a data plane depend on whether canary and stable get anything at all, and rounding loses the smallest
     share of either first.
     """
     total = rollout.total

@@ -55,7 +55,7 @@ class Evidence(enum.IntEnum):
 
 
 class Severity(enum.Enum):
-    """Whether a finding stops the plan or is only told."""
+    """Whether a finding stops the plan or is only reported."""
 
     REFUSAL = "refusal"
     NOTE = "note"
@@ -93,7 +93,7 @@ def _nowhere(_path: Pointer) -> str:
 class LiveObject:
     """One object as a store holds it; `version` changes whenever the object does, and is empty until it is created.
 
-    `locate` tells where the value at a pointer stands (`k8s/web.yaml:12`), or returns an empty string.
+    `locate` returns where the value at a pointer stands (`k8s/web.yaml:12`), or returns an empty string.
     """
 
     ref: ObjectRef
@@ -101,9 +101,9 @@ class LiveObject:
     version: str
     locate: Callable[[Pointer], str] = field(default=_nowhere, compare=False, repr=False)
     problem: RollwayError | None = field(default=None, compare=False, repr=False)
-    """Why the object cannot be worked with, for a need that is tolerant of it: it stands in two files, say."""
+    """Why the object cannot be worked with, for a need that is tolerant of it: for example, it stands in two files."""
     is_copy: bool = False
-    """Whether it is a further place of an object that stands in several; its name then says where."""
+    """Whether it is a further place of an object that stands in several; its name then has the place."""
     original: Manifest | None = field(default=None, compare=False, repr=False)
     """SHARED: the object as it was before any change, where the store remembers that; see `Change.original`."""
 
@@ -117,8 +117,8 @@ class Live(Mapping[ObjectRef, LiveObject]):
     """The objects that a store returned for some needs, plus what it knows about the API.
 
     `served` maps an API group to its served versions, most preferred first; a group that is missing is unknown.
-    `notes` tell what the store could not see. `running` says that a cluster answered, so that an EndpointSlice or a
-    Pod that is missing does not exist; manifests in files tell nothing about either.
+    `notes` list what the store could not see. `running` is true when a cluster answered, so that an EndpointSlice or a
+    Pod that is missing does not exist; manifests in files show nothing about either.
     """
 
     def __init__(
@@ -221,7 +221,7 @@ class Need:
         return ObjectRef(self.group, self.kind, self.namespace, self.name)
 
     def matches(self, ref: ObjectRef) -> bool:
-        """Tell whether the object is one that this need asks for; an empty name or namespace means any."""
+        """Return whether the object is one that this need asks for; an empty name or namespace means any."""
         return (
             ref.kind == self.kind
             and ref.group == self.group
@@ -313,9 +313,9 @@ class FindingCode(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What one routing object (or one route of it) says: the weight of every destination, and the traffic it means.
+    """What one routing object (or one route of it) shows: the weight of every destination, and the traffic it means.
 
-    `traffic` is None when the object does not exist or says nothing about this rollout. `exact` is False when the
+    `traffic` is None when the object does not exist or has no weight of this Rollout. `exact` is False when the
     weights stand for a share that the rollout's total cannot express; `traffic` then holds the nearest one.
     Where the object is absent, and stable does not get everything because of that, `outcome` and `reason` say what is
     known instead: UNKNOWN, or DIFFERS when the canary certainly gets some.
@@ -331,7 +331,7 @@ class Reading(NamedTuple):
 
 
 class Outcome(enum.Enum):
-    """Whether the world is as asked, is not, or cannot be told."""
+    """Whether the world is as asked, is not, or is not known."""
 
     MATCHES = "matches"
     DIFFERS = "differs"
@@ -339,7 +339,7 @@ class Outcome(enum.Enum):
 
 
 class ObjectVerdict(NamedTuple):
-    """Whether the data planes have loaded what one routing object says, and why it is thought so."""
+    """Whether the data planes have loaded what one routing object shows, and the reason."""
 
     ref: ObjectRef
     outcome: Outcome
@@ -363,8 +363,8 @@ class RequestSample(NamedTuple):
 class Verdict(NamedTuple):
     """The answer of `verify`: the outcome, the evidence that it rests on, what was observed, and why.
 
-    `readings` tell what each object says, `objects` whether that is loaded (empty: no data plane was asked), `samples`
-    every sample of requests that was taken meanwhile. `final` says that asking again cannot make it better.
+    `readings` hold what each object shows, `objects` whether that is loaded (empty: no data plane was asked), `samples`
+    every sample of requests that was taken meanwhile. `final` means that asking again cannot improve it.
     """
 
     outcome: Outcome
@@ -379,7 +379,7 @@ class Verdict(NamedTuple):
 class PingPong(NamedTuple):
     """The two Services of a Rollout whose roles are swapped at each promotion.
 
-    `stable` is `ping`, `pong`, or empty where the Rollout's status does not say it.
+    `stable` is `ping`, `pong`, or empty where the Rollout's status does not name it.
     """
 
     ping: str
@@ -461,7 +461,7 @@ class Rollout:
 
         Raises:
             InvalidInputError: there is no ping-pong, or the name is neither of the two.
-            RefusedError: the status says that the other one is stable.
+            RefusedError: the status names the other one as stable.
         """
         if self.ping_pong is None or name not in ("ping", "pong"):
             raise InvalidInputError(
@@ -470,7 +470,7 @@ class Rollout:
             )
         ping, pong, stable = self.ping_pong
         if stable not in ("", name):
-            raise RefusedError(f"the status of {self.ref} says that {stable} is stable, not {name}")
+            raise RefusedError(f"the status of {self.ref} names {stable} as stable, not {name}")
         pair = (ping, pong) if name == "ping" else (pong, ping)
         return replace(
             self, stable_service=pair[0], canary_service=pair[1], ping_pong=PingPong(ping, pong, name)

@@ -78,7 +78,7 @@ def applied(manifest: Manifest) -> Manifest:
 
 
 def owned_by(manifest: Manifest, rollout: Rollout) -> bool:
-    """Tell whether the live object is this Rollout's: by our stamp, or by Argo Rollouts' controller reference."""
+    """Return whether the live object is this Rollout's: by our stamp, or by Argo Rollouts' controller reference."""
     annotations = _dig(manifest, ("metadata", "annotations"))
     if annotations.get(ROLLOUT_ANNOTATION) == rollout.name:
         return True

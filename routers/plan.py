@@ -1,4 +1,4 @@
-"""The plan as a value: what changes, from what to what, what the data plane says to it, and its fingerprint.
+"""The plan as a value: what changes, from what to what, what the data plane does with it, and its fingerprint.
 
 Everything here is pure. No change at all is `None`, never an empty plan.
 """
@@ -71,7 +71,7 @@ class Change:
     """PATCH: the object as it was at first, where no later change could find that out; a store of files remembers it."""
 
     def is_in(self, present: LiveObject | None) -> bool:
-        """Tell from the object as it is now whether this change was stored, be it that only a part of it is left."""
+        """Return from the object as it is now whether this change was stored, be it that only a part of it is left."""
         if self.after is None:
             return present is None
         if present is None or (self.version and present.version == self.version):
@@ -132,7 +132,7 @@ class Plan:
 
     @property
     def notes(self) -> tuple[Finding, ...]:
-        """The findings that are only told."""
+        """The findings that are only reported."""
         return tuple(found for found in self.findings if found.severity is Severity.NOTE)
 
 
@@ -199,7 +199,7 @@ def differences(before: Any, after: Any, path: Pointer = ()) -> Iterator[Edit]:
 
 
 def _holds(present: Any, wanted: Any) -> bool:
-    """Tell whether an object has everything that was written; what a server added does not count."""
+    """Return whether an object has everything that was written; what a server added does not count."""
     if isinstance(present, dict) and isinstance(wanted, dict):
         return all(key in present and _holds(present[key], value) for key, value in wanted.items())
     if isinstance(present, list) and isinstance(wanted, list):
@@ -228,7 +228,7 @@ def _without_step(now: Any, before: Any, after: Any) -> Any:
 
 
 def is_missing(value: Any) -> bool:
-    """Tell whether a side of a difference is no value at all."""
+    """Return whether a side of a difference is no value at all."""
     return value is _MISSING
 
 

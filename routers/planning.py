@@ -1,4 +1,4 @@
-"""Compute what has to change for a wish: what is needed, what the objects say, and the plan. Pure: no store is seen here."""
+"""Compute what has to change for a wish: what is needed, what the objects show, and the plan. Pure: no store is seen here."""
 
 from __future__ import annotations
 
@@ -55,18 +55,18 @@ FINDINGS = (
 
 @dataclass(frozen=True)
 class Observation:
-    """What the live objects say: one reading for each object or route, and the traffic if they agree."""
+    """What the live objects show: one reading for each object or route, and the traffic if they agree."""
 
     rollout: Rollout
     readings: tuple[Reading, ...]
     findings: tuple[Finding, ...] = ()
     evidence: Evidence = Evidence.WRITTEN
     loaded: tuple[ObjectVerdict, ...] = ()
-    """Whether the data planes have what each object says; empty where none was asked."""
+    """Whether the data planes have what each object shows; empty where none was asked."""
 
     @property
     def traffic(self) -> Traffic | None:
-        """The traffic that all objects agree on; an absent object gives the canary nothing, unless its reading says more.
+        """The traffic that all objects agree on; an absent object gives the canary nothing, unless its reading shows more.
 
         None when they differ, or when that is not known.
         """
@@ -108,7 +108,7 @@ class Observation:
 
 
 class Proposal(NamedTuple):
-    """What planning comes to: the plan (None when nothing has to change), and what the data planes say to the objects.
+    """What planning comes to: the plan (None when nothing has to change), and what the data planes do with the objects.
 
     `context.live` holds the objects that it was computed from.
     """
@@ -119,7 +119,7 @@ class Proposal(NamedTuple):
 
 
 class Simulation(NamedTuple):
-    """What a wish comes to: the changes, the objects as they would be then, and what the data planes say to those."""
+    """What a wish comes to: the changes, the objects as they would be then, and what the data planes do with those."""
 
     changes: tuple[Change, ...]
     after: Live
@@ -148,13 +148,13 @@ def target_needs(rollout: Rollout) -> list[Need]:
 
 
 def observe(rollout: Rollout, live: Live) -> Observation:
-    """Return what the live objects say."""
+    """Return what the live objects show."""
     readings = tuple(reading for part in backends_of(rollout) for reading in part.observe(rollout, live))
     return Observation(rollout, readings, live.notes)
 
 
 def check(context: Context) -> tuple[Finding, ...]:
-    """Return what the data planes would say if the wish were written, and whether a controller moves the Rollout."""
+    """Return what the data planes would report if the wish were written, and whether a controller moves the Rollout."""
     return (*controller_in_charge(context.rollout), *simulate(context, adopt=True).findings)
 
 
@@ -170,7 +170,7 @@ def wanted_objects(context: Context) -> list[Manifest]:
 
 
 def wanted_changes(context: Context, access: Access) -> list[Change]:
-    """Return what the wish would change in the objects of one access, whatever the data planes say to it."""
+    """Return what the wish would change in the objects of one access, whatever the data planes do with it."""
     return [
         change
         for part in backends_of(context.rollout)
@@ -228,7 +228,7 @@ def _to_remember(
 
 
 def _all_stable(part: Backend, context: Context, ref: ObjectRef, manifest: Manifest) -> Manifest | None:
-    """Return what all traffic to stable would make of an object; None where that cannot be said."""
+    """Return what all traffic to stable would make of an object; None where that is not known."""
     rollout, _, live = context
     there = Context(rollout, Traffic(Split(0, rollout.total)), live.after([LiveObject(ref, manifest, "")]))
     try:
@@ -341,7 +341,7 @@ def propose_again(plan: Plan, live: Live) -> Proposal:
 
 
 def refuse_idle(proposal: Proposal, limits: Limits) -> None:
-    """Raise RefusedError when nothing has to change, and yet a data plane would not do what the objects say."""
+    """Raise RefusedError when nothing has to change, and yet a data plane would not do what the objects ask for."""
     reasons = [] if proposal.plan else guards.refusals(proposal.findings, limits)
     if reasons:
         ref = proposal.context.rollout.ref

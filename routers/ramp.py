@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from rollway.routers.router import TrafficRouter, WriteOptions
 
 PATIENCE_S = 120.0
-"""How long a step waits for an API server that does not answer, unless told otherwise."""
+"""How long a step waits for an API server that does not answer, unless the caller sets another."""
 MIN_REQUESTS = 100
-"""From how many requests of the canary on a share of failures says something, unless told otherwise."""
+"""From how many requests of the canary on a share of failures means something, unless the caller sets another."""
 _MOST_SAMPLES = 50
 
 
@@ -59,7 +59,7 @@ class ErrorLimit:
         return cls(Fraction(parse_weight(text, _PARTS), _PARTS), requests)
 
     def judge(self, samples: Sequence[RequestSample]) -> Outcome:
-        """Say whether the samples keep the limit (MATCHES), break it (DIFFERS), or are too few to say (UNKNOWN)."""
+        """Return whether the samples keep the limit (MATCHES), break it (DIFFERS), or are too few (UNKNOWN)."""
         failed, counted = _failures(samples)
         # What broke the limit of so many requests stays broken, whatever the missing ones would be.
         if failed > self.rate * max(counted, self.requests):
@@ -140,7 +140,7 @@ def weights(start: int | str, end: int | str, step: int | str, total: int, live:
 class Ramp:
     """Take the steps of one ramp.
 
-    A step that fails because the API server does not answer is tried again for `patience` seconds; `waiting` is told
+    A step that fails because the API server does not answer is tried again for `patience` seconds; `waiting` gets
     why. A weight that somebody else set in the meantime ends the ramp.
     """
 

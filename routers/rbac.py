@@ -50,7 +50,7 @@ def rules(rollout: Rollout) -> dict[str, list[PolicyRule]]:
     ):
         here = [need for need in needs if need.namespace in ("", namespace)]
         found.setdefault(namespace, []).extend(_merged(_rules(here)))
-    # The Event about a change stands beside the Rollout; `status` tells by it what was asked last.
+    # The Event about a change stands beside the Rollout; `status` shows by it what was asked last.
     found[rollout.namespace].append(PolicyRule("", "events", ("create", "list")))
     return found
 

@@ -1,4 +1,4 @@
-"""Decide which of two ping-pong Services is stable, where the Rollout's status does not say it.
+"""Decide which of two ping-pong Services is stable, where the Rollout's status does not name it.
 
 Argo Rollouts takes pong for stable then. Here the objects that carry the traffic decide, and only where all of them
 send all of it to one of the two; otherwise nobody guesses.
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def known_roles(rollout: Rollout, store: Store, stable: str = "") -> Rollout:
-    """Return the Rollout with its stable Service known: `stable` says which (`ping` or `pong`), else the live objects do.
+    """Return the Rollout with its stable Service known: `stable` names it (`ping` or `pong`), else the live objects do.
 
-    Without ping-pong, or where the status says it, the store is not read.
+    Without ping-pong, or where the status names it, the store is not read.
 
     Raises:
-        AmbiguousError: traffic goes to both Services, or to neither, and nobody says which one is stable.
+        AmbiguousError: traffic goes to both Services, or to neither, and nobody names the stable one.
         InvalidInputError, RefusedError: `stable` does not fit the Rollout or its status.
     """
     if stable:
@@ -46,15 +46,15 @@ def decide_roles(rollout: Rollout, live: Live) -> Rollout:
     fitting = [candidate for candidate in candidates if _gets_everything(candidate, live)]
     if len(fitting) != 1:
         raise AmbiguousError(
-            f"{rollout.ref} uses pingPong, its status does not say which Service is stable, and its objects do not send "
+            f"{rollout.ref} uses pingPong, its status does not show which Service is stable, and its objects do not send "
             "all traffic to one of them",
-            hint="say which one is stable now: --stable ping or --stable pong",
+            hint="name the one that is stable now: --stable ping or --stable pong",
         )
     return fitting[0]
 
 
 def _gets_everything(candidate: Rollout, live: Live) -> bool:
-    """Tell whether the objects can carry a split with this Service as stable, and give the other one nothing."""
+    """Return whether the objects can carry a split with this Service as stable, and give the other one nothing."""
     nothing = Traffic(Split(0, candidate.total))
     readings: list[Reading] = []
     try:

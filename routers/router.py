@@ -57,12 +57,12 @@ FINDINGS = (
         "cannot-carry-weights",
         "The objects are such that no weight above 0 can be written into them.",
         "It would have to change what is not rollway's, or guess.",
-        "Do what the message says about the object.",
+        "Follow the message about the object.",
     ),
 )
 
 TIMEOUT_S = 30.0
-"""How long a data plane may take to show the evidence, unless told otherwise."""
+"""How long a data plane may take to show the evidence, unless the caller sets another."""
 WAIT_INTERVAL_S = 1.0
 """How often readiness is looked at while waiting for it."""
 
@@ -86,7 +86,7 @@ def read_rollout(store: Store, name: str, namespace: str = "") -> Rollout:
     if len(found) > 1:
         raise AmbiguousError(
             f"Rollout {name} is in the namespaces {', '.join(item.ref.namespace for item in found)}",
-            hint="say which one with -n",
+            hint="name it with -n",
         )
     return rollout_of(found[0])
 
@@ -109,7 +109,7 @@ def read_rollouts(
 
 
 def rollout_of(rollout: LiveObject) -> Rollout:
-    """Read a Rollout that a store returned; faults are told with file and line where the store knows them."""
+    """Read a Rollout that a store returned; faults have file and line where the store knows them."""
     return parse_rollout(rollout.manifest, namespace=rollout.ref.namespace, locate=rollout.locate)
 
 
@@ -165,8 +165,8 @@ class TrafficRouter:
     def __post_init__(self) -> None:
         if not self.rollout.roles_known:
             raise AmbiguousError(
-                f"{self.rollout.ref} uses pingPong, and its status does not say which Service is stable",
-                hint="let the live objects decide with `rollway.routers.roles.known_roles`, or say it",
+                f"{self.rollout.ref} uses pingPong, and its status does not show which Service is stable",
+                hint="let the live objects decide with `rollway.routers.roles.known_roles`, or name it",
             )
 
     @property
@@ -178,9 +178,9 @@ class TrafficRouter:
         return Verifier(self.store, self.limits, self.probes)
 
     def observe(self, *, check: bool = False) -> Observation:
-        """Return what the live objects say, one by one and together.
+        """Return what the live objects show, one by one and together.
 
-        With `check`, what the data planes say to them as well, and with probes whether they have loaded each.
+        With `check`, what the data planes do with them as well, and with probes whether they have loaded each.
         """
         live = self._read()
         observation = planning.observe(self.rollout, live)
@@ -202,7 +202,7 @@ class TrafficRouter:
             UnsupportedError: a backend lacks a feature of the wish.
             NotFoundError, AmbiguousError, ManifestError: the objects do not fit the Rollout.
             ForeignOwnerError: an object of ours by name belongs to somebody else.
-            RefusedError: nothing has to change, and yet a data plane would not do what the objects say.
+            RefusedError: nothing has to change, and yet a data plane would not do what the objects ask for.
             StoreError: the store could not write the plan, as far as it knows without asking anybody.
         """
         proposal = self._propose(self._traffic(traffic), adopt=adopt)
@@ -327,7 +327,7 @@ class TrafficRouter:
         return self._verifier.verify(context, level, timeout)
 
     def check(self) -> Sequence[Finding]:
-        """Return what the data planes say to the objects as they are now."""
+        """Return what the data planes do with the objects as they are now."""
         return planning.check(self._context())
 
     def render(self, weight: int | str) -> list[Manifest]:
@@ -399,7 +399,7 @@ class TrafficRouter:
         return self.store.read(planning.needs_of(self.rollout))
 
     def _context(self, want: Traffic | None = None) -> Context:
-        """Return a wish with the objects as they are now; without a wish, with what the objects say."""
+        """Return a wish with the objects as they are now; without a wish, with what the objects show."""
         live = self._read()
         return Context(self.rollout, want or planning.observe(self.rollout, live).nearest_traffic, live)
 

@@ -26,7 +26,7 @@ class SetWeight:
 
 @dataclass(frozen=True)
 class Pause:
-    """Stay for so many seconds; None: until somebody says that it goes on."""
+    """Stay for so many seconds; None: until somebody continues it."""
 
     seconds: float | None
 

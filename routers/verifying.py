@@ -28,7 +28,7 @@ PROBED = (Evidence.ACCEPTED, Evidence.LOADED, Evidence.MEASURED)
 
 
 def written(context: Context, limits: Limits) -> Verdict:
-    """Compare the wish with the objects, and with what the data planes would say to them."""
+    """Compare the wish with the objects, and with what the data planes would do with them."""
     readings = observe(context.rollout, context.live).readings
     try:
         simulation = simulate(context, adopt=True)
@@ -61,7 +61,7 @@ class Verifier:
     probes: tuple[Probe, ...] = ()
 
     def loaded(self, context: Context) -> tuple[ObjectVerdict, ...]:
-        """Ask the data planes once whether they have what the objects say, which is what is wanted."""
+        """Ask the data planes once whether they have what the objects show."""
         probes = [probe for probe in self.probes if probe.evidence is Evidence.LOADED]
         return tuple(verdict for probe in probes for verdict in probe.judge(context).objects)
 
@@ -88,7 +88,7 @@ class Verifier:
         probes = self.probes_for(result.rollout, level)
         context = Context(result.rollout, want, result.live)
         if result.plan and _stored_as_planned(result.plan, result.live):
-            # What was planned was judged then; judging the same objects again would tell no more.
+            # What was planned was judged then; judging the same objects again would show no more.
             verdict = Verdict(Outcome.MATCHES, Evidence.WRITTEN, result.plan.after)
         elif result.plan is None:
             # The reading that showed no difference is the evidence that all is written.
@@ -120,7 +120,7 @@ class Verifier:
     def _proved(
         self, verdict: Verdict, probes: tuple[Probe, ...], context: Context, timeout: float
     ) -> Verdict:
-        """Add what the data planes say to a verdict on the objects."""
+        """Add what the data planes report to a verdict on the objects."""
         if not probes or verdict.outcome is not Outcome.MATCHES:
             return verdict
         return prove(probes, context, timeout, partial(read_again, self.store))._replace(
@@ -139,7 +139,7 @@ def _hint(level: Evidence) -> str:
 
 
 def _stored_as_planned(plan: Plan, live: Live) -> bool:
-    """Tell whether every change of a plan is in the store as it was planned, whatever the server added."""
+    """Return whether every change of a plan is in the store as it was planned, whatever the server added."""
     return all(
         change.ref not in live
         if change.after is None

@@ -2,7 +2,7 @@
 
 Sources: Argo CD, "Resource Tracking"; Flux, "Kustomization" and "HelmRelease" (labels of applied objects); Flagger,
 `pkg/router`; Argo Rollouts, `utils/istio` (the annotation of a DestinationRule). A manager is called after its program
-unless that says otherwise (Kubernetes, "Server-Side Apply").
+unless that defines it otherwise (Kubernetes, "Server-Side Apply").
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The one way to load YAML: libyaml where it is built in, and JSON's types alone.
 
-A date stays text, a mapping's keys are text, anything that JSON cannot say is an error. So an object compares equal to
+A date stays text, a mapping's keys are text, anything that JSON cannot express is an error. So an object compares equal to
 what an API server would make of it.
 """
 
@@ -31,7 +31,7 @@ def load_all(text: str) -> list[Any]:
     """Return the documents of a text.
 
     Raises:
-        yaml.YAMLError: it is no YAML, or says what JSON cannot.
+        yaml.YAMLError: it is no YAML, or has what JSON cannot express.
     """
     return list(yaml.load_all(text, Loader=_Loader))
 
@@ -42,12 +42,12 @@ def load(text: str) -> Any:
 
 
 def events(text: str) -> Iterator[Any]:
-    """Yield the parser's events, which tell where each value starts and ends."""
+    """Yield the parser's events, which show where each value starts and ends."""
     yield from yaml.parse(_with_plain_escapes(text), Loader=_Base)
 
 
 def nodes(text: str) -> list[Any]:
-    """Return the root node of each document, which tells where each value starts."""
+    """Return the root node of each document, which shows where each value starts."""
     return list(yaml.compose_all(_with_plain_escapes(text), Loader=_Base))
 
 

@@ -116,7 +116,7 @@ def test_a_failure_after_a_lost_answer_puts_everything_back(
 
 @pytest.mark.parametrize("stored", [True, False])
 def test_an_answer_that_is_lost_for_good_is_told_exactly(stored: bool) -> None:
-    """When every answer gets lost, a last read still tells what is stored, and that is put back."""
+    """When every answer gets lost, a last read still shows what is stored, and that is put back."""
     memory = store()
     found = router(memory, ISTIO)
     start = memory.manifests

@@ -327,7 +327,7 @@ def test_a_deleted_canary_is_refused() -> None:
     assert ("nginx-canary-ignored", "refusal") in codes(MemoryStore([m.ingress(), other]))
 
 
-def test_garbage_in_our_own_object_is_mended() -> None:
+def test_garbage_in_our_own_object_is_repaired() -> None:
     """A canary Ingress of ours with an unreadable weight is overwritten by the plan."""
     store = MemoryStore([m.ingress()])
     router = TrafficRouter(parse_rollout(m.rollout(NGINX)), store)
@@ -697,7 +697,7 @@ def test_a_root_that_is_the_stable_service_needs_no_split() -> None:
 
 
 def test_the_command_line_says_what_is_in_doubt(tmp_path: Path) -> None:
-    """`reset --delete-all` deletes the split as well, and no answer afterwards says that stable gets everything."""
+    """`reset --delete-all` deletes the split as well, and no answer afterwards claims that stable gets everything."""
     objects = [m.rollout(ROOT), m.service("shop"), m.service("shop-stable"), m.service("shop-canary")]
     (tmp_path / "app.yaml").write_text(yaml.safe_dump_all(objects))
     where = ("--dir", str(tmp_path))

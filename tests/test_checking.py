@@ -94,7 +94,7 @@ def test_a_kind_that_is_not_served() -> None:
 
 
 def test_a_rollout_that_cannot_be_read() -> None:
-    """Without the Rollout there is one entry, which says why and names those that are there."""
+    """Without the Rollout there is one entry, with the reason and the names of those that are there."""
     (check,) = check_rollout(Cluster(shop()), "shpo")
     assert (check.area, check.result) == ("access", Result.PROBLEM)
     assert check.remedy == "did you mean shop? Rollout here: shop"

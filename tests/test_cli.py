@@ -99,7 +99,7 @@ def test_yaml_says_the_same_as_json(shop: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "shown"),
     [
         ((), 2, "Usage"),
         (("frobnicate",), 2, "No such command"),
@@ -127,11 +127,11 @@ def test_yaml_says_the_same_as_json(shop: Path) -> None:
         (("status", "cart"), 1, "not found"),
     ],
 )
-def test_errors_have_their_exit_codes(shop: Path, words: Sequence[str], code: int, said: str) -> None:
-    """Each kind of error ends with its code, says what is wrong on stderr, and writes nothing."""
+def test_errors_have_their_exit_codes(shop: Path, words: Sequence[str], code: int, shown: str) -> None:
+    """Each kind of error ends with its code, reports what is wrong on stderr, and writes nothing."""
     before = (shop / "app.yaml").read_bytes()
     ran = rollway(*words, "--dir", str(shop)) if len(words) > 1 else rollway(*words)
-    assert (ran.code, said in ran.stderr) == (code, True), ran
+    assert (ran.code, shown in ran.stderr) == (code, True), ran
     assert "Traceback" not in ran.stderr
     assert [path.name for path in shop.iterdir()] == ["app.yaml"]
     assert (shop / "app.yaml").read_bytes() == before

@@ -63,7 +63,7 @@ def test_a_verb_without_a_store_has_no_use_for_its_options(two: Path) -> None:
 
 
 def test_wrong_options_before_the_verb_are_usage_errors() -> None:
-    """An unknown option, a missing value and an unknown verb say what is wrong."""
+    """An unknown option, a missing value and an unknown verb are reported."""
     for words, text in (
         (("--namspace", "x", "status"), "--namespace"),
         (("-n",), "requires an argument"),
@@ -280,7 +280,7 @@ def test_status_of_all_reports_each_error_as_a_document(two: Path) -> None:
     "words", [("status",), ("render", "shop", "20", "-n", "blue"), ("--help",), ("set-weight", "--help")]
 )
 def test_a_full_disk_is_no_bug_in_rollway(words: tuple[str, ...], two: Path) -> None:
-    """An answer that stdout does not take is an error that says so, with exit code 1."""
+    """An answer that stdout does not take is an error with this reason, with exit code 1."""
     where = () if "--help" in words else ("--dir", str(two))
     with open("/dev/full", "w") as full:
         ran = subprocess.run(
@@ -295,7 +295,7 @@ def test_a_full_disk_is_no_bug_in_rollway(words: tuple[str, ...], two: Path) -> 
 
 
 def test_a_closed_pipe_is_no_bug_in_rollway(two: Path) -> None:
-    """A reader that went away is an error that says so, and the weight is set all the same."""
+    """A reader that went away is an error with this reason, and the weight is set all the same."""
     reader, writer = os.pipe()
     os.close(reader)
     words = ["-m", "rollway.cli", "-n", "blue", "set-weight", "shop", "20", "--dir", str(two)]
@@ -324,7 +324,7 @@ def test_colours_as_the_environment_wants_them(two: Path) -> None:
 
 
 def test_snippets_of_several_lines_stay_readable(tmp_path: Path) -> None:
-    """What `render` prints has texts of several lines as block scalars, which say the same."""
+    """What `render` prints has texts of several lines as block scalars with the same content."""
     snippet = "more_set_headers 'A: b';\nproxy_buffering off;\n"
     stanza = {"stableIngress": "web", "canaryIngressAnnotations": {"example.com/snippet": snippet}}
     objects = [m.rollout({"nginx": stanza}), m.ingress(), m.service("shop-stable"), m.service("shop-canary")]

@@ -215,7 +215,7 @@ def test_two_objects_of_one_name_are_both_judged(tmp_path: Path) -> None:
 
 
 def test_the_preferred_file_decides_between_duplicates(tmp_path: Path) -> None:
-    """Where each folder has the whole app, the preferred file says which folder is meant."""
+    """Where each folder has the whole app, the preferred file decides which folder is meant."""
     for place in ("prod", "staging"):
         write(
             tmp_path / place,

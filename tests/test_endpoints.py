@@ -184,13 +184,13 @@ def test_back_to_a_dead_stable_is_refused_only_while_the_canary_serves() -> None
 
 
 @pytest.mark.parametrize(
-    ("stable", "canary", "weight", "told"), [(5, 1, 20, False), (5, 1, 21, True), (2, 8, 100, False)]
+    ("stable", "canary", "weight", "reported"), [(5, 1, 20, False), (5, 1, 21, True), (2, 8, 100, False)]
 )
-def test_capacity_against_the_share(stable: int, canary: int, weight: int, told: bool) -> None:
+def test_capacity_against_the_share(stable: int, canary: int, weight: int, reported: bool) -> None:
     """A canary that would carry more per endpoint than stable does with all of the traffic is noted."""
     slices = [m.endpoint_slice("shop-stable", ready=stable), m.endpoint_slice("shop-canary", ready=canary)]
     found = findings(router(ISTIO, m.virtual_service(), *SERVICES, *slices), weight)
-    assert [finding.code for finding in found] == ["canary-capacity"] * told
+    assert [finding.code for finding in found] == ["canary-capacity"] * reported
 
 
 @pytest.mark.parametrize(
@@ -243,15 +243,15 @@ def test_waiting_ends_when_it_becomes_ready(monkeypatch: pytest.MonkeyPatch) -> 
     found = router(ISTIO, m.virtual_service(), *SERVICES, READY[0])
     store = found.store
     assert isinstance(store, MemoryStore)
-    told: list[str] = []
+    reported: list[str] = []
 
     def waiting(pending: Any) -> None:
-        told.extend(finding.code for finding in pending)
-        if len(told) == 3:
+        reported.extend(finding.code for finding in pending)
+        if len(reported) == 3:
             store.put(READY[1])
 
     assert found.set_weight(20, wait=30, waiting=waiting).changed
-    assert told == ["endpoints-not-ready"] * 3
+    assert reported == ["endpoints-not-ready"] * 3
     with pytest.raises(RefusedError):
         router(ISTIO, m.virtual_service(), *SERVICES, READY[0]).set_weight(20, wait=0.05)
 

@@ -236,7 +236,7 @@ def test_any_kind_and_any_subresource(client: Client, server: ApiServer) -> None
 
 
 def test_a_cluster_scoped_object(client: Client, server: ApiServer) -> None:
-    """A kind without namespaces has none in its path, whatever the target says."""
+    """A kind without namespaces has none in its path, whatever the target has."""
     nginx = {"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "nginx"}}
     target = Target("networking.k8s.io", "IngressClass", name="nginx")
     client.patch(target, nginx, APPLY_PATCH, {"fieldManager": "test"})

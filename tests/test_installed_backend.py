@@ -171,7 +171,7 @@ def test_its_rights_are_those_that_it_names() -> None:
 
 
 def test_its_fields_are_left_alone_by_gitops_tools() -> None:
-    """What it patches is what a GitOps tool is told to leave alone."""
+    """What it patches is what a GitOps tool is reported to leave alone."""
     store = TestAcme().store()
     rollout = parse_rollout(m.rollout(PLUGIN))
     live = TestAcme().live(store)

@@ -25,7 +25,7 @@ def name_of(manifest: dict[str, Any]) -> str:
 
 
 def test_each_change_is_old_and_new() -> None:
-    """Adding, updating and deleting are told apart by which of the two is there."""
+    """Adding, updating and deleting are distinguished by which of the two is there."""
     cache = Cache(name_of)
     assert cache.put(pod("a", 1)) == ObjectChange("one", "a", None, "a1")
     assert cache.put(pod("a", 2)) == ObjectChange("one", "a", "a1", "a2")
@@ -103,5 +103,5 @@ def test_the_indexes_agree_with_a_look_at_every_object(
 
 
 def by_version(items: list[dict[str, Any]]) -> list[str]:
-    """Return the versions, which tell every object apart, in order."""
+    """Return the versions, which distinguish every object, in order."""
     return sorted(item["metadata"]["resourceVersion"] for item in items)

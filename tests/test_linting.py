@@ -306,7 +306,7 @@ def refused(store: Any) -> list[str]:
 
 
 def is_green(problems: list[Problem]) -> bool:
-    """Tell whether lint has nothing against setting weights."""
+    """Return whether lint has nothing against setting weights."""
     return all(problem.severity == "note" for problem in problems)
 
 

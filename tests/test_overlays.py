@@ -110,7 +110,7 @@ def test_a_base_of_two_namespaces_is_read_and_not_written(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("field", ["namePrefix", "nameSuffix"])
 def test_an_overlay_that_renames_is_refused_by_name(tmp_path: Path, field: str) -> None:
-    """Objects that get another name are not acted on under the one in the file, and lint says so as well."""
+    """Objects that get another name are not acted on under the one in the file, and lint reports it as well."""
     base(tmp_path)
     overlay(tmp_path, "eu", **{field: "eu"})
     with pytest.raises(
@@ -165,7 +165,7 @@ def test_a_patch_is_no_object_and_is_refused_where_it_matters(
 
 
 def test_other_objects_of_an_overlay_are_judged_as_written_with_a_note(tmp_path: Path) -> None:
-    """Another app that an overlay renames does not stop this one; a note says that it was judged as it is written."""
+    """Another app that an overlay renames does not stop this one; a note reports that it was judged as it is written."""
     base(tmp_path, NGINX)
     write(tmp_path / "other" / "web.yaml", m.ingress("other", "other.example.com", m.path("other")))
     write(tmp_path / "other" / "kustomization.yaml", {"resources": ["web.yaml"], "namePrefix": "x-"})
@@ -231,7 +231,7 @@ def piped(built: bytes, *words: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def test_what_kustomize_builds_is_read_from_a_pipe() -> None:
-    """`kustomize build | rollway VERB --dir -` works for what reads, and says why it does not write."""
+    """`kustomize build | rollway VERB --dir -` works for what reads, and gives the reason why it does not write."""
     services = [m.service("shop-stable"), m.service("shop-canary")]
     built = yaml.safe_dump_all([m.rollout(ISTIO), m.virtual_service(), *services]).encode()
     assert (

@@ -193,7 +193,7 @@ def test_nothing_is_ours_without_a_record() -> None:
 
 
 def test_an_equal_controller_keeps_its_place() -> None:
-    """Owner references that say the same are left as they are, in whatever order the server wrote their keys."""
+    """Owner references with the same content are left as they are, in whatever order the server wrote their keys."""
     rollout = replace(parse_rollout(m.rollout({"nginx": {"stableIngress": "web"}})), uid="1-2")
     ours = stamp(m.ingress("canary"), rollout)
     live = duplicate(ours)

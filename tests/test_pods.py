@@ -228,7 +228,7 @@ def test_a_mesh_of_smi_cannot_be_asked() -> None:
 
 
 def test_addresses_are_taken_by_the_name_of_their_option() -> None:
-    """What is given by address is not looked for; a store that reaches no pods says which address it needs."""
+    """What is given by address is not looked for; a store that reaches no pods names the address that it needs."""
     store = MemoryStore()
     rollout = parse_rollout(m.rollout({**NGINX, **ISTIO}))
     given = data_plane_probes(rollout, store, {"nginx-status": ["10.0.0.7:10246"], "istiod": []})

@@ -496,7 +496,7 @@ def test_a_failed_request_is_not_hidden_by_a_later_sample() -> None:
 
 
 def test_every_sample_is_in_the_answer() -> None:
-    """A share that is right only the second time is told with both samples."""
+    """A share that is right only the second time is reported with both samples."""
     found = router()
     probe = Samples(Sample((("stable", 2000),)), Sample((("canary", 400), ("stable", 1600))))
     verdict = prove([probe], Context(found.rollout, Traffic(Split(20)), live_of(found, 20)), 5, same_objects)

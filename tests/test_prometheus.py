@@ -273,7 +273,7 @@ def files(folder: Path, *manifests: Manifest) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "reported"),
     [
         (("--url", "http://a", "--identify", "body:x"), "give one of them"),
         (("--identify", "body:x"), "--identify needs --url"),
@@ -284,13 +284,13 @@ def files(folder: Path, *manifests: Manifest) -> None:
     ],
 )
 def test_words_that_do_not_fit_prometheus_are_refused(
-    words: tuple[str, ...], told: str, tmp_path: Path
+    words: tuple[str, ...], reported: str, tmp_path: Path
 ) -> None:
     """A bad option ends with exit code 2 and is named."""
     files(tmp_path, m.rollout(NGINX), m.ingress())
     ran = rollway("verify", "shop", "--dir", str(tmp_path), "--prometheus", "http://a", *words)
     assert ran.code == 2
-    assert told in ran.stderr
+    assert reported in ran.stderr
 
 
 @pytest.mark.parametrize("words", [("--within", "5s"), ("--requests", "5"), ("-H", "A: b")])

@@ -93,12 +93,12 @@ def test_a_step_waits_for_a_server_that_does_not_answer(
     """A store that fails for a while costs time and is reported, and then the step is done."""
     monkeypatch.setattr("rollway.routers.ramp.time.sleep", lambda _seconds: None)
     found = store()
-    told: list[str] = []
+    reported: list[str] = []
     found.fail(at=1, error=error, times=9)
-    step = ramp(found, waiting=told.append)
+    step = ramp(found, waiting=reported.append)
     assert step.advance(20).changed or step.router.observe().traffic == Traffic(Split(20))
     assert step.router.observe().traffic == Traffic(Split(20))
-    assert told
+    assert reported
 
 
 def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,10 +115,10 @@ def test_a_refusal_is_not_waited_for() -> None:
     found = MemoryStore(
         [m.virtual_service(), m.service("shop-stable"), m.service("shop-canary")], running=True
     )
-    told: list[str] = []
+    reported: list[str] = []
     with pytest.raises(RefusedError):
-        ramp(found, waiting=told.append).advance(20)
-    assert not told
+        ramp(found, waiting=reported.append).advance(20)
+    assert not reported
 
 
 def test_somebody_else_ends_the_ramp_but_not_the_way_back() -> None:
@@ -150,7 +150,7 @@ def test_a_ramp_in_a_directory(tmp_path: Path) -> None:
 
 
 class Counting:
-    """A probe that counts what the test says: a sample for each time that it is asked, the last one from then on."""
+    """A probe that counts what the test sets: a sample for each time that it is asked, the last one from then on."""
 
     evidence = Evidence.MEASURED
     backends: frozenset[str] = frozenset()
@@ -183,7 +183,7 @@ def test_a_limit_on_errors_is_a_share(text: str, rate: Fraction) -> None:
 
 @pytest.mark.parametrize("text", ["1", "many", "-1%", "101%", ""])
 def test_what_is_no_share_is_refused(text: str) -> None:
-    """A plain number says nothing about a share."""
+    """A plain number means nothing as a share."""
     with pytest.raises(WeightError):
         ErrorLimit.parse(text)
 

@@ -1,4 +1,4 @@
-"""Which of two ping-pong Services is stable: by the status, by the live objects, or by whoever says it."""
+"""Which of two ping-pong Services is stable: by the status, by the live objects, or by an option."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ SERVICES = [m.service("ping"), m.service("pong")]
 
 
 def router(routing: Any, *objects: Manifest, stable: str = "") -> TrafficRouter:
-    """Return a router whose roles are decided by the objects, or as said."""
+    """Return a router whose roles are decided by the objects, or by the option."""
     store = MemoryStore([*objects, *SERVICES])
     return TrafficRouter(known_roles(parse_rollout(ping_pong(routing)), store, stable), store)
 
@@ -103,19 +103,19 @@ def test_all_traffic_on_pong_means_that_pong_is_stable() -> None:
     ids=["istio", "nothing", "nginx", "nginx all", "no split", "smi", "two that disagree"],
 )
 def test_shared_traffic_decides_nothing(routing: Any, objects: list[Manifest]) -> None:
-    """Where both get traffic, or neither does, nobody guesses; who says which one is stable goes on."""
+    """Where both get traffic, or neither does, nobody guesses, and the option decides."""
     with pytest.raises(AmbiguousError, match="--stable ping or --stable pong"):
         router(routing, *objects)
-    said = router(routing, *objects, stable="ping").rollout
-    assert (said.stable_service, said.canary_service) == ("ping", "pong")
+    decided = router(routing, *objects, stable="ping").rollout
+    assert (decided.stable_service, decided.canary_service) == ("ping", "pong")
 
 
 def test_the_status_decides_before_the_objects() -> None:
-    """With a status the store is not read, and nobody can say otherwise."""
+    """With a status the store is not read, and no option can change it."""
     rollout = parse_rollout(ping_pong(ISTIO, "pong"))
     assert known_roles(rollout, MemoryStore()) is rollout
     assert known_roles(rollout, MemoryStore(), "pong") == rollout
-    with pytest.raises(RefusedError, match="says that pong is stable, not ping"):
+    with pytest.raises(RefusedError, match="names pong as stable, not ping"):
         known_roles(rollout, MemoryStore(), "ping")
 
 
@@ -123,7 +123,7 @@ def test_roles_are_for_ping_pong_alone() -> None:
     """A Rollout that names its Services has no ping, and no router works without roles."""
     with pytest.raises(InvalidInputError, match="no 'ping' Service"):
         known_roles(parse_rollout(m.rollout(ISTIO)), MemoryStore(), "ping")
-    with pytest.raises(AmbiguousError, match="does not say which Service is stable"):
+    with pytest.raises(AmbiguousError, match="does not show which Service is stable"):
         TrafficRouter(parse_rollout(ping_pong(ISTIO)), MemoryStore())
 
 
@@ -139,7 +139,7 @@ def test_lint_and_status_decide_as_the_other_verbs_do() -> None:
 
 
 def test_the_command_line_takes_the_role(tmp_path: Path) -> None:
-    """`--stable` says for every verb what the objects no longer do after the first weight."""
+    """`--stable` decides for every verb, because the objects do not any more after the first weight."""
     (tmp_path / "app.yaml").write_text(
         yaml.safe_dump_all([ping_pong(ISTIO), virtual_service(100, 0), *SERVICES])
     )

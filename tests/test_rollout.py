@@ -1,4 +1,4 @@
-"""A Rollout manifest is read as Argo Rollouts reads it, and its faults are all told."""
+"""A Rollout manifest is read as Argo Rollouts reads it, and its faults are all reported."""
 
 from __future__ import annotations
 

@@ -256,7 +256,7 @@ def test_words_that_do_not_go_together(words: tuple[str, ...], text: str, folder
 def test_a_pause_without_an_end_is_asked_about_on_a_terminal(
     answer: str, code: int, weight: str, folder: Path
 ) -> None:
-    """Whoever sits there says whether it goes on, stays, or goes back to stable."""
+    """The person at the terminal decides whether it continues, stays, or goes back to stable."""
     ended, written = on_terminal("ramp", "shop", "--steps", "--dir", str(folder), typed=f"{answer}\n")
     assert (ended, "stands at 40 of 100, at a pause without an end" in written) == (code, True), written
     assert rollway("verify", "shop", weight, "--dir", str(folder)).code == 0

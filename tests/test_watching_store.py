@@ -1,4 +1,4 @@
-"""The watching store: which needs are answered from memory, and what its caller is told."""
+"""The watching store: which needs are answered from memory, and what its caller gets to know."""
 
 from __future__ import annotations
 

@@ -45,10 +45,10 @@ def test_a_pod_that_lags_is_named(two_replicas: IngressNginx, make_shop: Callabl
         done = rollway("set-weight", "shop", "60", "--timeout", "3s", status=5)
         lags = f"pod ingress-nginx/{plane.replicas[1].pod} has weight 20 of 100"
         assert lags in done.stderr
-        told = json.loads(rollway("status", "shop", "-o", "json").stdout)[0]
-        assert (told["asked"]["traffic"]["canary"], told["asked"]["evidence"]) == (60, "written")
-        assert (told["traffic"]["canary"], told["loaded"][0]["outcome"]) == (60, "differs")
-        assert lags in told["loaded"][0]["reason"]
+        reported = json.loads(rollway("status", "shop", "-o", "json").stdout)[0]
+        assert (reported["asked"]["traffic"]["canary"], reported["asked"]["evidence"]) == (60, "written")
+        assert (reported["traffic"]["canary"], reported["loaded"][0]["outcome"]) == (60, "differs")
+        assert lags in reported["loaded"][0]["reason"]
         assert "not yet" in rollway("status", "shop").stdout
     finally:
         plane.replicas[1].pause(signal.SIGCONT)

@@ -27,7 +27,7 @@ VERBS = {
     "status": Verb(
         "rollway.cli.commands.status:status",
         _LOOK,
-        "Show what the routing objects say, of all Rollouts, or of one beside what was asked and what is loaded.",
+        "Show what the routing objects show, of all Rollouts, or of one beside what was asked and what is loaded.",
     ),
     "plan": Verb(
         "rollway.cli.commands.plan:plan", _LOOK, "Show what a weight would change, and write nothing."
@@ -35,12 +35,12 @@ VERBS = {
     "verify": Verb(
         "rollway.cli.commands.verify:verify",
         _LOOK,
-        "Check that WEIGHT is what objects, data planes and requests show; without one, what the objects say.",
+        "Check that WEIGHT is what objects, data planes and requests show; without one, what the objects show.",
     ),
     "lint": Verb(
         "rollway.cli.commands.lint:lint",
         _LOOK,
-        "Check one Rollout or all, and what their data planes would say, with file and line.",
+        "Check one Rollout or all, and what their data planes would report, with file and line.",
     ),
     "check": Verb(
         "rollway.cli.commands.check:check",

@@ -37,7 +37,7 @@ def canary(reading: Reading | None) -> str:
 
 
 def disagreement(observation: Observation) -> str:
-    """Say why the objects of a Rollout show no one traffic."""
+    """Return why the objects of a Rollout show no one traffic."""
     doubts = [f"{reading.ref}: {reading.reason}" for reading in observation.readings if reading.outcome]
     return "; ".join(doubts) or "its objects do not agree"
 

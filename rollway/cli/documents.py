@@ -38,18 +38,18 @@ def rollout_document(rollout: Rollout) -> dict[str, Any]:
 
 
 def split_document(split: Split) -> dict[str, Any]:
-    """Tell a split in all readings: weights, total, percentage."""
+    """Describe a split in all readings: weights, total, percentage."""
     share = percent(Fraction(split.canary, split.total))
     return {"canary": split.canary, "stable": split.stable, "total": split.total, "share": share}
 
 
 def traffic_document(traffic: Traffic | None) -> dict[str, Any] | None:
-    """Tell the split of a traffic, or null."""
+    """Describe the split of a traffic, or null."""
     return split_document(traffic.split) if traffic else None
 
 
 def reading_document(reading: Reading) -> dict[str, Any]:
-    """Tell what one object says."""
+    """Describe what one object shows."""
     return {
         "object": object_document(reading.ref),
         "part": reading.part,
@@ -60,7 +60,7 @@ def reading_document(reading: Reading) -> dict[str, Any]:
 
 
 def finding_document(finding: Finding) -> dict[str, Any]:
-    """Tell one finding."""
+    """Describe one finding."""
     return {
         "code": finding.code,
         "severity": finding.severity.value,
@@ -71,7 +71,7 @@ def finding_document(finding: Finding) -> dict[str, Any]:
 
 
 def plan_document(rollout: Rollout, wanted: Split, plan: Plan | None) -> dict[str, Any]:
-    """Tell a plan; without one, the same keys with nothing in them."""
+    """Describe a plan; without one, the same keys with nothing in them."""
     return {
         "rollout": rollout_document(rollout),
         "wanted": split_document(wanted),
@@ -92,7 +92,7 @@ def plan_document(rollout: Rollout, wanted: Split, plan: Plan | None) -> dict[st
 
 
 def result_document(result: Result, wanted: Split) -> dict[str, Any]:
-    """Tell what a writing verb did."""
+    """Describe what a writing verb did."""
     return {
         "rollout": rollout_document(result.rollout),
         "wanted": split_document(wanted),
@@ -107,7 +107,7 @@ def result_document(result: Result, wanted: Split) -> dict[str, Any]:
 
 
 def samples_document(verdict: Verdict | None) -> list[dict[str, Any]]:
-    """Tell the samples of requests that were counted."""
+    """Describe the samples of requests that were counted."""
     return [
         {
             "canary": sample.canary,
@@ -124,7 +124,7 @@ def samples_document(verdict: Verdict | None) -> list[dict[str, Any]]:
 
 
 def reset_document(rollout: Rollout, results: Sequence[Result], wanted: Split) -> dict[str, Any]:
-    """Tell what `reset` did: the way to stable, and the deletion, each if there was something to do."""
+    """Describe what `reset` did: the way to stable, and the deletion, each if there was something to do."""
     return {
         "rollout": rollout_document(rollout),
         "changed": any(result.changed for result in results),
@@ -133,7 +133,7 @@ def reset_document(rollout: Rollout, results: Sequence[Result], wanted: Split) -
 
 
 def gitops_document(rollout: Rollout, tool: str, parts: Sequence[tuple[str, Manifest]]) -> dict[str, Any]:
-    """Tell what a GitOps tool must leave alone, and where that is written."""
+    """Describe what a GitOps tool must leave alone, and where that is written."""
     return {
         "rollout": rollout_document(rollout),
         "tool": tool,
@@ -142,7 +142,7 @@ def gitops_document(rollout: Rollout, tool: str, parts: Sequence[tuple[str, Mani
 
 
 def object_verdict_document(found: ObjectVerdict) -> dict[str, Any]:
-    """Tell whether the data planes have what one object says."""
+    """Return whether the data planes have what one object shows."""
     return {
         "object": object_document(found.ref),
         "outcome": found.outcome.value,
@@ -151,7 +151,7 @@ def object_verdict_document(found: ObjectVerdict) -> dict[str, Any]:
 
 
 def wish_document(wish: Wish | None) -> dict[str, Any] | None:
-    """Tell what was asked for last, the evidence that was reached, and when; or null."""
+    """Describe what was asked for last, the evidence that was reached, and when; or null."""
     if wish is None:
         return None
     return {
@@ -162,7 +162,7 @@ def wish_document(wish: Wish | None) -> dict[str, Any] | None:
 
 
 def status_document(entries: Iterable[Observation], wish: Wish | None = None) -> list[dict[str, Any]]:
-    """Tell what the objects of each Rollout say; of a single one, also what was asked and what is loaded."""
+    """Describe what the objects of each Rollout show; of a single one, also what was asked and what is loaded."""
     return [
         {
             "rollout": rollout_document(seen.rollout),
@@ -178,7 +178,7 @@ def status_document(entries: Iterable[Observation], wish: Wish | None = None) ->
 
 
 def verdict_document(rollout: Rollout, verdict: Verdict) -> dict[str, Any]:
-    """Tell the answer of `verify`."""
+    """Describe the answer of `verify`."""
     return {
         "rollout": rollout_document(rollout),
         "outcome": verdict.outcome.value,

@@ -1,4 +1,4 @@
-"""The options that say what is asked beside the store: data planes, by address or found in the cluster, and a URL."""
+"""The options for what is asked beside the store: data planes, by address or found in the cluster, and a URL."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SAMPLE = {
     "requests": ("url", "prometheus"),
     "headers": ("url", "prometheus"),
 }
-"""What says how requests are counted, and which source each needs."""
+"""The options for counting requests, and which source each needs."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Waiting:
-    """Tell what a call waits for: a spinner with the time on a terminal, each reason once elsewhere."""
+    """Report what a call waits for: a spinner with the time on a terminal, each reason once elsewhere."""
 
     def __init__(self) -> None:
         self._told: set[str] = set()
@@ -39,7 +39,7 @@ class Waiting:
             self._status.stop()
 
     def __call__(self, pending: Sequence[Finding]) -> None:
-        """Tell what is waited for now."""
+        """Report what is waited for now."""
         if sys.stderr.isatty():
             if self._status is None:
                 from rich.console import Console  # noqa: PLC0415 - only a terminal needs it

@@ -69,7 +69,7 @@ class Backend(Protocol):
         ...
 
     def observe(self, rollout: Rollout, live: Live) -> Sequence[Reading]:
-        """Read what the live objects say: the inverse of `render`, one Reading for each object or route.
+        """Read what the live objects show: the inverse of `render`, one Reading for each object or route.
 
         Raises what `render` raises.
         """
@@ -84,7 +84,7 @@ class Backend(Protocol):
 
 
 class AddressOption(NamedTuple):
-    """One way to say where instances of a data plane answer: a name (`nginx-status`) and help for people.
+    """One option for the addresses of a data plane: a name (`nginx-status`) and help for people.
 
     What answers under an option that `explains` another one is no evidence, and is asked only beside the other.
     """

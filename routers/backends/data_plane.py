@@ -1,4 +1,4 @@
-"""What a backend says of its data plane: which pods run it, what shows that it loaded a change, and what that needs."""
+"""What a backend defines about its data plane: which pods run it, what shows that it loaded a change, and what that needs."""
 
 from __future__ import annotations
 

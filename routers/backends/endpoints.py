@@ -1,4 +1,4 @@
-"""Ready endpoints: what every backend asks of a destination before it gets weight. Only a running cluster can tell.
+"""Ready endpoints: what every backend asks of a destination before it gets weight. Only a running cluster has them.
 
 Sources: Kubernetes, "EndpointSlices" (a slice names its Service in a label; `ready` unset means ready) and "Service"
 (a port of a Service is found in a slice by its name, whatever number or name the pods give it); Istio,
@@ -81,7 +81,7 @@ def check_services(
     *,
     keep_stable: bool = False,
 ) -> Iterator[Finding]:
-    """Tell of destinations that would get weight without a ready endpoint, by Service and by the ports that are used.
+    """Report destinations that would get weight without a ready endpoint, by Service and by the ports that are used.
 
     `ports` are those that a role must serve; none means that any will do. `keep_stable` asks for stable also where it
     gets no weight, because the data plane would answer nothing without it.
@@ -105,7 +105,7 @@ def check_services(
 def check_subsets(
     rule: ObjectRef, host: ObjectRef, split: Split, live: Live, labels: Mapping[str, Any]
 ) -> Iterator[Finding]:
-    """Tell of subsets that would get weight although no ready pod of the host has their labels."""
+    """Report subsets that would get weight although no ready pod of the host has their labels."""
     if not live.running:
         return
     pods = {
@@ -167,7 +167,7 @@ def _findings(split: Split, ready: Ready, *, keep_stable: bool) -> Iterator[Find
 
 
 def _of_service(ref: ObjectRef, service: Any, live: Live, ports: Sequence[Port]) -> tuple[int, str]:
-    """Return the number of ready endpoints that serve all of the ports, and what to say if there is none."""
+    """Return the number of ready endpoints that serve all of the ports, and the message if there is none."""
     listed = dig(service, "spec", "ports") or []
     names: list[str | None] = []
     for port in ports:

@@ -1,4 +1,4 @@
-"""The Services of a route, as every backend needs them: to check ports, and to say when they are not known."""
+"""The Services of a route, as every backend needs them: to check ports, and to report Services that are not known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a backend says of its stanza in `trafficRouting`: where it stands, its JSON Schema, and how it is read.
+"""What a backend defines about its stanza in `trafficRouting`: where it stands, its JSON Schema, and how it is read.
 
 Beside that, the words that the schemas share. Unknown keys inside a stanza are faults, so every mapping is closed.
 """

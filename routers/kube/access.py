@@ -18,7 +18,7 @@ _GROUP = "authorization.k8s.io"
 def is_allowed(
     connection: Connection, verb: str, resource: str, group: str = "", *, namespace: str = "", name: str = ""
 ) -> bool:
-    """Tell whether the caller may do something; `resource` is in the words of RBAC (`pods/portforward`).
+    """Return whether the caller may do something; `resource` is in the words of RBAC (`pods/portforward`).
 
     Raises:
         StoreError: the API server cannot be asked.

@@ -117,7 +117,7 @@ class Client:
     def _page(self, target: Target, options: dict[str, str]) -> tuple[_Objects, str, str]:
         """Return the objects of one page, the version of the list, and where it goes on."""
         body = self._read("list", target, options, _METADATA_LIST if target.metadata_only else JSON).body
-        # The items of a list do not say what they are; the list does.
+        # The items of a list have no apiVersion and kind; the list has them.
         items = [self._named(target, item) for item in body.get("items") or ()]
         metadata = body["metadata"]
         return items, metadata["resourceVersion"], metadata.get("continue", "")
@@ -195,7 +195,7 @@ class Client:
         return self.connection.request("GET", path, info, query=options, accept=accept)
 
     def _named(self, target: Target, item: Object) -> Object:
-        """Return an object that says what it is: metadata alone calls itself PartialObjectMetadata."""
+        """Return an object with its own apiVersion and kind: metadata alone calls itself PartialObjectMetadata."""
         version = target.version or self.discovery.resource(target.group, target.kind).version
         item["apiVersion"] = f"{target.group}/{version}" if target.group else version
         item["kind"] = target.kind

@@ -27,7 +27,7 @@ TIMEOUT_S = 15.0
 """How long one request may take. The first request for a new CRD's objects blocks about 2 s, so not much less."""
 
 _SILENCE_S = 90.0
-"""How long a watch may say nothing: the server sends a bookmark about every minute."""
+"""How long a watch may be silent: the server sends a bookmark about every minute."""
 
 _TOKEN_AGE_S = 1.0
 _ATTEMPTS = 5
@@ -89,8 +89,8 @@ class Connection:
         """Send one request; see `RequestInfo.reads` for which are sent again when the network or the server fails.
 
         Raises:
-            UncertainError: a write was sent, and no answer says whether it was stored; only a read can find out.
-            StoreError, RefusedError, NotFoundError: a leaf of the tree that says why; see `failures`.
+            UncertainError: a write was sent, and no answer shows whether it was stored; only a read can find out.
+            StoreError, RefusedError, NotFoundError: a leaf of the tree with the reason; see `failures`.
         """
         url = f"{self.host}{path}{'?' + urlencode(query) if query else ''}"
         content = None if body is None else json.dumps(body).encode()
@@ -252,7 +252,7 @@ class _BrokenBodyError(Exception):
 
 
 def _retries(*, reads: bool) -> Any:
-    """Return how a request is repeated, as Retry-After says, else with jitter.
+    """Return how a request is repeated, as Retry-After asks, else with jitter.
 
     A read is repeated after a failed connection, 429 and 5xx. A write is repeated only when it is sure that nothing was
     done: no connection was made, or the answer is 429, which an API server gives before it handles a request
@@ -263,7 +263,7 @@ def _retries(*, reads: bool) -> Any:
     from urllib3.exceptions import MaxRetryError  # noqa: PLC0415
 
     class Remembering(Retry):
-        """Tell, when giving up, whether a request may have reached the server."""
+        """Return, when giving up, whether a request may have reached the server."""
 
         RETRY_AFTER_STATUS_CODES = frozenset()
         """Only `status_forcelist` decides; without this a 503 with Retry-After is always repeated."""

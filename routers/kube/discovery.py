@@ -96,7 +96,7 @@ class Discovery:
         self._asked_at = 0.0
 
     def resource(self, group: str, kind: str) -> Resource:
-        """Return how to address a kind; asks the server again before it says that there is none.
+        """Return how to address a kind; asks the server again before it reports that there is none.
 
         Raises:
             NotServedError: the server does not serve it.

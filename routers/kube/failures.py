@@ -56,7 +56,7 @@ class ExpiredError(StoreError):
 def failure(  # noqa: C901, PLR0911 - one line for each kind of failure
     info: RequestInfo, status: int, body: Mapping[str, Any], host: str, wait: str = ""
 ) -> RollwayError:
-    """Return the typed error for an answer that is no success; `wait` is what it said in Retry-After."""
+    """Return the typed error for an answer that is no success; `wait` is its Retry-After."""
     message = str(body.get("message") or f"status {status}")
     reason, causes = str(body.get("reason", "")), _causes(body)
     if status == 401:
@@ -66,7 +66,7 @@ def failure(  # noqa: C901, PLR0911 - one line for each kind of failure
         )
     if _is_admission(message):
         return AdmissionError(
-            f"{info} is refused by the cluster: {message}", hint="the policy's owner can tell more"
+            f"{info} is refused by the cluster: {message}", hint="ask the owner of the policy"
         )
     if status == 403 and " cannot " in message:
         return _forbidden_owner(info, message) or _forbidden(info, message)
@@ -104,7 +104,7 @@ def _is_admission(message: str) -> bool:
 def _forbidden(info: RequestInfo, message: str) -> ForbiddenError:
     where = f"in namespace {info.namespace}" if info.namespace else "in the whole cluster"
     resource = f"{info.resource}.{info.group}" if info.group else info.resource
-    # An apply that would create needs a second verb, which only the server's words tell.
+    # An apply that would create needs a second verb, which only the server's words name.
     verb = message.partition(" cannot ")[2].partition(" ")[0] or info.verb
     # Who may create by POST may create any name; RBAC knows none there.
     name = f" {info.name}" if info.name and info.verb != "create" else ""

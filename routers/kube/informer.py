@@ -201,7 +201,7 @@ class Informer(Generic[Item]):
             _logger.info("the watch of %s ended: %s", self.target.kind, error.message)
         except Exception:
             _logger.exception("the watch of %s failed", self.target.kind)
-        # What was missed is listed before the memory counts again, because a watch does not say when it has caught up.
+        # What was missed is listed before the memory counts again, because a watch does not show when it has caught up.
         self._version = ""
         self.synced = False
         return followed
@@ -226,7 +226,7 @@ class Informer(Generic[Item]):
                 self._changed(change)
             except Exception:
                 _logger.exception(
-                    "%s %s/%s has changed, and the one who is told of it failed",
+                    "%s %s/%s has changed, and its listener failed",
                     self.target.kind,
                     change.namespace,
                     change.name,

@@ -29,7 +29,7 @@ _CHUNK = 65536
 
 
 def may_forward(connection: Connection, namespace: str) -> bool:
-    """Tell whether the role allows port-forward to the pods of a namespace; asks the API server.
+    """Return whether the role allows port-forward to the pods of a namespace; asks the API server.
 
     Opening one is a `get` for the server, and a `create` as well since Kubernetes 1.35.
 

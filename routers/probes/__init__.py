@@ -1,7 +1,7 @@
 """What is known beyond the objects: a data plane's own configuration, and answers to real requests.
 
 Probes only read. They ask the addresses that the user gave, and the pods that the cluster itself names. A probe that
-cannot be sure says UNKNOWN.
+cannot be sure answers UNKNOWN.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Probe(Protocol):
         ...
 
     def judge(self, context: Context) -> Verdict:
-        """Say whether the data plane does what was asked, by one look at it.
+        """Return whether the data plane does what was asked, by one look at it.
 
         `context.live` holds the objects as the store has them, which are as asked already.
         """
@@ -52,13 +52,13 @@ def covering(probes: Sequence[Probe], rollout: Rollout, level: Evidence) -> tupl
 def prove(
     probes: Sequence[Probe], context: Context, timeout: float, refresh: Callable[[Context], Context]
 ) -> Verdict:
-    """Ask the probes in order until each has said MATCHES, for at most `timeout` seconds; 0 asks once.
+    """Ask the probes in order until each has answered MATCHES, for at most `timeout` seconds; 0 asks once.
 
-    A probe that says that its verdict is final is not asked again: failed requests are not made good by later ones.
+    A probe whose verdict is final is not asked again: later requests do not make up for failed ones.
     `refresh` reads the objects again, between two looks at the status in them.
 
     Returns:
-        The verdict of the last one, or of the one that had not said MATCHES in time, with every sample that was taken.
+        The verdict of the last one, or of the one that had not answered MATCHES in time, with every sample that was taken.
     """
     deadline = time.monotonic() + timeout
     verdict = Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason="no data plane was asked")
@@ -93,7 +93,7 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
     """Return one verdict for several places: DIFFERS if one does, else UNKNOWN if one is, else MATCHES.
 
     One place that lags means not yet; one that cannot be asked means unknown. The same holds for each object, about
-    which every place has said something.
+    which every place has answered.
     """
     places = [{verdict.ref: verdict for verdict in place.objects} for place in verdicts]
     objects = tuple(

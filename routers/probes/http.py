@@ -26,7 +26,7 @@ _CHUNK = 64 * 1024
 
 
 class NoAnswerError(Exception):
-    """The data plane could not be asked, or what it said is not what it should say; never leaves a probe."""
+    """The data plane could not be asked, or its answer is not of the expected form; never leaves a probe."""
 
 
 def base_url(text: str) -> str:
@@ -65,7 +65,7 @@ class Address:
 
 
 class Find(Protocol):
-    """Say where the instances of the data plane that serves a Rollout are now."""
+    """Return where the instances of the data plane that serves a Rollout are now."""
 
     def __call__(self, rollout: Rollout, live: Live) -> Sequence[Address]:
         """Return all that have to do as asked.
@@ -91,7 +91,7 @@ def fixed(addresses: Sequence[str]) -> Find:
 
 
 def summary(objects: Sequence[ObjectVerdict]) -> Verdict:
-    """Return what one place says about all objects together."""
+    """Return what one place shows about all objects together."""
     outcome, reasons = worst_outcome(objects)
     evidence = Evidence.UNKNOWN if outcome is Outcome.UNKNOWN else Evidence.LOADED
     # Several objects can miss the same thing, like an upstream that they share.
@@ -100,7 +100,7 @@ def summary(objects: Sequence[ObjectVerdict]) -> Verdict:
 
 
 def unknown(objects: Sequence[ObjectRef], reason: str) -> Verdict:
-    """Return the verdict of a place that says nothing about any of the objects."""
+    """Return the verdict of a place that shows nothing about any of the objects."""
     verdicts = tuple(ObjectVerdict(ref, Outcome.UNKNOWN, reason) for ref in objects)
     return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=reason, objects=verdicts)
 
@@ -114,7 +114,7 @@ def ask_each(
 ) -> Verdict:
     """Look at every address at once, and return the worst verdict; reasons name product and address.
 
-    `objects` are those that the probe judges, for an address that says nothing about them.
+    `objects` are those that the probe judges, for an address that shows nothing about them.
     """
 
     def ask(address: Address) -> Verdict:

@@ -28,7 +28,7 @@ class PodAccess(Protocol):
         ...
 
     def may_forward(self, namespace: str) -> bool:
-        """Tell whether the role allows port-forward to the pods of a namespace."""
+        """Return whether the role allows port-forward to the pods of a namespace."""
         ...
 
     def forward(self, namespace: str, pod: str, port: int, timeout: float) -> socket.socket:
@@ -82,7 +82,7 @@ class Pods:
         ]
 
     def obstacle(self, backend: str, find: FindPods, rollout: Rollout, live: Live) -> str:
-        """Say why the pods that serve a Rollout cannot be asked; empty when they can."""
+        """Return why the pods that serve a Rollout cannot be asked; empty when they can."""
         try:
             ports = self._ports(backend, find, rollout, live)
             spaces = sorted({port.ref.namespace for port in ports})

@@ -1,6 +1,6 @@
 """Evidence `measured` from metrics that exist already: what a Prometheus counts of a busy cluster's own requests.
 
-Which series those are, each backend says of its own data plane. Source: Prometheus, "HTTP API" (instant queries of
+Each backend defines the series of its own data plane. Source: Prometheus, "HTTP API" (instant queries of
 range selectors).
 """
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from rollway.routers.probes.http import Address
 
 WITHIN_S = 300.0
-"""How long that many requests may take; two scrapes of an idle hour tell nothing."""
+"""How long that many requests may take; two scrapes of an idle hour show nothing."""
 BATCH_S = 2.0
-"""How long a finished request may take to its counter: a worker of ingress-nginx tells its controller once a second."""
+"""How long a finished request may take to its counter: a worker of ingress-nginx reports to its controller once a second."""
 _INTERVAL_S = 1.0
 _BEFORE_S = 300
 """How far back a series is looked for, to know one that is new from one that came back."""
@@ -46,7 +46,7 @@ class Metric(NamedTuple):
 
 
 MetricOf: TypeAlias = "Callable[[Rollout, Live], Metric]"
-"""Returns what counts the requests of a Rollout; raises NoAnswerError where that cannot be told apart."""
+"""Returns what counts the requests of a Rollout; raises NoAnswerError where they cannot be distinguished."""
 
 
 class Count(NamedTuple):

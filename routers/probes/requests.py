@@ -35,9 +35,9 @@ DEVIATIONS = 4
 
 
 class Identity(NamedTuple):
-    """Where an answer says which version gave it: a response header, a response cookie, or the body.
+    """Where an answer names its version: a response header, a response cookie, or the body.
 
-    `value` is what the canary says; empty means that the answer names the version or the Service.
+    `value` is what the canary answers; empty means that the answer names the version or the Service.
     """
 
     source: str
@@ -54,7 +54,7 @@ class Identity(NamedTuple):
         source, _, rest = text.partition(":")
         if source not in ("header", "cookie", "body") or not rest:
             raise InvalidInputError(
-                f"{text!r} does not say how to identify a version",
+                f"{text!r} does not show how to identify a version",
                 hint="use header:NAME, header:NAME=VALUE, cookie:NAME, cookie:NAME=VALUE or body:REGEX",
             )
         if source == "body":
@@ -67,9 +67,9 @@ class Identity(NamedTuple):
         return cls(source, name, value)
 
     def version(self, headers: Mapping[str, str], cookies: Iterable[str], body: str) -> str:
-        """Return what the answer says about its version; empty when it says nothing.
+        """Return the version that the answer names; empty when it names none.
 
-        A regular expression with a group says what the group matched; one without says canary where it matches,
+        A regular expression with a group returns what the group matched; one without returns the canary where it matches,
         else stable.
         """
         if self.source == "header":
@@ -118,7 +118,7 @@ class Sample(NamedTuple):
 
     def __str__(self) -> str:
         answers = ", ".join(
-            f"{count} from {version or 'nobody who says so'}" for version, count in self.versions
+            f"{count} from {version or 'an unnamed version'}" for version, count in self.versions
         )
         text = f"{self.answered} requests answered: {answers or 'none'}"
         return f"{text}; {self.failed_text}" if self.failed else text
@@ -163,7 +163,7 @@ def measure(
     is not counted.
 
     Raises:
-        InvalidInputError: `check_sample` says why.
+        InvalidInputError: see `check_sample`.
     """
     import urllib3  # noqa: PLC0415 - 30 ms that only a measurement costs
 
@@ -236,7 +236,7 @@ def _ask(pool: urllib3.PoolManager, url: str, identity: Identity) -> tuple[str, 
 
 
 def within(canary: int, answered: int, split: Split) -> bool:
-    """Tell whether a count is what chance allows for a split: at most four standard deviations of a binomial off.
+    """Return whether a count is what chance allows for a split: at most four standard deviations of a binomial off.
 
     A split of 0 or of everything allows no exception.
     """
@@ -256,7 +256,7 @@ def interval(canary: int, answered: int) -> tuple[float, float]:
 def judge(sample: Sample, identity: Identity, split: Split, rollout: Rollout | None = None) -> Verdict:
     """Compare a sample with the split that was asked for.
 
-    UNKNOWN when nothing was answered or an answer does not say its version; DIFFERS when the count is further off
+    UNKNOWN when nothing was answered or an answer does not name its version; DIFFERS when the count is further off
     than chance allows, or when anything failed: a request without an answer was not served by the split. With a failure
     the verdict is final, because a later sample without one does not undo it.
     """

@@ -320,9 +320,9 @@ def _services(rollout: Manifest, body: Manifest, strategy: str) -> tuple[str, st
     if not services or stable or canary:
         return stable, canary, None
     ping, pong = services["pingService"], services["pongService"]
-    said = dig(rollout, "status", "canary", "stablePingPong") or ""
-    roles = (ping, pong) if said == "ping" else (pong, ping)
-    return *roles, PingPong(ping, pong, said)
+    named = dig(rollout, "status", "canary", "stablePingPong") or ""
+    roles = (ping, pong) if named == "ping" else (pong, ping)
+    return *roles, PingPong(ping, pong, named)
 
 
 def _status(rollout: Manifest) -> RolloutStatus:

@@ -21,7 +21,7 @@ COMMON_KEYS = ("maxTrafficWeight", "managedRoutes")
 _STEPS: dict[str, Any] = {
     "items": {"properties": {"setWeight": {}, "pause": {"properties": {"duration": {}}}}},
 }
-"""What of the steps says how traffic moves; their values count where they are followed, and other steps never."""
+"""The keys of steps that move traffic; their values count where they are followed, and other steps never."""
 
 
 def rollout_schema(packages: Sequence[BackendPackage]) -> dict[str, Any]:

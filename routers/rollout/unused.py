@@ -48,7 +48,7 @@ def misspelled_fields(manifest: Any, schema: Any) -> Iterator[tuple[Pointer, str
 
 
 def asks_for_routing(manifest: Any) -> bool:
-    """Tell whether a Rollout asks for traffic routing, also by a misspelled key; without it rollway has nothing to do."""
+    """Return whether a Rollout asks for traffic routing, also by a misspelled key; without it rollway has nothing to do."""
     strategies = dig(manifest, *_STRATEGY)
     return any(
         value is not None and (key == _ROUTING or bool(_nearest(key, [_ROUTING])))

@@ -25,7 +25,7 @@ class Store(Protocol):
         ...
 
     def read(self, needs: Sequence[Need]) -> Live:
-        """Return the objects that the needs ask for, as they are now; `Live.notes` tells what could not be seen.
+        """Return the objects that the needs ask for, as they are now; `Live.notes` lists what could not be seen.
 
         Raises:
             NotFoundError: a required object is not there; every missing one is named.
@@ -89,13 +89,13 @@ class ClusterAccess(Protocol):
     """A store of a cluster, which answers what is served, who may do what, and who wrote an object."""
 
     def is_served(self, group: str, kind: str, *, required: bool) -> bool:
-        """Tell whether the cluster serves a kind; raises NotServedError where it is required and is not."""
+        """Return whether the cluster serves a kind; raises NotServedError where it is required and is not."""
         ...
 
     def allows(
         self, verb: str, resource: str, group: str = "", *, namespace: str = "", name: str = ""
     ) -> bool:
-        """Tell whether the caller may do something, in the words of RBAC (`pods/portforward`).
+        """Return whether the caller may do something, in the words of RBAC (`pods/portforward`).
 
         Raises:
             StoreError: the cluster cannot be asked.

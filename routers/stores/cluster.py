@@ -74,7 +74,7 @@ _INSTALL = {
 _EVENT_ATTEMPTS = 3
 _PARALLEL = 8
 CRD = ("apiextensions.k8s.io", "CustomResourceDefinition")
-"""A kind that is never read: which versions it serves is what discovery tells, and a Role in a namespace could not allow it."""
+"""A kind that is never read: discovery shows which versions it serves, and a Role in a namespace could not allow it."""
 
 
 class ClusterStore:
@@ -216,7 +216,7 @@ class ClusterStore:
         return [name for name in managers if name not in (FIELD_MANAGER, _RESTORER)]
 
     def may_forward(self, namespace: str) -> bool:
-        """Tell whether the role allows port-forward to the pods of a namespace; see `port_forward`."""
+        """Return whether the role allows port-forward to the pods of a namespace; see `port_forward`."""
         return port_forward.may_forward(self.connection, namespace)
 
     def forward(self, namespace: str, pod: str, port: int, timeout: float) -> socket.socket:
@@ -226,7 +226,7 @@ class ClusterStore:
     # -- reading
 
     def is_served(self, group: str, kind: str, *, required: bool) -> bool:
-        """Tell whether a kind is served.
+        """Return whether a kind is served.
 
         Raises:
             NotServedError: it is required, and is not.
@@ -285,7 +285,7 @@ class ClusterStore:
             except ForbiddenError:
                 if target.namespace or not spaces:
                     raise
-                # A role in a namespace is common; what it cannot see is told each time, and asked for once.
+                # A role in a namespace is common; what it cannot see is reported each time, and asked for once.
                 self._narrowed.add(key)
         plural = self.client.discovery.resource(*key).plural
         notes.append(

@@ -1,4 +1,4 @@
-"""A directory (or one file) of manifests as a store: a GitOps repository, say.
+"""A directory (or one file) of manifests as a store: for example, a GitOps repository.
 
 Writes change single values inside a file (see `yaml_text`), replace the file atomically, and happen under a lock on the
 directory, against what the file holds at that moment.
@@ -44,7 +44,7 @@ FINDINGS = (
     ),
     FindingCode(
         "kustomize-overlay",
-        "A kustomization makes something else of an object than its manifest says, in a way that rollway does not follow.",
+        "A kustomization changes an object in a way that rollway does not follow.",
         "The object as it stands in its file is not the one that a cluster gets.",
         "Give rollway what `kustomize build` prints (`--dir -`).",
     ),
@@ -67,7 +67,7 @@ class DirectoryStore:
             "files-only",
             Severity.NOTE,
             None,
-            "files do not tell ready endpoints or what a data plane has loaded, so neither was checked",
+            "files show neither ready endpoints nor what a data plane has loaded, so neither was checked",
         ),
     )
 
@@ -93,7 +93,7 @@ class DirectoryStore:
         """Return the needed objects; see `Store.read`.
 
         Of an object that only a need without a name asks for, every place counts: the further ones come as objects
-        of their own, whose names say where they stand.
+        of their own, whose names have the place.
         """
         needs = [need for need in needs if not need.runtime]
         search = self._files.find(needs)
@@ -181,12 +181,12 @@ class DirectoryStore:
                     yield self._live_object(copy, place, problem, is_copy=True)
 
     def _overlaid(self, ref: ObjectRef, place: Place) -> UnsupportedError | None:
-        """Return why an object is not what its file says; None where it is."""
+        """Return why an object differs from its file; None where it does not."""
         renaming, patched_by = place.view.renaming, place.view.patch_of(place.placed.manifest)
         if renaming:
             why = f"gets another name by {renaming}, and with it what refers to it"
         elif patched_by:
-            why = f"is patched by {patched_by}, so that its file does not say what is applied"
+            why = f"is patched by {patched_by}, so that its file is not what is applied"
         else:
             return None
         build = os.path.dirname(place.view.outermost) or "."

@@ -187,7 +187,7 @@ def deleted(root: str, place: Place) -> list[FileChange]:
 
 
 def _is_alone(text: _FileText) -> bool:
-    """Tell whether a file holds nothing but the object."""
+    """Return whether a file holds nothing but the object."""
     return not any(section.problem for section in text.sections) and all(
         document is None or (section is text.section and index == text.place.placed.document)
         for section in text.sections

@@ -80,7 +80,7 @@ def _follow(links: list[str], manifests: list[str], root: str) -> None:
 
 
 def _is_within(path: str, folder: str) -> bool:
-    """Tell whether a walk of the folder comes by the path: it lies below, and no folder in between is hidden."""
+    """Return whether a walk of the folder comes by the path: it lies below, and no folder in between is hidden."""
     relative = os.path.relpath(path, folder)
     return relative == "." or not any(part.startswith(".") for part in relative.split(os.sep))
 
@@ -90,7 +90,7 @@ def _is_manifest(name: str) -> bool:
 
 
 def exists(path: str) -> bool:
-    """Tell whether there is a file, readable or not; a link that leads nowhere is none."""
+    """Return whether there is a file, readable or not; a link that leads nowhere is none."""
     return os.path.exists(path)
 
 

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 FINDINGS = (
     FindingCode(
         "unreadable-file",
-        "A file, or a document in one, cannot be read as manifests: it is no YAML, say, or a template.",
+        "A file, or a document in one, cannot be read as manifests: for example, it is no YAML, or a template.",
         "What it holds is not looked at. It is a refusal where it may hold an object that the answer rests on.",
-        "Mend the file, or keep it out of the directory that `--dir` names.",
+        "Repair the file, or keep it out of the directory that `--dir` names.",
     ),
     FindingCode(
         "api-not-served",
@@ -218,7 +218,7 @@ def _unreadable(path: str, place: str, reason: str, *, matters: bool) -> Finding
         Severity.REFUSAL if matters else Severity.NOTE,
         None,
         f"{place} cannot be read: {reason}",
-        f"mend {path}, or keep it out of what --dir names",
+        f"repair {path}, or keep it out of what --dir names",
         place=place,
     )
 
@@ -236,7 +236,7 @@ def moved_to(placed: PlacedManifest) -> str:
 
 
 def _may_hold(raw: bytes, tokens: set[tuple[bytes, bytes]]) -> bool:
-    """Tell whether a text can hold one of the objects, given as (kind, name), without parsing it."""
+    """Return whether a text can hold one of the objects, given as (kind, name), without parsing it."""
     if len(tokens) > _MANY_NEEDS or any(kind in raw and name in raw for kind, name in tokens):
         return True
     if raw[:2] in files.UTF16_MARKS or (b"\\" in raw and any(escape in raw for escape in _ESCAPES)):

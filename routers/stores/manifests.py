@@ -1,4 +1,4 @@
-"""Read text as Kubernetes objects, and tell where each value stands.
+"""Read text as Kubernetes objects, and find where each value stands.
 
 A text that cannot be read as a whole is read document by document, so that a broken one hides no other.
 """
@@ -33,7 +33,7 @@ Source: https://kubernetes.io/docs/reference/using-api/deprecation-guide/, "v1.2
 
 
 class UnreadableError(Exception):
-    """The text is no list of Kubernetes objects; the message says why, in a few words. `line` counts from 1."""
+    """The text is no list of Kubernetes objects; the message has the reason, in a few words. `line` counts from 1."""
 
     def __init__(self, message: str, line: int = 1) -> None:
         super().__init__(message)
@@ -75,7 +75,7 @@ class Unreadable(NamedTuple):
     text: str = ""
 
     def may_be(self, kind: str, name: str) -> bool:
-        """Tell whether an object of that kind and name may be in it; an empty name stands for any."""
+        """Return whether an object of that kind and name may be in it; an empty name stands for any."""
         if self.kind:
             return (self.kind, name or self.name) == (kind, self.name)
         return name in self.text and mentions(self.text, kind)
@@ -182,7 +182,7 @@ def unreadable(divided: Sequence[Section]) -> Iterator[Unreadable]:
 
 
 def mentions(text: str, kind: str) -> bool:
-    """Tell whether a text may hold an object of a kind: it has the word, or a template where a kind belongs."""
+    """Return whether a text may hold an object of a kind: it has the word, or a template where a kind belongs."""
     return bool(re.search(rf"\b{re.escape(kind)}\b|\bkind[\"']?\s*:\s*[\"']?\{{\{{", text, re.IGNORECASE))
 
 
@@ -196,7 +196,7 @@ def _candidates(document: Any) -> Iterator[tuple[Pointer, Any]]:
 
 
 def is_object(value: Any) -> bool:
-    """Tell whether a value has what every Kubernetes object has: apiVersion, kind and a name."""
+    """Return whether a value has what every Kubernetes object has: apiVersion, kind and a name."""
     if not _is_typed(value):
         return False
     metadata = value.get("metadata")
@@ -215,7 +215,7 @@ def _is_typed(value: Any) -> bool:
 
 
 def _fault(value: Any, *, templates: bool) -> str:
-    """Tell why an object cannot be read for sure; empty where it can, and for what is no object at all."""
+    """Return why an object cannot be read for sure; empty where it can, and for what is no object at all."""
     if not _is_typed(value):
         return ""
     if is_object(value):

@@ -62,7 +62,7 @@ NOTHING = Memory({}, {})
 
 
 def subject_of(manifest: Manifest) -> str:
-    """Return how a comment names an object, by what the text says of it."""
+    """Return how a comment names an object, by its words in the text."""
     metadata = manifest["metadata"]
     namespace = metadata.get("namespace")
     return f"{manifest['kind']} {f'{namespace}/' if namespace else ''}{metadata['name']}"

@@ -44,7 +44,7 @@ class Patch(NamedTuple):
     """The real path of the file that it is; empty for one that is written in the kustomization."""
 
     def touches(self, manifest: Manifest) -> bool:
-        """Tell whether it may change a field of an object that an answer rests on."""
+        """Return whether it may change a field of an object that an answer rests on."""
         if not self._is_for(manifest):
             return False
         fields = _PATCHED_FIELDS.get(manifest["kind"], _ANY_KIND)
@@ -142,14 +142,14 @@ class Overlays:
         self._views: dict[str, tuple[View, ...]] = {}
 
     def is_current(self, paths: Iterable[str]) -> bool:
-        """Tell whether the files are still what was read."""
+        """Return whether the files are still what was read."""
         known = {path for path in paths if os.path.basename(path) in NAMES}
         return known <= self._read.keys() and all(
             self._raw(path) == text for path, text in self._read.items()
         )
 
     def is_patch(self, path: str) -> bool:
-        """Tell whether a file is a patch of a kustomization, and so holds no objects of its own."""
+        """Return whether a file is a patch of a kustomization, and so holds no objects of its own."""
         return bool(self._patches) and os.path.realpath(path) in self._patches
 
     def views(self, path: str) -> tuple[View, ...]:
@@ -262,6 +262,6 @@ def _list(document: Mapping[str, Any], name: str) -> list[Any]:
 
 
 def _overlap(path: str, other: str) -> bool:
-    """Tell whether one of two JSON pointers lies within the other."""
+    """Return whether one of two JSON pointers lies within the other."""
     path, other = path.rstrip("/") + "/", other + "/"
     return path.startswith(other) or other.startswith(path)

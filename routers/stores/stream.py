@@ -28,7 +28,7 @@ class _StreamText(ManifestFiles):
 
 
 class StreamStore(DirectoryStore):
-    """Read the manifests of a stream. `name` is what places are told with: `standard input:12`. It takes no writes."""
+    """Read the manifests of a stream. `name` stands in the places of errors: `standard input:12`. It takes no writes."""
 
     def __init__(self, content: bytes, namespace: str = "default", name: str = "standard input") -> None:
         super().__init__(_StreamText(name, namespace, content), namespace)

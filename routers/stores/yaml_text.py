@@ -58,7 +58,7 @@ def edit(text: str, document: int, new: Any, *, is_json: bool = False) -> str:
     """Return the text with one document changed to `new`, all else as it was.
 
     Raises:
-        UnwritableError: the text cannot take the change (say, a value that two places share through an anchor in a
+        UnwritableError: the text cannot take the change (for example, a value that two places share through an anchor in a
             way that cannot be parted).
     """
     documents = parse(text, is_json=is_json)

@@ -1,4 +1,4 @@
-"""The contract that every backend keeps. Subclass `BackendContract`, say what a typical route and its objects are.
+"""The contract that every backend keeps. Subclass `BackendContract`, and return a typical Rollout and its objects.
 
     class TestNginxContract(BackendContract):
         def route(self) -> Rollout: ...
@@ -74,7 +74,7 @@ class ContractStore(Store, Protocol):
         ...
 
     def fail(self, *, at: int, error: BaseException | None = None, times: int = 1) -> None:
-        """Let the write with that number (from 0, counted from now) fail, and as many after it as `times` says."""
+        """Let the write with that number (from 0, counted from now) fail, and `times` of them in all."""
         ...
 
 
@@ -128,7 +128,7 @@ class BackendContract:
         ]
 
     def splits(self, store: ContractStore) -> set[Split | None]:
-        """Return the splits that the objects say."""
+        """Return the splits that the objects show."""
         readings: tuple[Reading, ...] = self.router(store).observe().readings
         return {reading.traffic.split if reading.traffic else None for reading in readings}
 
@@ -411,7 +411,7 @@ class BackendContract:
         assert not store.log
 
     def test_verify_tells_what_is_there(self) -> None:
-        """Verify says MATCHES for what was written and DIFFERS for anything else."""
+        """Verify answers MATCHES for what was written and DIFFERS for anything else."""
         store = self.store()
         router = self.router(store)
         router.set_weight(30)

@@ -33,7 +33,7 @@ class Faults:
         self.answer: Callable[[Change], None] = lambda _change: None
 
     def fail(self, *, at: int, error: BaseException | None = None, times: int = 1) -> None:
-        """Let the write with that number (from 0, counted from now) fail, and as many after it as `times` says."""
+        """Let the write with that number (from 0, counted from now) fail, and `times` of them in all."""
         self.interfere = self._fault(at, error, times)
 
     def lose(self, *, at: int, error: BaseException | None = None, times: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""`rollway lint`: every fault of the manifests, and what the data planes would say to them."""
+"""`rollway lint`: every fault of the manifests, and what the data planes would do with them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rollway.routers import linting
 @options(scope=ScopeOptions)
 @output_option("github")
 def lint(scope: ScopeOptions, *, output: str) -> None:
-    """Check one Rollout or all, and what their data planes would say, with file and line."""
+    """Check one Rollout or all, and what their data planes would report, with file and line."""
     store, namespace = open_store(scope.store)
     problems = linting.lint(store, "" if scope.all_namespaces else namespace, scope.name or "")
     report.problems(problems, output)

@@ -1,4 +1,4 @@
-"""`rollway status`: what the routing objects say, and with a name what was asked and what is loaded."""
+"""`rollway status`: what the routing objects show, and with a name what was asked and what is loaded."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def status(
     header_line: bool,
     watch: bool,
 ) -> None:
-    """Show what the routing objects say, of all Rollouts, or of one beside what was asked and what is loaded."""
+    """Show what the routing objects show, of all Rollouts, or of one beside what was asked and what is loaded."""
     store, namespace = open_store(scope.store, scope.filename)
     namespace = "" if scope.all_namespaces else namespace
     rollout = _read(scope, roles, store, namespace)
@@ -148,7 +148,7 @@ def _show(look: _Look, form: _Form) -> None:
 
 
 def _show_all(entries: Sequence[Observation], form: _Form) -> None:
-    """Print what the objects of each Rollout say, one row for each object or route."""
+    """Print what the objects of each Rollout show, one row for each object or route."""
     if not entries:
         out.echo("no Rollout with traffic routing")
         return
@@ -182,7 +182,7 @@ def _object(ref: ObjectRef, rollout: Rollout) -> str:
 
 
 def _show_one(seen: Observation, wish: Wish | None, form: _Form) -> None:
-    """Print what was asked, what each object or route of one Rollout says, and whether that is loaded.
+    """Print what was asked, what each object or route of one Rollout shows, and whether that is loaded.
 
     The evidence is what was just seen; where no data plane was asked, what the last writing verb reached for the same
     weight, with its age.

@@ -66,7 +66,7 @@ def verify(
     output: str,
     header_line: bool,
 ) -> None:
-    """Check that WEIGHT is what objects, data planes and requests show; without one, what the objects say. Exit code 5: not."""
+    """Check that WEIGHT is what objects, data planes and requests show; without one, what the objects show. Exit code 5: not."""
     router = with_probes(open_router(target, guards), evidence.probes, evidence.level)
     verdict = router.verify(weight, evidence_level(evidence.level), evidence.timeout)
     if output == "text":

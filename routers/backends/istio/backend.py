@@ -119,7 +119,7 @@ class IstioBackend:
         return readings
 
     def check(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Finding]:
-        """Tell of routes that Envoy rejects, of subsets that do not exist, and of shares that come out differently."""
+        """Report routes that Envoy rejects, of subsets that do not exist, and of shares that come out differently."""
         findings = [
             *unknown_services(rollout, live),
             *_check_subsets(rollout, want, live),
@@ -174,7 +174,7 @@ def _check_subsets(rollout: Rollout, want: Traffic, live: Live) -> Iterator[Find
 
 
 def _check_ready(rollout: Rollout, want: Traffic, live: Live) -> Iterator[Finding]:
-    """Tell of destinations without a ready endpoint, by Service or by the labels of a subset."""
+    """Report destinations without a ready endpoint, by Service or by the labels of a subset."""
     rule, ref = stanza_of(rollout).destination_rule, rule_ref(rollout)
     if rule is None or ref is None:
         ports: dict[str, list[Port]] = {STABLE: [], CANARY: []}

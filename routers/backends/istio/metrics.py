@@ -67,7 +67,7 @@ def _refuse_other_ways(
         if index not in carrying and any(place in roles for place in places):
             name = entry.get("name") or f"http[{index}]"
             raise NoAnswerError(
-                f"{ref}: {name} leads to the same destinations, and the metrics do not tell its requests apart"
+                f"{ref}: {name} leads to the same destinations, and the metrics do not distinguish its requests"
             )
 
 
@@ -86,6 +86,6 @@ def _versions(rollout: Rollout, live: Live) -> dict[str, str]:
     }
     if len(found) < 2 or "" in found:
         raise NoAnswerError(
-            f"{ref}: the subsets do not differ in the label version, the only one that istio_requests_total tells of pods"
+            f"{ref}: the subsets do not differ in the label version, the only one of a pod that istio_requests_total has"
         )
     return found

@@ -1,7 +1,7 @@
 """Evidence `loaded` from Istio: the route configuration that each Envoy has, by its admin interface.
 
-istiod's own view is no evidence: it says "synced" before a change reached any proxy. It is asked only why an Envoy
-rejected an update, which Envoy's admin interface does not tell. Source: Envoy, "Administration
+istiod's own view is no evidence: it shows "synced" before a change reached any proxy. It is asked only why an Envoy
+rejected an update, which Envoy's admin interface does not show. Source: Envoy, "Administration
 interface", /config_dump; Istio, pilot/pkg/networking/core/route (names of clusters and routes).
 """
 
@@ -56,8 +56,8 @@ class EnvoyProbe:
             if not count:
                 return verdict
             rejecting.append(address)
-            told = f"it has rejected {count} updates of its routes since it started"
-            return verdict._replace(reason=f"{verdict.reason} ({told})")
+            rejected = f"it has rejected {count} updates of its routes since it started"
+            return verdict._replace(reason=f"{verdict.reason} ({rejected})")
 
         rejecting: list[Address] = []
         verdict = ask_each("Envoy", self.find, context, _objects(context.rollout), look)
@@ -80,8 +80,8 @@ def _rejection_reasons(document: Any) -> Iterator[str]:
     for proxy in document if isinstance(document, list) else ():
         error = dig(proxy, "resources", _ROUTES, "lastError")
         if isinstance(error, str) and error:
-            # Envoy tells the whole route table first, and what is wrong with it in the last line.
-            yield f"{dig(proxy, 'proxy')} says: {error.strip().splitlines()[-1].lstrip(': ')}"
+            # Envoy writes the whole route table first, and what is wrong with it in the last line.
+            yield f"{dig(proxy, 'proxy')} reports: {error.strip().splitlines()[-1].lstrip(': ')}"
 
 
 def compare(document: Any, context: Context) -> Verdict:
@@ -168,11 +168,11 @@ def _differences(
             yield f"has no {target.part} of {ref}"
         for entry in same:
             if _shares(entry.weights) != wanted:
-                told = ", ".join(
+                weights = ", ".join(
                     f"{place.host.partition('.')[0]}{'/' + place.subset if place.subset else ''} {weight}"
                     for place, weight in entry.weights.items()
                 )
-                yield f"has {told} for {target.part} of {ref}"
+                yield f"has {weights} for {target.part} of {ref}"
 
 
 def _shares(weights: Mapping[Destination, int]) -> dict[Destination, Fraction]:
@@ -182,7 +182,7 @@ def _shares(weights: Mapping[Destination, int]) -> dict[Destination, Fraction]:
 
 
 def _rejections(address: Address) -> int:
-    """Return how many updates of its routes an Envoy has rejected; 0 also where it does not tell."""
+    """Return how many updates of its routes an Envoy has rejected; 0 also where it does not report it."""
     try:
         stats = fetch(address, _REJECTED).get("stats", [])
         return sum(int(entry.get("value", 0)) for entry in stats)

@@ -133,7 +133,7 @@ def _find(rollout: Rollout, service: IstioVirtualService, live: Live) -> Sequenc
         if len(candidates) > 1:
             listed = ", ".join(target.part for target in candidates)
             raise AmbiguousError(
-                f"{ref}: {listed} all hold stable and canary, and the Rollout does not say which ones carry the weights",
+                f"{ref}: {listed} all hold stable and canary, and the Rollout does not name the ones that carry the weights",
                 hint=f"name them in {field_of(section)}",
                 ref=ref,
             )
@@ -231,7 +231,7 @@ def _named(
 
 
 def _is_held(rollout: Rollout, ref: ObjectRef, section: str, entries: list[Manifest], live: Live) -> bool:
-    """Tell whether any route of a section holds both destinations."""
+    """Return whether any route of a section holds both destinations."""
     try:
         return any(_target(rollout, ref, section, index, entry, live) for index, entry in enumerate(entries))
     except (AmbiguousError, ManifestError):
@@ -299,7 +299,7 @@ def _target(
 
 
 def _role(rollout: Rollout, ref: ObjectRef, item: Manifest, live: Live) -> str | None:
-    """Tell whether a destination is stable, canary or somebody else's. Hosts count with their namespace."""
+    """Return whether a destination is stable, canary or somebody else's. Hosts count with their namespace."""
     host, subset = dig(item, "destination", "host"), dig(item, "destination", "subset")
     if not isinstance(host, str) or not host:
         return None

@@ -81,11 +81,11 @@ class NginxBackend:
         return [_render(rollout, want, stable, canary, live) for stable, canary in pairs(rollout)]
 
     def observe(self, rollout: Rollout, live: Live) -> Sequence[Reading]:
-        """Read the weight of each canary Ingress as the controller does; an absent one says nothing."""
+        """Read the weight of each canary Ingress as the controller does; an absent one has none."""
         return [_observe(rollout, canary, live.manifest(canary)) for _, canary in pairs(rollout)]
 
     def check(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Finding]:
-        """Tell every case in which the controller would ignore a canary, merge it wrongly or refuse it."""
+        """Report every case in which the controller would ignore a canary, merge it wrongly or refuse it."""
         findings: dict[Finding, None] = {}
         refusal = Severity.REFUSAL if want.split.canary else Severity.NOTE
         for stable, canary in pairs(rollout):
@@ -292,7 +292,7 @@ def _check_loaded(
         if ours not in alternatives or ours not in loaded.upstreams:
             why = loaded.reasons(ours) or "the controller does not merge it"
             message = f"the canary would get nothing on {address}: {why}"
-            yield Finding("nginx-canary-ignored", refusal, canary, message, "mend what the reason names")
+            yield Finding("nginx-canary-ignored", refusal, canary, message, "correct what the reason names")
         elif alternatives[0] != ours:
             first = loaded.upstreams.get(alternatives[0])
             other = first.first if first else f"upstream {alternatives[0]}"
@@ -320,7 +320,7 @@ def _side_effects(
     canary: ObjectRef,
     refusal: Severity,
 ) -> Iterator[Finding]:
-    """Tell of other Ingresses that lose a location to our canary, or are split with the stable one."""
+    """Report other Ingresses that lose a location to our canary, or are split with the stable one."""
     for name, victim, location in loaded.skipped:
         if name in primaries.values():
             message = (
@@ -340,7 +340,7 @@ def _side_effects(
 
 
 def _check_ports(rollout: Rollout, stable: ObjectRef, live: Live, refusal: Severity) -> Iterator[Finding]:
-    """Tell when the canary Service is known and lacks a port that the stable paths use."""
+    """Report when the canary Service is known and lacks a port that the stable paths use."""
     ref = service_refs(rollout)[-1]
     service = live.manifest(ref)
     if service is None:

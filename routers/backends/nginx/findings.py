@@ -33,7 +33,7 @@ FINDINGS = (
         "nginx-canary-ignored",
         "The controller does not merge the canary Ingress into the stable one.",
         "The weight is written and the canary gets no request; the controller only logs it.",
-        "Mend what the message gives as the reason.",
+        "Correct what the message gives as the reason.",
     ),
     FindingCode(
         "nginx-second-canary",

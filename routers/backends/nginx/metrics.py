@@ -30,7 +30,7 @@ def metric(rollout: Rollout, live: Live) -> Metric:
         if policy and (policy.header or policy.cookie):
             what = f"header {policy.header}" if policy.header else f"cookie {policy.cookie}"
             raise NoAnswerError(
-                f"{canary} sends requests by {what} as well, which the metrics do not tell from those by weight"
+                f"{canary} sends requests by {what} as well, which the metrics do not distinguish from those by weight"
             )
         names.add((stable.namespace, stable.name))
         canaries |= {
@@ -40,7 +40,7 @@ def metric(rollout: Rollout, live: Live) -> Metric:
 
     def role(labels: Mapping[str, str]) -> str | None:
         def own(name: str) -> str:
-            # Prometheus renames a label that the target has as well, unless it is told to honour it.
+            # Prometheus renames a label that the target has as well, unless its configuration honours it.
             return labels.get(f"exported_{name}", labels.get(name, ""))
 
         if (own("namespace"), own("ingress")) not in names or own("service") != rollout.stable_service:

@@ -41,7 +41,7 @@ QUANTITY_WEIGHTS = {"v1alpha1": True, "v1alpha2": False, "v1alpha3": False, "v1a
 """The versions, and whether a weight is a resource.Quantity (written as text) or an integer."""
 
 DEFAULT_VERSION = "v1alpha2"
-"""Written where the store tells nothing: the version that most meshes with SMI support serve (linkerd-smi, OSM)."""
+"""Written where the store shows no version: the version that most meshes with SMI support serve (linkerd-smi, OSM)."""
 
 _QUANTITY = re.compile(
     r"([+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30}))(?:[eE]([+-]?\d{1,2})|([numkMGTPE]|[KMGTPE]i)?)", re.ASCII
@@ -120,7 +120,7 @@ class SmiBackend:
         ]
 
     def observe(self, rollout: Rollout, live: Live) -> Sequence[Reading]:
-        """Read the weights of the TrafficSplit; an absent one says nothing."""
+        """Read the weights of the TrafficSplit; an absent one has none."""
         ref = _ref(rollout)
         found = live.manifest(ref)
         if found is None:
@@ -138,7 +138,7 @@ class SmiBackend:
         ]
 
     def check(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Finding]:
-        """Tell of overlapping splits, of a guessed API version and of a share that the integers cannot hold."""
+        """Report overlapping splits, of a guessed API version and of a share that the integers cannot hold."""
         ref, root = _ref(rollout), _root(rollout)
         findings = [*unknown_services(rollout, live), *check_services(rollout, want.split, live, {})]
         by_root = live.all_of(GROUP, ref.kind).index("root", lambda: Groups(_root_of))
@@ -158,7 +158,7 @@ class SmiBackend:
             message = f"other backends keep their weights, so the canary has {pair[rollout.canary_service]} of {budget}, {percent(share)}"
             findings.append(Finding("smi-effective-share", Severity.NOTE, ref, message))
         if not _known_versions(rollout, live):
-            message = f"is written as {DEFAULT_VERSION}, because the store does not tell which versions the mesh serves"
+            message = f"is written as {DEFAULT_VERSION}, because the store does not show which versions the mesh serves"
             findings.append(
                 Finding(
                     "smi-version-guessed",
@@ -190,7 +190,7 @@ def _absent(rollout: Rollout, live: Live) -> Reading:
 
 
 def _shares_pods(root: ObjectRef, canary: ObjectRef, live: Live) -> bool:
-    """Tell whether the root Service certainly selects pods of the canary: by their addresses, in files by the labels."""
+    """Return whether the root Service certainly selects pods of the canary: by their addresses, in files by the labels."""
     if live.running:
         return not addresses(root, live).isdisjoint(addresses(canary, live))
     wide, narrow = (dig(live.manifest(ref), "spec", "selector") for ref in (root, canary))
