@@ -80,7 +80,7 @@ class RollwayError(Exception):
 def together(errors: Sequence[RollwayError]) -> RollwayError:
     """Return the first of several errors, which carries the others."""
     first, *others = errors
-    first.others = tuple(others)
+    first.others += tuple(others)
     return first
 
 

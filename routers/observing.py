@@ -56,10 +56,12 @@ def observe_all(store: Store, namespace: str = "") -> Observations:
 
 def read_together(store: Store, rollouts: Iterable[Rollout]) -> Live:
     """Read what all Rollouts need at once, whether or not it is there and can be worked with."""
-    needs = [
+    needs = (
         replace(need, required=False, tolerant=True) for rollout in rollouts for need in needs_of(rollout)
-    ]
-    return store.read(needs) if needs else Live(())
+    )
+    # Of all that a thousand Rollouts need, each kind as a whole is asked for once.
+    distinct = list(dict.fromkeys(needs))
+    return store.read(distinct) if distinct else Live(())
 
 
 def require(store: Store, rollout: Rollout, live: Live) -> None:

@@ -199,6 +199,18 @@ def test_no_fault_hides_another() -> None:
     }
 
 
+def test_no_virtual_service_hides_another(tmp_path: Path) -> None:
+    """What is wrong with the first VirtualService of a Rollout does not hide what is wrong with the second."""
+    names = [{"name": name, "routes": ["primry"]} for name in ("a", "b")]
+    rollout = m.rollout({"istio": {"virtualServices": names}})
+    objects = [rollout, m.virtual_service("a"), m.virtual_service("b"), *services()]
+    messages = [problem.message for problem in found(tmp_path, {"app.yaml": objects})]
+    assert [message.partition(" has no ")[0] for message in messages] == [
+        "VirtualService default/a",
+        "VirtualService default/b",
+    ]
+
+
 def test_a_rollout_without_routing_is_a_note() -> None:
     """A Rollout that asks for no traffic routing is none of rollway's business."""
     assert codes(m.rollout(None)) == [("note", "no-traffic-routing")]

@@ -29,9 +29,10 @@ from rollway.routers.errors import (
     StoreError,
     UnsupportedError,
 )
-from rollway.routers.model import Access, HeaderRoute, MirrorRoute, Outcome, Strategy, Traffic
+from rollway.routers.findings import finding_codes
+from rollway.routers.model import Access, Context, HeaderRoute, MirrorRoute, Outcome, Strategy, Traffic
 from rollway.routers.ownership import ROLLOUT_ANNOTATION
-from rollway.routers.planning import needs_of
+from rollway.routers.planning import needs_of, simulate
 from rollway.routers.router import TrafficRouter
 from rollway.routers.stores import Store
 from rollway.routers.testing.memory import MemoryStore
@@ -140,6 +141,13 @@ class BackendContract:
         before = copy.deepcopy(store.manifests)
         assert self.render(store, Traffic(Split(20))) == self.render(store, Traffic(Split(20)))
         assert store.manifests == before
+
+    @pytest.mark.parametrize("weight", WEIGHTS)
+    def test_every_finding_has_a_code_that_is_described(self, weight: int) -> None:
+        """What the backend reports has a code that its `findings` module, or rollway itself, describes."""
+        rollout, live = self.rollout(), self.live(self.store())
+        findings = simulate(Context(rollout, Traffic(Split(weight)), live), adopt=False).findings
+        assert {finding.code for finding in findings} <= set(finding_codes())
 
     @given(total=st.integers(100, 5000), data=st.data())
     @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.differing_executors])

@@ -33,7 +33,7 @@ from rollway.routers.backends.istio.virtual_service import (
     stanza_of,
 )
 from rollway.routers.backends.services import service_needs, unknown_services
-from rollway.routers.errors import RefusedError
+from rollway.routers.errors import RefusedError, RollwayError, together
 from rollway.routers.model import (
     CANARY,
     STABLE,
@@ -92,16 +92,15 @@ class IstioBackend:
 
     def render(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Manifest]:
         """Return a copy of each VirtualService with the wanted weights in the routes that carry them."""
-        wanted = []
+        wanted: list[Manifest] = []
+        errors: list[RollwayError] = []
         for service in stanza_of(rollout).virtual_services:
-            changed = duplicate(live[ref_of(service)].manifest)
-            for target in find_targets(rollout, service, live):
-                destinations = changed["spec"][target.section][target.index]["route"]
-                for role, weight in _shares(want.split, target).items():
-                    position = getattr(target, role)
-                    if target.weights[position] != weight:
-                        destinations[position]["weight"] = weight
-            wanted.append(changed)
+            try:
+                wanted.append(_weighted(rollout, service, want.split, live))
+            except RollwayError as error:
+                errors.append(error)
+        if errors:
+            raise together(errors)
         return wanted
 
     def observe(self, rollout: Rollout, live: Live) -> Sequence[Reading]:
@@ -131,6 +130,17 @@ class IstioBackend:
             for target in find_targets(rollout, service, live):
                 findings += _check_share(want.split, target)
         return findings
+
+
+def _weighted(rollout: Rollout, service: IstioVirtualService, split: Split, live: Live) -> Manifest:
+    changed: Manifest = duplicate(live[ref_of(service)].manifest)
+    for target in find_targets(rollout, service, live):
+        destinations = changed["spec"][target.section][target.index]["route"]
+        for role, weight in _shares(split, target).items():
+            position = getattr(target, role)
+            if target.weights[position] != weight:
+                destinations[position]["weight"] = weight
+    return changed
 
 
 def _shares(split: Split, target: Target) -> dict[str, int]:
