@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
 # Characters that JSON leaves as they are and YAML does not: they are no part of its printable set (YAML 1.1, 5.1)
 # or break the line.
-_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+_UNPRINTABLE = "[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]"
 
 
 def to_json(value: Any) -> str:
     """Write a value as JSON that YAML reads as the same value."""
     text = json.dumps(value, ensure_ascii=False)
-    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return re.sub(_UNPRINTABLE, lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
 def template_folder() -> str:
@@ -44,6 +46,7 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(template_folder()),
         undefined=jinja2.StrictUndefined,
+        optimized=False,  # a template is rendered a few times at most
         autoescape=False,  # noqa: S701 - YAML, not HTML; tojson quotes every value
         trim_blocks=True,
         lstrip_blocks=True,

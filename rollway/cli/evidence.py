@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rollway.routers.router import TrafficRouter
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class ProbeOptions:
     """What is asked beside the store."""
 
@@ -31,7 +31,7 @@ class ProbeOptions:
     sample: SampleOptions = contains(SampleOptions)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class EvidenceOptions:
     """What must be known before a change is done."""
 

@@ -32,7 +32,7 @@ def _complete_name(ctx: click.Context, _parameter: click.Parameter, incomplete: 
     return complete_name(ctx, incomplete)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class StoreOptions:
     """A cluster, as for kubectl, or a directory of manifests. These options may stand before the verb as well."""
 
@@ -90,7 +90,7 @@ def _filename_option() -> Any:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class RoleOptions:
     """Who plays which role."""
 
@@ -102,7 +102,7 @@ class RoleOptions:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class ScopeOptions:
     """One Rollout, or all of a namespace or a store."""
 
@@ -114,7 +114,7 @@ class ScopeOptions:
     store: StoreOptions = contains(StoreOptions)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class RolloutOptions:
     """One Rollout, from the store or from a file."""
 
@@ -124,7 +124,7 @@ class RolloutOptions:
     store: StoreOptions = contains(StoreOptions)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class GuardOptions:
     """What a plan may do."""
 
@@ -167,7 +167,7 @@ def events_option() -> Any:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class ChangeOptions:
     """How objects are written and deleted."""
 

@@ -29,7 +29,7 @@ _SAMPLE = {
 """The options for counting requests, and which source each needs."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class DataPlaneOptions:
     """Where the data planes are."""
 
@@ -75,7 +75,7 @@ class DataPlaneOptions:
         return places
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class SampleOptions:
     """How requests are counted."""
 

@@ -15,7 +15,7 @@ from rollway.cli.stores import open_store
 from rollway.routers.checking import Check, Result, check_rollout
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class CheckOptions:
     """One Rollout of the store, and where its data planes are."""
 

@@ -15,7 +15,7 @@ from rollway.cli.stores import open_router
 from rollway.routers.guards import enforce, lift
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class PlanOptions:
     """What is planned."""
 

@@ -47,7 +47,7 @@ PENDING = 3
 """The exit code of a ramp that stands at a pause without an end: steps are still to come."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class StepOptions:
     """How the ramp goes from step to step."""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rollway.routers.router import TrafficRouter
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class WriteOptions:
     """How one weight is written."""
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rollway.routers.model import Rollout, Verdict
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class VerifyOptions:
     """What must be known, and whom to ask."""
 
