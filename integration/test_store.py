@@ -425,8 +425,6 @@ def test_a_proxy_on_the_way(through: str, nginx: Namespace, monkeypatch: pytest.
 
 def test_in_cluster_credentials(nginx: Namespace, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a kubeconfig a pod's ServiceAccount is used, with its own namespace."""
-    from kubernetes.config import incluster_config
-
     from rollway.routers.kube import kubeconfig
 
     config = yaml.safe_load(nginx.kubeconfig.read_text())
@@ -438,9 +436,7 @@ def test_in_cluster_credentials(nginx: Namespace, scratch: Path, monkeypatch: py
     )
     (scratch / "namespace").write_text(nginx.name)
     # In a pod the three files are at a fixed place, where a test must not write.
-    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(scratch / "token"))
-    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(scratch / "ca.crt"))
-    monkeypatch.setattr(kubeconfig, "_SERVICE_ACCOUNT", str(scratch / "namespace"))
+    monkeypatch.setattr(kubeconfig, "_SERVICE_ACCOUNT", str(scratch))
     host, port = config["clusters"][0]["cluster"]["server"].removeprefix("https://").split(":")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)

@@ -20,6 +20,7 @@ import jsonpatch
 import yaml
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -70,6 +71,8 @@ class ApiServer:
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str]] = []
         self.address = ""
+        self.headers: dict[str, str] = {}
+        """The headers of the last request."""
         self._version = 100
         self._events: list[tuple[int, str, str, Manifest]] = []
         self._watches = 0
@@ -269,8 +272,8 @@ def _discovery() -> Manifest:
 
 
 @contextlib.contextmanager
-def api_server() -> Iterator[ApiServer]:
-    """Run a server on loopback."""
+def api_server(tls: ssl.SSLContext | None = None) -> Iterator[ApiServer]:
+    """Run a server on loopback, with TLS where there is a context for it."""
     fake = ApiServer()
 
     class Handler(_Handler):
@@ -278,7 +281,9 @@ def api_server() -> Iterator[ApiServer]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    fake.address = f"http://127.0.0.1:{server.server_address[1]}"
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    fake.address = f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
@@ -308,6 +313,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(length)) if length else None
         url = urlsplit(self.path)
         query = dict(parse_qsl(url.query))
+        self.server_of_objects.headers = dict(self.headers)
         fault = self.server_of_objects.take(self.command, self.path)
         if fault and fault.kind in ("reset", "status"):
             self._fail(fault)

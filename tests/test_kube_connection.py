@@ -17,9 +17,6 @@ from rollway.routers.errors import (
 )
 from rollway.routers.kube.connection import Connection
 from rollway.routers.kube.failures import RequestInfo, failure
-from rollway.routers.model import ObjectRef
-from rollway.routers.plan import Action, Change
-from rollway.routers.stores.cluster import ClusterStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,55 +107,6 @@ def test_a_review_is_a_read(server: ApiServer, connection: Connection) -> None:
     info = RequestInfo("create", "selfsubjectaccessreviews", "authorization.k8s.io")
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
     assert connection.request("POST", path, info, body={"kind": "SelfSubjectAccessReview"}).status == 201
-
-
-def event(name: str) -> dict[str, Any]:
-    """Return a Kubernetes Event."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {"x": 1},
-    }
-
-
-@pytest.fixture
-def store(server: ApiServer, connection: Connection) -> Iterator[ClusterStore]:
-    """A cluster store on that server."""
-    del server
-    found = ClusterStore(connection, cache=False)
-    yield found
-    found.close()
-
-
-@pytest.mark.parametrize("kind", ["reset", "lost"])
-def test_an_event_whose_answer_got_lost_is_there_once(
-    kind: str, server: ApiServer, store: ClusterStore
-) -> None:
-    """Its name is its own, so that it may be sent again: what is there already is the first one."""
-    server.faults = [Fault(kind)]
-    store.record(event("one"))
-    assert [path for path in server.objects if "events" in path] == ["/api/v1/namespaces/default/events/one"]
-
-
-def test_an_event_that_the_role_may_not_write(server: ApiServer, store: ClusterStore) -> None:
-    """It is a ForbiddenError and no other, so that a caller can make it a note."""
-    server.faults = [Fault("status", 403, 'User "ci" cannot create resource "events" in API group ""')]
-    with pytest.raises(ForbiddenError, match="lacks the verb create on events in namespace default"):
-        store.record(event("one"))
-
-
-def test_a_write_of_several_requests_that_fails_half_way_is_uncertain(
-    server: ApiServer, store: ClusterStore
-) -> None:
-    """When the second request of one write is refused, the first was stored, and that is not hidden."""
-    annotations = {"rollway.dev/applied-keys": '{"spec":["rules"]}', "example.com/note": "somebody else's"}
-    after = m.ingress(metadata={"namespace": "default", "annotations": annotations})
-    change = Change(Action.CREATE, ObjectRef("networking.k8s.io", "Ingress", "default", "web"), None, after)
-    refusal = 'User "ci" cannot patch resource "ingresses" in API group "networking.k8s.io"'
-    server.faults = [Fault("status", 403, refusal, path="rollway-restored")]
-    with pytest.raises(UncertainError, match="was written in part, and then: the role lacks the verb patch"):
-        store.write(change)
 
 
 def test_an_owner_whose_deletion_may_not_be_blocked() -> None:

@@ -22,7 +22,7 @@ JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
-_METADATA = JSON + ";as=PartialObjectMetadata{};g=meta.k8s.io;v=v1," + JSON
+_METADATA = JSON + ";as=PartialObjectMetadata;g=meta.k8s.io;v=v1," + JSON
 _METADATA_LIST = JSON + ";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1," + JSON
 _PAGE = 500
 _LISTINGS = 3

@@ -1,7 +1,6 @@
 """One API server: kubeconfig in, requests and answers as JSON, and every failure as a typed error.
 
-The Kubernetes client library gives the kubeconfig, the credentials, TLS, proxies and the connection pool (urllib3);
-objects stay plain JSON, because its generated models would drop fields that they do not know.
+Objects stay plain JSON: the generated models of the Kubernetes client library would drop fields that they do not know.
 """
 
 from __future__ import annotations
@@ -12,16 +11,18 @@ import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 from rollway.routers.errors import CredentialsError, RollwayError, UnreachableError
 from rollway.routers.kube.failures import RequestInfo, failure, lost
-from rollway.routers.kube.kubeconfig import Identity, load
+from rollway.routers.kube.kubeconfig import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import urllib3
+
+    from rollway.routers.kube.kubeconfig import Credentials, Identity
 
 TIMEOUT_S = 15.0
 """How long one request may take. The first request for a new CRD's objects blocks about 2 s, so not much less."""
@@ -30,6 +31,7 @@ _SILENCE_S = 90.0
 """How long a watch may be silent: the server sends a bookmark about every minute."""
 
 _TOKEN_AGE_S = 1.0
+_CONNECTIONS = 16
 _ATTEMPTS = 5
 _BODY_ATTEMPTS = 3
 _WAIT_MAX_S = 30
@@ -61,16 +63,12 @@ class Connection:
         Raises:
             CredentialsError: there are none, or they cannot be read.
         """
-        from kubernetes import client  # noqa: PLC0415 - 0.2 s that only a cluster costs
-
-        configuration = client.Configuration()
-        configuration.connection_pool_maxsize = 16
+        self._credentials = load(kubeconfig, context)
         self.timeout = timeout
-        self.namespace, own = load(configuration, kubeconfig, context)
-        self._identity = identity if identity and (identity.user or identity.groups) else own
-        self.host: str = configuration.host.rstrip("/")
-        self.configuration = configuration
-        self._pool: urllib3.PoolManager = client.ApiClient(configuration).rest_client.pool_manager
+        self.namespace, self.host = self._credentials.namespace, self._credentials.host
+        given = identity and (identity.user or identity.groups)
+        self._identity = identity if identity and given else self._credentials.identity
+        self._pool = _pool(self._credentials)
         self._retries = {reads: _retries(reads=reads) for reads in (True, False)}
         self._token, self._token_at = "", float("-inf")
         self.requests = 0
@@ -159,6 +157,11 @@ class Connection:
         """Close the connections."""
         self._pool.clear()
 
+    @property
+    def credentials(self) -> Credentials:
+        """Where the server is, whom to trust, and who asks: for a connection of another kind to it."""
+        return self._credentials
+
     def headers(self) -> Sequence[tuple[str, str]]:
         """Return what every request carries: who asks, and as whom."""
         return tuple(self._headers({}).iteritems())
@@ -169,8 +172,8 @@ class Connection:
         found = HTTPHeaderDict(headers)
         found["User-Agent"] = "rollway"
         if time.monotonic() - self._token_at > _TOKEN_AGE_S:
-            # Exec plugins and mounted tokens are refreshed by asking; that reads the environment each time.
-            self._token = self.configuration.auth_settings().get("BearerToken", {}).get("value") or ""
+            # Exec plugins and mounted tokens are renewed by asking, which reads a file.
+            self._token = self._credentials.authorization()
             self._token_at = time.monotonic()
         if self._token:
             found["Authorization"] = self._token
@@ -249,6 +252,26 @@ class Stop:
 
 class _BrokenBodyError(Exception):
     """The body of an answer could not be read to its end."""
+
+
+def _pool(credentials: Credentials) -> urllib3.PoolManager:
+    """Return the connections to a server, through its proxy where there is one."""
+    import urllib3  # noqa: PLC0415 - 50 ms that only a cluster costs
+
+    options: dict[str, Any] = {"maxsize": _CONNECTIONS}
+    if credentials.tls:
+        options["ssl_context"] = credentials.tls
+    if credentials.server_name:
+        options["server_hostname"] = credentials.server_name
+    if credentials.proxy.startswith("socks"):
+        from urllib3.contrib.socks import SOCKSProxyManager  # noqa: PLC0415
+
+        return SOCKSProxyManager(credentials.proxy, **options)
+    if credentials.proxy:
+        login = urllib3.util.parse_url(credentials.proxy).auth
+        headers = urllib3.util.make_headers(proxy_basic_auth=unquote(login)) if login else None
+        return urllib3.ProxyManager(credentials.proxy, proxy_headers=headers, **options)
+    return urllib3.PoolManager(**options)
 
 
 def _retries(*, reads: bool) -> Any:

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import re
-import tempfile
 import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -192,6 +191,8 @@ class Discovery:
         """Write the file; a home that cannot be written costs a request each time, and no more."""
         if not self._file:
             return
+        import tempfile  # noqa: PLC0415 - once in six hours
+
         with contextlib.suppress(OSError):
             folder = os.path.dirname(self._file)
             os.makedirs(folder, mode=0o750, exist_ok=True)

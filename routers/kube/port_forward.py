@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import ssl
 import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     import websocket
 
     from rollway.routers.kube.connection import Connection
+    from rollway.routers.kube.kubeconfig import Credentials
 
 _PROTOCOL = "v4.channel.k8s.io"
 _DATA, _ERROR = 0, 1
@@ -54,14 +54,14 @@ def forward(connection: Connection, namespace: str, pod: str, port: int, timeout
 
     info = RequestInfo("create", "pods/portforward", "", namespace, pod)
     path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/portforward?ports={port}"
-    tunnel = websocket.WebSocket(sslopt=_tls(connection), skip_utf8_validation=True)
+    tunnel = websocket.WebSocket(sslopt=_tls(connection.credentials), skip_utf8_validation=True)
     try:
         tunnel.connect(  # type: ignore[no-untyped-call]
             f"ws{connection.host.removeprefix('http')}{path}",
             header=[f"{name}: {value}" for name, value in connection.headers()],
             subprotocols=[_PROTOCOL],
             timeout=timeout,
-            **_proxy(connection),
+            **_proxy(connection.credentials),
         )
     except websocket.WebSocketBadStatusException as error:
         raise failure(info, error.status_code, _status(error.resp_body), connection.host) from error
@@ -106,30 +106,27 @@ def _carry_in(tunnel: websocket.WebSocket, inside: socket.socket) -> None:
     tunnel.shutdown()  # type: ignore[no-untyped-call]
 
 
-def _tls(connection: Connection) -> dict[str, Any]:
+def _tls(credentials: Credentials) -> dict[str, Any]:
     """Return the options of TLS that the kubeconfig asks for."""
-    configuration = connection.configuration
-    options: dict[str, Any] = {"cert_reqs": ssl.CERT_REQUIRED if configuration.verify_ssl else ssl.CERT_NONE}
-    if not configuration.verify_ssl:
-        options["check_hostname"] = False
-    given = {
-        "ca_certs": configuration.ssl_ca_cert,
-        "certfile": configuration.cert_file,
-        "keyfile": configuration.key_file,
-        "server_hostname": configuration.tls_server_name,
-    }
-    options.update((option, value) for option, value in given.items() if value)
-    return options
+    options: dict[str, Any] = {"context": credentials.tls} if credentials.tls else {}
+    return {**options, "server_hostname": credentials.server_name} if credentials.server_name else options
 
 
-def _proxy(connection: Connection) -> dict[str, Any]:
-    """Return where the proxy of the kubeconfig is; the environment's are the library's own business."""
+def _proxy(credentials: Credentials) -> dict[str, Any]:
+    """Return where the proxy is."""
     from urllib.parse import urlsplit  # noqa: PLC0415
 
-    if not connection.configuration.proxy:
+    if not credentials.proxy:
         return {}
-    found = urlsplit(connection.configuration.proxy)
-    return {"http_proxy_host": found.hostname, "http_proxy_port": found.port, "proxy_type": "http"}
+    proxy = urlsplit(credentials.proxy)
+    login = (proxy.username, proxy.password) if proxy.username else None
+    kind = proxy.scheme if proxy.scheme.startswith("socks") else "http"
+    return {
+        "http_proxy_host": proxy.hostname,
+        "http_proxy_port": proxy.port,
+        "http_proxy_auth": login,
+        "proxy_type": kind,
+    }
 
 
 def _status(body: Any) -> dict[str, Any]:

@@ -81,6 +81,11 @@ class ClusterStore:
     """Read and write the objects of a cluster; safe to use from many threads.
 
     `cache` keeps on disk which kinds the cluster serves.
+
+    Everything is as new as the read, except what `Need.runtime` names, EndpointSlices and Pods: they come from the API
+    server's watch cache, usually milliseconds old, because a list that must be newer waits up to 0.1 s for it. That is
+    no less safe: an endpoint is always older than what it reports, as its pod was ready when it was last probed, and can
+    be gone a moment after any read. (Events are never in that cache, so they are always as new as the read.)
     """
 
     evidence = Evidence.WRITTEN
@@ -276,12 +281,13 @@ class ClusterStore:
             manifest = self.client.get(target)
             return [live_object(manifest)] if manifest else []
         key = (target.group, target.kind)
+        from_cache = any(need.runtime and (need.group, need.kind) == key for need in needs)
         spaces = sorted(
             {need.namespace for need in needs if need.name and (need.group, need.kind) == key} - {""}
         )
         if target.namespace or key not in self._narrowed:
             try:
-                return self._list(target)
+                return self._list(target, from_cache=from_cache)
             except ForbiddenError:
                 if target.namespace or not spaces:
                     raise
@@ -291,7 +297,11 @@ class ClusterStore:
         notes.append(
             namespace_only(f"the role may not list {plural} in the whole cluster", ", ".join(spaces))
         )
-        return [item for space in spaces for item in self._list(target._replace(namespace=space))]
+        return [
+            item
+            for space in spaces
+            for item in self._list(target._replace(namespace=space), from_cache=from_cache)
+        ]
 
     def _present(self, need: Need) -> str:
         """Write which objects there are in place of a missing one, if the role may know."""
@@ -302,8 +312,9 @@ class ClusterStore:
             return ""
         return stores.known_names(need, [item["metadata"]["name"] for item in listed])
 
-    def _list(self, target: Target) -> list[LiveObject]:
-        return [live_object(manifest) for manifest in self.client.list(target)[0]]
+    def _list(self, target: Target, *, from_cache: bool) -> list[LiveObject]:
+        manifests, _ = self.client.list(target, from_cache=from_cache)
+        return [live_object(manifest) for manifest in manifests]
 
     # -- writing
 

@@ -70,9 +70,11 @@ class WatchingStore:
         elsewhere: list[Need] = []
         for need in wanted:
             key = (need.group, need.kind)
-            if not self._cluster.is_served(*key, required=key in required):
-                continue
-            informer = self._informer(need)
+            informer = self._informers.get(key)
+            if informer is None or not informer.synced or not self._suits(informer, need):
+                if not self._cluster.is_served(*key, required=key in required):
+                    continue
+                informer = self._informer(need)
             if informer is None or not informer.synced or need.fresh:
                 elsewhere.append(need)
                 continue
@@ -158,7 +160,7 @@ class WatchingStore:
             return None
         with self._lock:
             known = self._informers.get(key)
-            outgrown = known if known and known.target.metadata_only and not need.metadata_only else None
+            outgrown = known if known and not self._suits(known, need) else None
             if known is None or outgrown:
                 target = Target(*key, self._namespace, metadata_only=need.metadata_only)
                 known = Informer(self._cluster.client, target, live_object, self._report(key))
@@ -173,6 +175,11 @@ class WatchingStore:
         if not self._cluster.client.discovery.resource(need.group, need.kind).namespaced:
             return False
         return need.namespace == self._namespace or not (need.namespace or need.name)
+
+    def _suits(self, informer: Informer[LiveObject], need: Need) -> bool:
+        """Tell whether what keeps the kind of a need keeps enough of it for this need."""
+        inside = not self._namespace or need.namespace == self._namespace or not (need.namespace or need.name)
+        return inside and (need.metadata_only or not informer.target.metadata_only)
 
     def _report(self, key: Kind) -> Callable[[ObjectChange[LiveObject]], None]:
         return lambda change: self._changed(ObjectRef(*key, change.namespace, change.name))
