@@ -81,6 +81,7 @@ def stanzas(
 
 def _ignored_by_argo_cd(ref: ObjectRef, fields: Sequence[Pointer], manifest: Manifest) -> Manifest:
     expressions = {path: jq_path(path, manifest) for path in fields}
+    by_name = [expression for expression in expressions.values() if expression]
     pointers = [pointer(path) for path, expression in expressions.items() if not expression]
     return {
         "group": ref.group,
@@ -88,9 +89,7 @@ def _ignored_by_argo_cd(ref: ObjectRef, fields: Sequence[Pointer], manifest: Man
         "name": ref.name,
         "namespace": ref.namespace,
         **({"jsonPointers": pointers} if pointers else {}),
-        **(
-            {"jqPathExpressions": found} if (found := [text for text in expressions.values() if text]) else {}
-        ),
+        **({"jqPathExpressions": by_name} if by_name else {}),
     }
 
 

@@ -87,7 +87,7 @@ def plan_document(rollout: Rollout, wanted: Split, plan: Plan | None) -> dict[st
         ],
         "before": [reading_document(reading) for reading in (plan.before if plan else ())],
         "after": [reading_document(reading) for reading in (plan.after if plan else ())],
-        "findings": [finding_document(found) for found in (plan.findings if plan else ())],
+        "findings": [finding_document(finding) for finding in (plan.findings if plan else ())],
     }
 
 
@@ -102,7 +102,7 @@ def result_document(result: Result, wanted: Split) -> dict[str, Any]:
         "fingerprint": result.plan.fingerprint if result.plan else None,
         "evidence": result.verdict.evidence.name.lower() if result.verdict else None,
         "samples": samples_document(result.verdict),
-        "findings": [finding_document(found) for found in result.findings],
+        "findings": [finding_document(finding) for finding in result.findings],
     }
 
 
@@ -141,12 +141,12 @@ def gitops_document(rollout: Rollout, tool: str, parts: Sequence[tuple[str, Mani
     }
 
 
-def object_verdict_document(found: ObjectVerdict) -> dict[str, Any]:
+def object_verdict_document(verdict: ObjectVerdict) -> dict[str, Any]:
     """Return whether the data planes have what one object shows."""
     return {
-        "object": object_document(found.ref),
-        "outcome": found.outcome.value,
-        "reason": found.reason,
+        "object": object_document(verdict.ref),
+        "outcome": verdict.outcome.value,
+        "reason": verdict.reason,
     }
 
 
@@ -170,8 +170,8 @@ def status_document(entries: Iterable[Observation], wish: Wish | None = None) ->
             "evidence": seen.evidence.name.lower(),
             "asked": wish_document(wish),
             "readings": [reading_document(reading) for reading in seen.readings],
-            "loaded": [object_verdict_document(found) for found in seen.loaded],
-            "findings": [finding_document(found) for found in seen.findings],
+            "loaded": [object_verdict_document(verdict) for verdict in seen.loaded],
+            "findings": [finding_document(finding) for finding in seen.findings],
         }
         for seen in entries
     ]

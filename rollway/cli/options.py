@@ -86,7 +86,7 @@ def _filename_option() -> Any:
         heading=ROLLOUT,
         type=click.Path(),
         metavar="FILE",
-        help="File with the Rollout.",
+        help="File with the Rollout; - reads it from standard input.",
     )
 
 

@@ -96,9 +96,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, headers: bool
         echo(line.rstrip())
 
 
-def findings(found: Iterable[Finding]) -> None:
+def findings(listed: Iterable[Finding]) -> None:
     """Print findings to stderr, refusals first."""
-    for finding in sorted(found, key=lambda finding: finding.severity.value != "refusal"):
+    for finding in sorted(listed, key=lambda finding: finding.severity.value != "refusal"):
         colour = "red" if finding.severity.value == "refusal" else "yellow"
         click.echo(f"{click.style(f'{finding.severity.value}:', fg=colour)} {finding}", err=True)
 

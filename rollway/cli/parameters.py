@@ -67,16 +67,16 @@ def options(**classes: type) -> Callable[[_Function], _Function]:
 
 def parameters_of(values: type, **settings: Any) -> list[click.Parameter]:
     """Make the parameters that fill a class, with other `settings` than the declared ones where they are given."""
-    found: list[click.Parameter] = []
+    parameters: list[click.Parameter] = []
     for each in fields(values):
         if "contains" in each.metadata:
-            found += parameters_of(each.metadata["contains"])
+            parameters += parameters_of(each.metadata["contains"])
         elif "collects" in each.metadata:
             declared = each.metadata["collects"]
-            found += [one.parameter(_word(name), **settings) for name, one in declared.items()]
+            parameters += [one.parameter(_word(name), **settings) for name, one in declared.items()]
         else:
-            found.append(each.metadata["declared"].parameter(each.name, **settings))
-    return found
+            parameters.append(each.metadata["declared"].parameter(each.name, **settings))
+    return parameters
 
 
 def _word(name: str) -> str:

@@ -23,7 +23,7 @@ class Waiting:
     """Report what a call waits for: a spinner with the time on a terminal, each reason once elsewhere."""
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._shown: set[str] = set()
         self._status: Any = None
         self._started = time.monotonic()
 
@@ -50,10 +50,10 @@ class Waiting:
             more = f" (and {len(pending) - 1} more)" if pending[1:] else ""
             self._status.update(f"waiting for {seconds:.0f} s: {pending[0].ref}: {pending[0].message}{more}")
             return
-        for found in pending:
-            if str(found) not in self._told:
-                self._told.add(str(found))
-                click.echo(f"{click.style('waiting:', fg='cyan')} {found}", err=True)
+        for finding in pending:
+            if str(finding) not in self._shown:
+                self._shown.add(str(finding))
+                click.echo(f"{click.style('waiting:', fg='cyan')} {finding}", err=True)
 
 
 class Interrupt:
@@ -113,7 +113,7 @@ class RampDisplay:
         self._total = total
         self._progress: Any = None
         self._task: Any = None
-        self._told = ""
+        self._shown = ""
 
     def __enter__(self) -> Self:
         """Start it."""
@@ -173,9 +173,9 @@ class RampDisplay:
         """Show what is waited for."""
         if self._progress:
             self._progress.update(self._task, description=text)
-        elif text and text != self._told:
+        elif text and text != self._shown:
             click.echo(f"waiting: {text}", err=True)
-        self._told = text
+        self._shown = text
 
     def pause(self, interrupt: Interrupt, seconds: float, following: int | None) -> bool:
         """Wait for the next step, and return whether that was cut short."""

@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from rollway.routers.linting import Problem
 
 
-def problems(found: list[Problem], output: str) -> None:
+def problems(listed: list[Problem], output: str) -> None:
     """Print what `lint` found, one line each as compilers do, so that editors find the place, and how many there are."""
     if output == "github":
-        for problem in found:
+        for problem in listed:
             out.echo(workflow_command(problem))
         return
     if output != "text":
-        out.document([problem._asdict() for problem in found], output)
+        out.document([problem._asdict() for problem in listed], output)
         return
-    for problem in found:
+    for problem in listed:
         out.echo(problem.line)
     names = ("fault", "refusal", "note")
-    counts = [sum(problem.severity == name for problem in found) for name in names]
+    counts = [sum(problem.severity == name for problem in listed) for name in names]
     out.echo(
         ", ".join(f"{count} {name}{'s' * (count != 1)}" for count, name in zip(counts, names, strict=True))
     )
@@ -39,12 +39,12 @@ def workflow_command(problem: Problem) -> str:
     Source: GitHub, "Workflow commands for GitHub Actions"; its toolkit escapes values in `packages/core/src/command.ts`.
     """
     file, _, line = problem.place.rpartition(":")
-    found = {"file": file, "line": line} if file and line.isdigit() else {}
+    position = {"file": file, "line": line} if file and line.isdigit() else {}
     title = f"rollway {problem.code}"
     settings = ",".join(
-        f"{name}={_escaped(value, ':,')}" for name, value in {**found, "title": title}.items()
+        f"{name}={_escaped(value, ':,')}" for name, value in {**position, "title": title}.items()
     )
-    place = "" if found else f"{problem.place}: "
+    place = "" if position else f"{problem.place}: "
     rollout = f"{problem.rollout}: " if problem.rollout else ""
     return f"::{_LEVELS[problem.severity]} {settings}::{_escaped(place + rollout + problem.message)}"
 

@@ -112,9 +112,9 @@ def read_manifest(options: RolloutOptions, router: TrafficRouter) -> Manifest:
     """Return the manifest of the Rollout that the options name, from where the router's was read."""
     store = router.store
     if options.filename:
-        store = open_directory(options.filename, options.store.namespace)
+        store = _open_file(options.filename, options.store)
     rollout = router.rollout
-    ((item, _),) = read_rollouts(store, rollout.namespace, rollout.name)
+    item, _ = read_rollouts(store, rollout.namespace, rollout.name)[0]
     return item.manifest
 
 
@@ -127,8 +127,7 @@ def read_named(options: ScopeOptions, store: Store, namespace: str) -> Rollout |
 
 def _read_file(path: str, name: str, options: StoreOptions, store: Store) -> Rollout:
     """Read a Rollout from a file; without a name, the only one that the file holds."""
-    within = "" if options.directory in (None, "-") else str(options.directory)
-    file = open_directory(path, options.namespace, within=within)
+    file = _open_file(path, options)
     if not name:
         names = [item.ref.name for item, _ in read_rollouts(file, options.namespace or "")]
         if len(names) > 1:
@@ -137,6 +136,11 @@ def _read_file(path: str, name: str, options: StoreOptions, store: Store) -> Rol
     if not name:
         raise NotFoundError(f"{path} holds no Rollout")
     return known_as(read_rollout(file, name, options.namespace or ""), store)
+
+
+def _open_file(path: str, options: StoreOptions) -> Store:
+    within = "" if options.directory in (None, "-") else str(options.directory)
+    return open_directory(path, options.namespace, within=within)
 
 
 def _limits(guards: GuardOptions, rollout: Rollout) -> Limits:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rollway.routers.events import Wish
-    from rollway.routers.model import ObjectRef, Rollout
+    from rollway.routers.model import ObjectRef, Reading, Rollout
     from rollway.routers.planning import Observation
     from rollway.routers.probes import Probe
     from rollway.routers.stores import Store
@@ -82,7 +82,7 @@ def status(
     rollout = _read(scope, roles, store, namespace)
     if not rollout and (planes.given or roles.stable):
         raise click.UsageError("--stable and the options about data planes need the NAME of a Rollout")
-    # Where the data planes are is found out once; which pods they are then, each time.
+    # Where the data planes are is looked up once; which pods they are then, each time.
     probes = data_plane_probes(TrafficRouter(rollout, store), planes, None) if rollout else ()
     form = _Form(output, header_line)
     look = _look(store, namespace, rollout, probes, form)
@@ -168,10 +168,10 @@ def _show_all(entries: Sequence[Observation], form: _Form) -> None:
     ]
     out.table(header, rows, headers=form.headers)
     for entry in entries:
-        _tell_disagreement(entry)
+        _show_disagreement(entry)
 
 
-def _tell_disagreement(entry: Observation) -> None:
+def _show_disagreement(entry: Observation) -> None:
     if entry.traffic is None:
         out.echo(f"{entry.rollout.ref}: {disagreement(entry)}")
 
@@ -182,48 +182,42 @@ def _object(ref: ObjectRef, rollout: Rollout) -> str:
 
 
 def _show_one(seen: Observation, wish: Wish | None, form: _Form) -> None:
-    """Print what was asked, what each object or route of one Rollout shows, and whether that is loaded.
+    """Print what was asked, what each object or route of one Rollout shows, and whether that is loaded."""
+    wide = form.output == "wide"
+    header = ["OBJECT", "PART", "ASKED", "WRITTEN", "LOADED", "EVIDENCE", "AGE"]
+    rows = [_row(reading, seen, wish) for reading in seen.readings]
+    if wide:
+        header.insert(2, "WEIGHTS")
+        for row, reading in zip(rows, seen.readings, strict=True):
+            row.insert(2, weights(reading))
+    if form.headers:
+        out.echo(str(seen.rollout.ref))
+    out.table(header, rows, headers=form.headers)
+    _show_disagreement(seen)
+    for judged in seen.loaded:
+        if judged.outcome is not Outcome.MATCHES:
+            out.echo(f"{judged.ref}: {judged.reason}")
+
+
+def _row(reading: Reading, seen: Observation, wish: Wish | None) -> list[str]:
+    """Write one line of the status of a Rollout.
 
     The evidence is what was just seen; where no data plane was asked, what the last writing verb reached for the same
     weight, with its age.
     """
-    loaded = {judged.ref: judged for judged in seen.loaded}
-    wide = form.output == "wide"
-    rows = []
-    for reading in seen.readings:
-        judged = loaded.get(reading.ref)
-        asked = wish is not None and reading.traffic is not None and reading.traffic.split == wish.split
-        evidence, age = seen.evidence, 0.0
-        if judged and judged.outcome is Outcome.MATCHES:
-            evidence = Evidence.LOADED
-        elif not judged and wish and asked:
-            evidence, age = wish.evidence, (datetime.now(UTC) - wish.time).total_seconds()
-        rows.append(
-            (
-                _object(reading.ref, seen.rollout),
-                reading.part,
-                *((weights(reading),) if wide else ()),
-                str(wish.split) if wish else "-",
-                canary(reading),
-                _LOADED[judged.outcome] if judged else "-",
-                evidence.name.lower(),
-                durationpy.to_str(timedelta(seconds=round(age))) if age >= 1 else "now",
-            )
-        )
-    if form.headers:
-        out.echo(str(seen.rollout.ref))
-    header = (
-        "OBJECT",
-        "PART",
-        *(("WEIGHTS",) if wide else ()),
-        "ASKED",
-        "WRITTEN",
-        "LOADED",
-        "EVIDENCE",
-        "AGE",
-    )
-    out.table(header, rows, headers=form.headers)
-    _tell_disagreement(seen)
-    for judged in seen.loaded:
-        if judged.outcome is not Outcome.MATCHES:
-            out.echo(f"{judged.ref}: {judged.reason}")
+    judged = next((verdict for verdict in seen.loaded if verdict.ref == reading.ref), None)
+    as_asked = wish is not None and reading.traffic is not None and reading.traffic.split == wish.split
+    evidence, age = seen.evidence, 0.0
+    if judged and judged.outcome is Outcome.MATCHES:
+        evidence = Evidence.LOADED
+    elif not judged and wish and as_asked:
+        evidence, age = wish.evidence, (datetime.now(UTC) - wish.time).total_seconds()
+    return [
+        _object(reading.ref, seen.rollout),
+        reading.part,
+        str(wish.split) if wish else "-",
+        canary(reading),
+        _LOADED[judged.outcome] if judged else "-",
+        evidence.name.lower(),
+        durationpy.to_str(timedelta(seconds=round(age))) if age >= 1 else "now",
+    ]
