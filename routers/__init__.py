@@ -15,14 +15,17 @@ if __name__ != "rollway.routers":
 
 if TYPE_CHECKING:
     from rollway.routers.applying import Result
+    from rollway.routers.checking import Check, CheckResult, check_rollout
     from rollway.routers.data_planes import DataPlaneProbes, data_plane_probes, prometheus_probe
     from rollway.routers.errors import RollwayError
     from rollway.routers.events import Recorder, Wish, last_wish
+    from rollway.routers.findings import finding_codes
     from rollway.routers.guards import Limits
     from rollway.routers.linting import Problem, lint
     from rollway.routers.model import (
         Evidence,
         Finding,
+        FindingCode,
         HeaderRoute,
         Live,
         LiveObject,
@@ -58,14 +61,17 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "rollway.routers.applying": ("Result",),
+    "rollway.routers.checking": ("Check", "CheckResult", "check_rollout"),
     "rollway.routers.data_planes": ("DataPlaneProbes", "data_plane_probes", "prometheus_probe"),
     "rollway.routers.errors": ("RollwayError",),
     "rollway.routers.events": ("Recorder", "Wish", "last_wish"),
+    "rollway.routers.findings": ("finding_codes",),
     "rollway.routers.guards": ("Limits",),
     "rollway.routers.linting": ("Problem", "lint"),
     "rollway.routers.model": (
         "Evidence",
         "Finding",
+        "FindingCode",
         "HeaderRoute",
         "Live",
         "LiveObject",
@@ -107,6 +113,8 @@ __all__ = [
     "Action",
     "Address",
     "Change",
+    "Check",
+    "CheckResult",
     "ClusterStore",
     "DataPlaneProbes",
     "DirectoryStore",
@@ -114,6 +122,7 @@ __all__ = [
     "EventStore",
     "Evidence",
     "Finding",
+    "FindingCode",
     "HeaderRoute",
     "Limits",
     "Live",
@@ -149,7 +158,9 @@ __all__ = [
     "WatchingStore",
     "Wish",
     "WriteOptions",
+    "check_rollout",
     "data_plane_probes",
+    "finding_codes",
     "last_wish",
     "lint",
     "observe_all",

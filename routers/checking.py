@@ -31,7 +31,7 @@ _ENDPOINT_CODES = ("endpoints-not-ready", "subset-not-ready")
 _RBAC = "`rollway rbac {name}` prints the Role that has it"
 
 
-class Result(enum.Enum):
+class CheckResult(enum.Enum):
     """Whether something works, does not, or cannot be known from here."""
 
     OK = "ok"
@@ -44,7 +44,7 @@ class Check(NamedTuple):
 
     area: str
     subject: str
-    result: Result
+    result: CheckResult
     detail: str
     remedy: str = ""
 
@@ -60,8 +60,8 @@ def check_rollout(
     try:
         rollout = read_rollout(store, name, namespace)
     except RollwayError as error:
-        return [Check("access", f"Rollout {name}", Result.PROBLEM, error.message, error.hint)]
-    checks = [Check("access", str(rollout.ref), Result.OK, "can be read")]
+        return [Check("access", f"Rollout {name}", CheckResult.PROBLEM, error.message, error.hint)]
+    checks = [Check("access", str(rollout.ref), CheckResult.OK, "can be read")]
     if isinstance(store, ClusterAccess):
         checks += _served(store, rollout)
         checks += _rights(store, rollout)
@@ -69,7 +69,7 @@ def check_rollout(
         live = read_together(store, [rollout])
         problems = lint(store, rollout.namespace, rollout.name)
     except RollwayError as error:
-        return [*checks, Check("objects", str(rollout.ref), Result.UNKNOWN, error.message, error.hint)]
+        return [*checks, Check("objects", str(rollout.ref), CheckResult.UNKNOWN, error.message, error.hint)]
     checks += _objects(rollout, live, problems)
     checks += _endpoints(rollout, live, problems)
     if isinstance(store, ClusterAccess):
@@ -85,15 +85,15 @@ def _served(store: ClusterAccess, rollout: Rollout) -> Iterator[Check]:
         try:
             served = store.is_served(group, kind, required=False)
         except RollwayError as error:
-            yield Check("kinds", subject, Result.UNKNOWN, error.message, error.hint)
+            yield Check("kinds", subject, CheckResult.UNKNOWN, error.message, error.hint)
             continue
         if served:
-            yield Check("kinds", subject, Result.OK, "is served")
+            yield Check("kinds", subject, CheckResult.OK, "is served")
         elif kind != "CustomResourceDefinition":
             yield Check(
                 "kinds",
                 subject,
-                Result.PROBLEM,
+                CheckResult.PROBLEM,
                 "is not served by the cluster",
                 "install what brings its CustomResourceDefinition",
             )
@@ -108,13 +108,13 @@ def _rights(store: ClusterAccess, rollout: Rollout) -> Iterator[Check]:
             try:
                 lacking = _lacking(store, namespace, rule)
             except RollwayError as error:
-                yield Check("rights", subject, Result.UNKNOWN, error.message, error.hint)
+                yield Check("rights", subject, CheckResult.UNKNOWN, error.message, error.hint)
                 continue
             if lacking:
                 detail, remedy = f"the role lacks {', '.join(lacking)}", _RBAC.format(name=rollout.name)
-                yield Check("rights", subject, Result.PROBLEM, detail, remedy)
+                yield Check("rights", subject, CheckResult.PROBLEM, detail, remedy)
             else:
-                yield Check("rights", subject, Result.OK, ", ".join(rule.verbs))
+                yield Check("rights", subject, CheckResult.OK, ", ".join(rule.verbs))
 
 
 def _lacking(store: ClusterAccess, namespace: str, rule: PolicyRule) -> list[str]:
@@ -136,24 +136,31 @@ def _objects(rollout: Rollout, live: Live, problems: Sequence[Problem]) -> Itera
         if problem.code not in _ENDPOINT_CODES:
             what = "is wrong" if problem.severity == FAULT else "a weight would be refused"
             yield Check(
-                "objects", problem.place, Result.PROBLEM, f"{what}: {problem.message}", f"see {problem.code}"
+                "objects",
+                problem.place,
+                CheckResult.PROBLEM,
+                f"{what}: {problem.message}",
+                f"see {problem.code}",
             )
     if not wrong:
-        for item in _written(rollout, live):
-            yield Check("objects", str(item.ref), Result.OK, "takes every weight of the Rollout")
+        # Before the first weight there may be nothing yet that rollway writes.
+        for ref in [item.ref for item in _written(rollout, live)] or [rollout.ref]:
+            yield Check("objects", str(ref), CheckResult.OK, "takes every weight of the Rollout")
 
 
 def _endpoints(rollout: Rollout, live: Live, problems: Sequence[Problem]) -> Iterator[Check]:
     """Yield whether the destinations have ready endpoints."""
     unready = [problem for problem in problems if problem.code in _ENDPOINT_CODES]
     for problem in unready:
-        yield Check("endpoints", problem.place, Result.PROBLEM, problem.message)
+        yield Check("endpoints", problem.place, CheckResult.PROBLEM, problem.message)
     services = ", ".join(filter(None, (rollout.stable_service, rollout.canary_service)))
     subject = f"Services {services}" if services else "subsets"
     if not live.running:
-        yield Check("endpoints", subject, Result.UNKNOWN, "only a cluster knows which endpoints are ready")
+        yield Check(
+            "endpoints", subject, CheckResult.UNKNOWN, "only a cluster knows which endpoints are ready"
+        )
     elif not unready:
-        yield Check("endpoints", subject, Result.OK, "are ready where a weight would send traffic")
+        yield Check("endpoints", subject, CheckResult.OK, "are ready where a weight would send traffic")
 
 
 def _data_planes(store: Store, rollout: Rollout, namespaces: Sequence[str]) -> Iterator[Check]:
@@ -161,13 +168,15 @@ def _data_planes(store: Store, rollout: Rollout, namespaces: Sequence[str]) -> I
     try:
         obstacles = data_plane_probes(rollout, store, namespaces=namespaces).obstacles
     except RollwayError as error:
-        yield Check("data planes", ", ".join(rollout.backends), Result.UNKNOWN, error.message, error.hint)
+        yield Check(
+            "data planes", ", ".join(rollout.backends), CheckResult.UNKNOWN, error.message, error.hint
+        )
         return
     for backend in rollout.backends:
         if backend in obstacles:
-            yield Check("data planes", backend, Result.UNKNOWN, f"cannot be asked: {obstacles[backend]}")
+            yield Check("data planes", backend, CheckResult.UNKNOWN, f"cannot be asked: {obstacles[backend]}")
         else:
-            yield Check("data planes", backend, Result.OK, "can be asked what it has loaded")
+            yield Check("data planes", backend, CheckResult.OK, "can be asked what it has loaded")
 
 
 def _writers(store: Store, rollout: Rollout, live: Live) -> Iterator[Check]:
@@ -176,18 +185,20 @@ def _writers(store: Store, rollout: Rollout, live: Live) -> Iterator[Check]:
         try:
             managers = store.field_managers(item.ref) if isinstance(store, ClusterAccess) else ()
         except RollwayError as error:
-            yield Check("writers", str(item.ref), Result.UNKNOWN, error.message, error.hint)
+            yield Check("writers", str(item.ref), CheckResult.UNKNOWN, error.message, error.hint)
             continue
         writers = writers_of(item.manifest, managers)
         for writer in writers:
-            result = {Influence.WEIGHTS: Result.PROBLEM, Influence.SYNC: Result.UNKNOWN}[writer.influence]
+            result = {Influence.WEIGHTS: CheckResult.PROBLEM, Influence.SYNC: CheckResult.UNKNOWN}[
+                writer.influence
+            ]
             remedy = writer.remedy.format(name=rollout.name)
             yield Check("writers", str(item.ref), result, writer.detail, remedy)
         if not writers:
             others = (
                 f"written by {', '.join(managers)} too" if managers else "nobody else is known to write it"
             )
-            yield Check("writers", str(item.ref), Result.OK, others)
+            yield Check("writers", str(item.ref), CheckResult.OK, others)
     if rollout.status.phase:
         yield _controller(rollout)
 
@@ -200,12 +211,16 @@ def _controller(rollout: Rollout) -> Check:
     if status.phase in ("Progressing", "Paused") and status.current_step is not None:
         remedy = "let one of the two move the traffic"
         return Check(
-            "writers", str(rollout.ref), Result.PROBLEM, f"{detail}, and writes its own weight back", remedy
+            "writers",
+            str(rollout.ref),
+            CheckResult.PROBLEM,
+            f"{detail}, and writes its own weight back",
+            remedy,
         )
     return Check(
         "writers",
         str(rollout.ref),
-        Result.UNKNOWN,
+        CheckResult.UNKNOWN,
         f"{detail}, and may move the traffic with the next release",
     )
 

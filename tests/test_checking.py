@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import manifests as m
-from rollway.routers.checking import Check, Result, check_rollout
+from rollway.routers.checking import Check, CheckResult, check_rollout
 from rollway.routers.errors import ForbiddenError, NotServedError
 from rollway.routers.stores import ClusterAccess
 from rollway.routers.stores.cluster import ClusterStore
@@ -63,7 +63,7 @@ def shop(routing: Any = None, *, ready: int = 1, **status: Any) -> list[Any]:
     return [rollout, m.virtual_service(), *(m.service(name) for name in names), *slices]
 
 
-def results(checks: list[Check]) -> dict[tuple[str, str], Result]:
+def results(checks: list[Check]) -> dict[tuple[str, str], CheckResult]:
     """Return the result of each check by its area and subject."""
     return {(check.area, check.subject): check.result for check in checks}
 
@@ -74,14 +74,14 @@ def test_a_rollout_with_which_everything_works() -> None:
     assert {check.area for check in checks} == {
         "access", "kinds", "rights", "objects", "endpoints", "data planes", "writers"
     }  # fmt: skip
-    assert {check.area for check in checks if check.result is not Result.OK} == {"data planes"}
-    assert all(check.result is not Result.PROBLEM for check in checks)
+    assert {check.area for check in checks if check.result is not CheckResult.OK} == {"data planes"}
+    assert all(check.result is not CheckResult.PROBLEM for check in checks)
 
 
 def test_a_right_that_the_role_lacks() -> None:
     """Each rule that `rbac` prints is asked for; a verb that is missing is named, with what gives it."""
     checks = check_rollout(Cluster(shop(), lacks=["patch virtualservices", "create events"]), "shop")
-    problems = {check.subject: check for check in checks if check.result is Result.PROBLEM}
+    problems = {check.subject: check for check in checks if check.result is CheckResult.PROBLEM}
     assert set(problems) == {"virtualservices web in namespace default", "events in namespace default"}
     assert problems["virtualservices web in namespace default"].detail == "the role lacks patch"
     assert "rollway rbac shop" in problems["events in namespace default"].remedy
@@ -90,20 +90,26 @@ def test_a_right_that_the_role_lacks() -> None:
 def test_a_kind_that_is_not_served() -> None:
     """A CustomResourceDefinition that is not installed is a problem."""
     checks = check_rollout(Cluster(shop(), unserved=["VirtualService"]), "shop")
-    assert results(checks)["kinds", "VirtualService.networking.istio.io"] is Result.PROBLEM
+    assert results(checks)["kinds", "VirtualService.networking.istio.io"] is CheckResult.PROBLEM
 
 
 def test_a_rollout_that_cannot_be_read() -> None:
     """Without the Rollout there is one entry, with the reason and the names of those that are there."""
     (check,) = check_rollout(Cluster(shop()), "shpo")
-    assert (check.area, check.result) == ("access", Result.PROBLEM)
+    assert (check.area, check.result) == ("access", CheckResult.PROBLEM)
     assert check.remedy == "did you mean shop? Rollout here: shop"
 
 
 def test_endpoints_that_are_not_ready_are_an_area_of_their_own() -> None:
     """Destinations without a ready endpoint are a problem, and do not count as faults of the objects."""
     checks = check_rollout(Cluster(shop(ready=0)), "shop")
-    assert {check.area for check in checks if check.result is Result.PROBLEM} == {"endpoints"}
+    assert {check.area for check in checks if check.result is CheckResult.PROBLEM} == {"endpoints"}
+
+
+def test_objects_that_are_yet_to_be_made() -> None:
+    """Before the first weight, when nothing exists that rollway writes, the Rollout stands for its objects."""
+    checks = check_rollout(Cluster([*shop({"smi": {}})]), "shop")
+    assert results(checks)["objects", "Rollout default/shop"] is CheckResult.OK
 
 
 def test_objects_that_refuse_a_weight() -> None:
@@ -112,7 +118,7 @@ def test_objects_that_refuse_a_weight() -> None:
     checks = check_rollout(Cluster(broken), "shop")
     (problem,) = [check for check in checks if check.area == "objects"]
     assert (problem.result, "VirtualService default/web not found" in problem.detail) == (
-        Result.PROBLEM,
+        CheckResult.PROBLEM,
         True,
     )
 
@@ -120,14 +126,14 @@ def test_objects_that_refuse_a_weight() -> None:
 @pytest.mark.parametrize(
     ("manager", "result", "tool"),
     [
-        ("flagger", Result.PROBLEM, "Flagger"),
-        ("rollouts-controller", Result.PROBLEM, "Argo Rollouts"),
-        ("argocd-controller", Result.UNKNOWN, "Argo CD"),
-        ("helm-controller", Result.UNKNOWN, "Flux"),
-        ("kubectl-edit", Result.OK, "written by kubectl-edit too"),
+        ("flagger", CheckResult.PROBLEM, "Flagger"),
+        ("rollouts-controller", CheckResult.PROBLEM, "Argo Rollouts"),
+        ("argocd-controller", CheckResult.UNKNOWN, "Argo CD"),
+        ("helm-controller", CheckResult.UNKNOWN, "Flux"),
+        ("kubectl-edit", CheckResult.OK, "written by kubectl-edit too"),
     ],
 )
-def test_who_else_writes_an_object(manager: str, result: Result, tool: str) -> None:
+def test_who_else_writes_an_object(manager: str, result: CheckResult, tool: str) -> None:
     """Whoever writes weights of its own is a problem, a GitOps tool is not known to be one, and people are neither."""
     store = Cluster(shop())
     store.managers["VirtualService"] = [manager]
@@ -153,11 +159,11 @@ def test_writers_are_recognized_by_marks(metadata: Any, name: str, influence: In
 @pytest.mark.parametrize(
     ("status", "result"),
     [
-        ({"phase": "Paused", "currentStepIndex": 1}, Result.PROBLEM),
-        ({"phase": "Healthy", "currentStepIndex": 3}, Result.UNKNOWN),
+        ({"phase": "Paused", "currentStepIndex": 1}, CheckResult.PROBLEM),
+        ({"phase": "Healthy", "currentStepIndex": 3}, CheckResult.UNKNOWN),
     ],
 )
-def test_a_controller_that_reports_on_the_rollout(status: dict[str, Any], result: Result) -> None:
+def test_a_controller_that_reports_on_the_rollout(status: dict[str, Any], result: CheckResult) -> None:
     """A controller that is at a step is a problem; one that is done may move the traffic later."""
     checks = check_rollout(Cluster(shop(None, **status)), "shop")
     assert results(checks)["writers", "Rollout default/shop"] is result
@@ -174,7 +180,7 @@ def test_what_cannot_be_asked_is_unknown(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(store, "field_managers", forbidden)
     monkeypatch.setattr(store, "is_served", forbidden)
     checks = check_rollout(store, "shop")
-    unknown = {check.area for check in checks if check.result is Result.UNKNOWN}
+    unknown = {check.area for check in checks if check.result is CheckResult.UNKNOWN}
     assert {"kinds", "rights", "writers"} <= unknown
 
 

@@ -12,7 +12,7 @@ from rollway.cli.group import Command
 from rollway.cli.options import ROLLOUT, StoreOptions, name_argument, output_option
 from rollway.cli.parameters import contains, option, options
 from rollway.cli.stores import open_store
-from rollway.routers.checking import Check, Result, check_rollout
+from rollway.routers.checking import Check, CheckResult, check_rollout
 
 
 @dataclass(eq=False, repr=False)
@@ -48,17 +48,19 @@ def check(target: CheckOptions, *, output: str) -> None:
         _show(checks)
     else:
         out.document([{**each._asdict(), "result": each.result.value} for each in checks], output)
-    if any(each.result is Result.PROBLEM for each in checks):
+    if any(each.result is CheckResult.PROBLEM for each in checks):
         raise click.exceptions.Exit(1)
 
 
 def _show(checks: list[Check]) -> None:
-    words = {Result.OK: "OK", Result.PROBLEM: "problem", Result.UNKNOWN: "unknown"}
+    words = {CheckResult.OK: "OK", CheckResult.PROBLEM: "problem", CheckResult.UNKNOWN: "unknown"}
     out.table(
         ("AREA", "SUBJECT", "RESULT", "DETAIL"),
         [(each.area, each.subject, words[each.result], each.detail) for each in checks],
     )
-    remedies = dict.fromkeys(each.remedy for each in checks if each.result is not Result.OK and each.remedy)
+    remedies = dict.fromkeys(
+        each.remedy for each in checks if each.result is not CheckResult.OK and each.remedy
+    )
     out.echo()
     for remedy in remedies:
         out.echo(f"  {remedy}")
