@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import pytest
+
 import manifests as m
+from harness.process import started
 from rollway.routers.model import Traffic
 from rollway.routers.weights import Split
 
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
     from harness.namespace import Namespace
     from rollway.routers.model import Manifest
 
+ROUNDS = 5
 EDITS = 125
 OURS = 4
 THEIRS = 4
@@ -66,3 +71,34 @@ def test_eight_writers_on_one_virtual_service(namespace: Namespace) -> None:
     assert [route["timeout"] for route in live["spec"]["http"]] == [f"{EDITS}s"] * OURS
     for index, weight in enumerate(asked):
         assert namespace.router(f"shop-{index}").observe().traffic == Traffic(Split(weight))
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        [["set-weight", "shop", str(weight)] for weight in range(10, 90, 10)],
+        [["set-weight", "shop", "60"], ["reset", "shop"]] * 4,
+    ],
+    ids=["weights", "weight and reset"],
+)
+def test_eight_processes_on_one_rollout(namespace: Namespace, calls: list[list[str]]) -> None:
+    """Eight processes move one Rollout with four objects at once: in the end these agree, or a call has said that they do not."""
+    routing = {
+        "nginx": {"stableIngress": "web"},
+        "istio": {"virtualServices": [{"name": "web"}, {"name": "more"}]},
+        "smi": {},
+    }
+    services = [m.service("shop-stable"), m.service("shop-canary")]
+    namespace.put(m.ingress(), m.virtual_service(), m.virtual_service("more"), *services, m.rollout(routing))
+    asked = {Traffic(Split(int(words[2]) if len(words) > 2 else 0)) for words in calls}
+    for _ in range(ROUNDS):
+        with contextlib.ExitStack() as running:
+            processes = [running.enter_context(started(*words, "--no-events")) for words in calls]
+            printed = [process.communicate(timeout=120) for process in processes]
+        codes = [process.returncode for process in processes]
+        assert not any("bug in rollway" in errors for _, errors in printed), printed
+        traffic = namespace.router().observe().traffic
+        if traffic not in asked:
+            # Whoever gave up has reported it.
+            assert set(codes) - {0}, (traffic, printed)
+        print(f"exit codes {codes}, canary {traffic.split.canary if traffic else 'not agreed'}")

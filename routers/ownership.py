@@ -1,15 +1,16 @@
 """Decide who owns a managed object, and merge what we want into what is there.
 
 We stamp what we create: the label `app.kubernetes.io/managed-by`, an annotation that names the Rollout (which is always
-in the object's own namespace), and a record of the keys that we set. A key on the record that we no longer want goes away; everything else in the object stays.
+in the object's own namespace), and a record of the keys that we set. A key on the record that we no longer want goes
+away; everything else in the object stays. An object that was taken over remembers what it was, and is given back.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from rollway.routers.errors import ForeignOwnerError
+from rollway.routers.errors import ForeignOwnerError, ManifestError
 from rollway.routers.model import dig, duplicate
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "rollway"
 ROLLOUT_ANNOTATION = "rollway.dev/rollout"
 RECORD_ANNOTATION = "rollway.dev/applied-keys"
+ADOPTED_ANNOTATION = "rollway.dev/adopted"
+"""On an object that was taken over: what it had, as JSON, in the places that became ours. See `given_back`."""
 
 _RECORDED = (("metadata", "annotations"), ("metadata", "labels"), ("spec",))
 
@@ -110,12 +113,18 @@ def refuse_foreign(ref: ObjectRef, manifest: Manifest, rollout: Rollout) -> None
     )
 
 
-def merge(live: Manifest, wanted: Manifest, own_keys: Iterable[str] = ()) -> Manifest:
+def merge(
+    live: Manifest, wanted: Manifest, own_keys: Iterable[str] = (), *, taken_over: bool = False
+) -> Manifest:
     """Return the live object as it should become: our keys as wanted, keys we no longer want gone, the rest kept.
 
-    `own_keys` are annotation keys that are ours by nature: they go when they are not wanted, recorded or not.
+    `own_keys` are annotation keys that are ours by nature: they go when they are not wanted, recorded or not. An object
+    that is `taken_over` with this keeps a memory of what it had.
     """
     merged: Manifest = duplicate(live)
+    memory = {} if taken_over else _memory(live)
+    if memory is not None:
+        wanted = _with_memory(wanted, _remembered(live, wanted, own_keys, memory, taken_over=taken_over))
     merged["apiVersion"], merged["kind"] = wanted["apiVersion"], wanted["kind"]
     record = _record(live)
     ours_by_nature = {"annotations": set(own_keys)}
@@ -143,6 +152,86 @@ def merge(live: Manifest, wanted: Manifest, own_keys: Iterable[str] = ()) -> Man
         if [*theirs, *(ours or owners)] != _owners(live):
             merged["metadata"]["ownerReferences"] = [*theirs, *(ours or owners)]
     return merged
+
+
+def given_back(manifest: Manifest) -> Manifest | None:
+    """Return an object that was taken over as it was before; None for one that was not.
+
+    What others have changed since, in places that are not ours, stays.
+
+    Raises:
+        ManifestError: the memory of what it was cannot be read.
+    """
+    memory = _memory(manifest)
+    if memory is None:
+        return None
+    restored: Manifest = duplicate(manifest)
+    record = _record(manifest)
+    for *parents, name in _RECORDED:
+        target, had = _ensure(restored, (*parents, name)), memory.get(name, {})
+        for key in {*record.get(name, ()), RECORD_ANNOTATION} - set(had):
+            target.pop(key, None)
+        target.update(duplicate(had))
+        if not target and name not in memory:
+            _ensure(restored, tuple(parents)).pop(name)
+    theirs = memory.get("ownerReferences", [])
+    others = [entry for entry in _owners(manifest) if not entry.get("controller") and entry not in theirs]
+    restored["metadata"].pop("ownerReferences", None)
+    if theirs or others:
+        restored["metadata"]["ownerReferences"] = [*theirs, *others]
+    restored["apiVersion"] = memory.get("apiVersion", manifest["apiVersion"])
+    return restored
+
+
+def _remembered(
+    live: Manifest, wanted: Manifest, own_keys: Iterable[str], memory: Mapping[str, Any], *, taken_over: bool
+) -> dict[str, Any]:
+    """Add to the memory what the live object has in the places that become ours with what is wanted."""
+    record, remembered = _record(live), dict(memory)
+    if taken_over:
+        remembered["apiVersion"] = live["apiVersion"]
+        if _owners(live):
+            remembered["ownerReferences"] = duplicate(_owners(live))
+    for path in _RECORDED:
+        name, present = path[-1], dig(live, *path)
+        known = set(record.get(name, ()))
+        becoming = {*_dig(wanted, path), *(own_keys if name == "annotations" else ())}
+        # Of another Rollout everything that it has set goes; of ours everything was remembered when it was set.
+        becoming = becoming | known if taken_over else becoming - known - {RECORD_ANNOTATION}
+        if isinstance(present, dict) and (taken_over or becoming & set(present)):
+            had = {key: duplicate(value) for key, value in present.items() if key in becoming}
+            remembered[name] = {**remembered.get(name, {}), **had}
+    return remembered
+
+
+def _with_memory(wanted: Manifest, memory: Mapping[str, Any]) -> Manifest:
+    """Add the memory to what is wanted, and to the record of it."""
+    stamped: Manifest = duplicate(wanted)
+    annotations = stamped["metadata"]["annotations"]
+    record = {**_record(wanted)}
+    record["annotations"] = sorted({*record.get("annotations", ()), ADOPTED_ANNOTATION})
+    annotations[ADOPTED_ANNOTATION] = json.dumps(memory, separators=(",", ":"), sort_keys=True)
+    annotations[RECORD_ANNOTATION] = json.dumps(record, separators=(",", ":"))
+    return stamped
+
+
+def _memory(manifest: Manifest) -> Mapping[str, Any] | None:
+    """Read what an object was before it was taken over; None when it was not."""
+    text = _dig(manifest, ("metadata", "annotations")).get(ADOPTED_ANNOTATION)
+    if text is None:
+        return None
+    try:
+        memory = json.loads(text)
+        readable = all(isinstance(memory.get(path[-1], {}), dict) for path in _RECORDED)
+    except (TypeError, ValueError, AttributeError):
+        readable = False
+    if not readable:
+        name = f"{manifest['kind']} {manifest['metadata']['name']}"
+        fault = (
+            f"metadata.annotations[{ADOPTED_ANNOTATION}]: is not what rollway wrote, so it cannot be put back"
+        )
+        raise ManifestError(name, [fault])
+    return cast("Mapping[str, Any]", memory)
 
 
 def _record(manifest: Manifest) -> Mapping[str, Any]:

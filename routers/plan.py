@@ -168,13 +168,26 @@ def _managed_change(
         return Change(Action.CREATE, need.ref, None, stamped, derived_from=need.derived_from, adopt=adopt)
     if not adopt:
         ownership.refuse_foreign(need.ref, found.manifest, rollout)
-    merged = ownership.merge(found.manifest, stamped, need.own_keys)
+    taken_over = adopt and not ownership.owned_by(found.manifest, rollout)
+    merged = ownership.merge(found.manifest, stamped, need.own_keys, taken_over=taken_over)
     if merged == found.manifest:
         return None
     patch = tuple(_operation(*edit) for edit in differences(found.manifest, merged))
     return Change(
         Action.APPLY, need.ref, found.manifest, merged, patch, found.version, need.derived_from, adopt
     )
+
+
+def removal_of(present: LiveObject, need: Need) -> Change:
+    """Return the deletion of a managed object, or what gives it back to whom it was taken from."""
+    removal = Change(
+        Action.DELETE, present.ref, present.manifest, None, (), present.version, need.derived_from
+    )
+    before = ownership.given_back(present.manifest)
+    if before is None:
+        return removal
+    patch = tuple(_operation(*edit) for edit in differences(present.manifest, before))
+    return replace(removal, action=Action.APPLY, after=before, patch=patch)
 
 
 _MISSING: Any = object()

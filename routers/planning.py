@@ -27,7 +27,7 @@ from rollway.routers.model import (
     Traffic,
     without_server_fields,
 )
-from rollway.routers.plan import Action, Change, Plan, change_for, fingerprint
+from rollway.routers.plan import Action, Change, Plan, change_for, fingerprint, removal_of
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
@@ -38,6 +38,12 @@ if TYPE_CHECKING:
     from rollway.routers.model import Live, Manifest, ObjectRef, ObjectVerdict, Reading, Rollout
 
 FINDINGS = (
+    FindingCode(
+        "given-back",
+        "An object that was taken over with `--adopt` is put back as it was before, instead of being deleted.",
+        "Nothing: it is a note. The weight that the object had then counts again.",
+        "Delete the object if it is not needed.",
+    ),
     FindingCode(
         "controller-in-charge",
         "A controller is taking the Rollout through its steps, by its status.",
@@ -275,7 +281,7 @@ def _keeping_stable(rollout: Rollout) -> set[ObjectRef]:
 def propose_removal(
     rollout: Rollout, live: Live, *, adopt: bool = False, everything: bool = False
 ) -> Proposal:
-    """Return the deletion of every managed object of the Rollout that exists.
+    """Return the deletion of every managed object of the Rollout that exists; one that was taken over is given back.
 
     An object without which stable does not get all traffic stays, unless `everything` is asked for.
 
@@ -290,16 +296,26 @@ def propose_removal(
             continue
         if not adopt:
             ownership.refuse_foreign(present.ref, present.manifest, rollout)
-        changes.append(
-            Change(Action.DELETE, present.ref, present.manifest, None, (), present.version, need.derived_from)
-        )
+        changes.append(removal_of(present, need))
     notes = store_notes(context.want, live)
     if not changes:
         return Proposal(context, None, notes)
-    after = live.after((), [change.ref for change in changes])
-    findings = (*controller_in_charge(rollout), *notes)
+    kept = [LiveObject(change.ref, change.after, change.version) for change in changes if change.after]
+    after = live.after(kept, [change.ref for change in changes if not change.after])
+    findings = (*controller_in_charge(rollout), *_given_back(rollout, after, kept), *notes)
     plan = _plan(context, Simulation(tuple(changes), after, findings))
     return Proposal(context, replace(plan, adopt=adopt, removal=True), findings)
+
+
+def _given_back(rollout: Rollout, after: Live, kept: Sequence[LiveObject]) -> Iterator[Finding]:
+    """Note what becomes of an object that was taken over, and the weight that it gives the canary again."""
+    refs = {item.ref for item in kept}
+    for reading in observe(rollout, after).readings if refs else ():
+        if reading.ref in refs:
+            weight = guards.canary_weight(reading)
+            again = f", so the canary has {weight} of {rollout.total} there again" if weight else ""
+            message = f"was there before rollway, and is put back as it was{again}"
+            yield Finding("given-back", Severity.NOTE, reading.ref, message, "delete it if it is not needed")
 
 
 def controller_in_charge(rollout: Rollout) -> Iterator[Finding]:
@@ -329,15 +345,34 @@ def propose_again(plan: Plan, live: Live) -> Proposal:
     objects would be deleted.
     """
     if plan.removal:
-        if observe(plan.rollout, live).serves_canary:
-            raise NotVerifiedError(
-                f"{plan.rollout.ref}: another call has given the canary traffic again, so nothing more is deleted",
-                retryable=True,
-            )
+        refuse_overtaken(plan, live)
+        live = _without_given_back(plan, live)
         everything = any(change.ref in _keeping_stable(plan.rollout) for change in plan.changes)
         return propose_removal(plan.rollout, live, adopt=plan.adopt, everything=everything)
     context = Context(plan.rollout, plan.want, live)
     return propose(context, adopt=plan.adopt, create=plan.create)
+
+
+def refuse_overtaken(removal: Plan, live: Live) -> None:
+    """Raise NotVerifiedError when another call has given the canary traffic since all of it went to stable."""
+    rollout = removal.rollout
+    if observe(rollout, _without_given_back(removal, live)).serves_canary:
+        raise NotVerifiedError(
+            f"{rollout.ref}: another call has given the canary traffic again during the reset, so no more is deleted",
+            retryable=True,
+        )
+
+
+def _without_given_back(removal: Plan, live: Live) -> Live:
+    """Return the objects without those that a removal has given back already, which are none of ours any more."""
+    gone = [
+        change.ref
+        for change in removal.changes
+        if change.after
+        and change.ref in live
+        and not ownership.owned_by(live[change.ref].manifest, removal.rollout)
+    ]
+    return live.after((), gone)
 
 
 def refuse_idle(proposal: Proposal, limits: Limits) -> None:

@@ -384,16 +384,8 @@ class TrafficRouter:
         if removal:
             results.append(self._writer.apply(removal, dry_run=dry_run))
             if not alone and not dry_run:
-                self._refuse_overtaken(context._replace(live=results[-1].live))
-
-    def _refuse_overtaken(self, context: Context) -> None:
-        """Raise NotVerifiedError when another call has moved the traffic since all of it went to stable."""
-        live = agreeing.read_again(self.store, context).live
-        if planning.observe(self.rollout, live).serves_canary:
-            raise NotVerifiedError(
-                f"{self.rollout.ref}: another call has given the canary traffic again during the reset",
-                retryable=True,
-            )
+                context = agreeing.read_again(self.store, context._replace(live=results[-1].live))
+                planning.refuse_overtaken(removal, context.live)
 
     def _read(self) -> Live:
         return self.store.read(planning.needs_of(self.rollout))

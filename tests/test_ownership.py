@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 import manifests as m
-from rollway.routers.errors import ForeignOwnerError
+from rollway.routers.errors import ForeignOwnerError, ManifestError
 from rollway.routers.model import ObjectRef, duplicate
 from rollway.routers.ownership import (
+    ADOPTED_ANNOTATION,
     MANAGED_BY_LABEL,
     RECORD_ANNOTATION,
     ROLLOUT_ANNOTATION,
     applied,
+    given_back,
     merge,
     owned_by,
     refuse_foreign,
@@ -200,3 +202,78 @@ def test_an_equal_controller_keeps_its_place() -> None:
     live["metadata"]["ownerReferences"] = [dict(sorted(live["metadata"]["ownerReferences"][0].items()))]
     merged = merge(live, ours)
     assert [*merged["metadata"]["ownerReferences"][0]] == [*live["metadata"]["ownerReferences"][0]]
+
+
+# -- taking over, and giving back
+
+
+def taken(live: dict[str, Any], *wanted: dict[str, Any], own_keys: Any = ()) -> dict[str, Any]:
+    """Return an object that was taken over and then changed to each further wish."""
+    rollout = replace(ROUTE, uid="1")
+    merged = merge(live, stamp(wanted[0], rollout), own_keys, taken_over=True)
+    for wish in wanted[1:]:
+        merged = merge(merged, stamp(wish, rollout), own_keys)
+    return merged
+
+
+@pytest.mark.parametrize(
+    "live",
+    [
+        thing(),
+        thing({}, {}),
+        thing({"a": "theirs", "keep": "1"}, {MANAGED_BY_LABEL: "helm"}, rules=[1], tls=None),
+        thing({"total": "1000"}, owners=[owner("cart", "7"), owner(controller=False)], rules=[1]),
+        stamp(thing({"a": "other"}, rules=[3], old=1), replace(ROUTE, name="other", uid="5")),
+        {"apiVersion": "v0", "kind": "Thing", "metadata": {"name": "a", "annotations": None}},
+    ],
+)
+def test_what_was_taken_over_is_given_back_exactly(live: dict[str, Any]) -> None:
+    """After any number of wishes, with other keys each, the object is again as it was, and ours in nothing."""
+    wishes = (
+        thing({"a": "1"}, rules=[2]),
+        thing({"b": "1"}, {"l": "1"}, rules=[3], tls=[1]),
+        thing(rules=[]),
+    )
+    for count in (1, 2, 3):
+        ours = taken(live, *wishes[:count], own_keys=["total"])
+        assert owned_by(ours, ROUTE)
+        assert "total" not in ours["metadata"]["annotations"]
+        back = given_back(ours)
+        if live["metadata"].get("annotations", 1) is None:
+            # A map of the wrong shape is mended.
+            live["metadata"].pop("annotations")
+        assert back == live
+
+
+def test_giving_back_keeps_what_others_did_since() -> None:
+    """Keys, fields and owners that somebody else added while the object was ours stay."""
+    live = thing({"a": "theirs"}, rules=[1])
+    ours = taken(live, thing({"a": "1"}, rules=[2]))
+    ours["metadata"]["annotations"]["since"] = "1"
+    ours["metadata"]["ownerReferences"].append(owner("cart", "7", controller=False))
+    ours["spec"]["since"] = 1
+    wanted = thing(
+        {"a": "theirs", "since": "1"}, owners=[owner("cart", "7", controller=False)], rules=[1], since=1
+    )
+    assert given_back(ours) == wanted
+
+
+def test_the_memory_is_applied_with_what_is_ours() -> None:
+    """Server-side apply is given the memory as well, and merging the same again changes nothing."""
+    ours = taken(thing({"a": "theirs"}), thing({"a": "1"}))
+    assert ADOPTED_ANNOTATION in applied(ours)["metadata"]["annotations"]
+    assert merge(ours, stamp(thing({"a": "1"}), replace(ROUTE, uid="1"))) == ours
+
+
+def test_what_was_not_taken_over_is_not_given_back() -> None:
+    """An object of our own has no memory."""
+    assert given_back(stamp(thing(), ROUTE)) is None
+
+
+@pytest.mark.parametrize("memory", ["{", "[]", "3", '{"spec": 1}', 5])
+def test_a_broken_memory_is_an_error(memory: Any) -> None:
+    """A memory that cannot be read is never taken for none: the object would be deleted."""
+    ours = taken(thing(), thing())
+    ours["metadata"]["annotations"][ADOPTED_ANNOTATION] = memory
+    with pytest.raises(ManifestError, match="cannot be put back"):
+        given_back(ours)

@@ -211,6 +211,53 @@ def test_a_rollout_at_rest_is_not_refused(phase: str, step: int | None) -> None:
     assert TrafficRouter(parse_rollout(moving(phase, step)), store()).set_weight(20).changed
 
 
+# -- taking over
+
+
+@pytest.mark.parametrize("routing", [NGINX, {"smi": {}}, ALL])
+def test_reset_gives_back_what_was_taken_over(routing: Any) -> None:
+    """An object of the user's own is as it was after taking it over, weights and a reset, instead of gone."""
+    notes = {"metadata": {"annotations": {"nginx.ingress.kubernetes.io/canary": "true", "note": "mine"}}}
+    own = m.ingress("shop-web-canary", "shop.example.com", m.path("mine"), **notes)
+    split = m.traffic_split("v1alpha1", shop_stable="700m", shop_canary="300m")
+    found = router(routing, own, split)
+    memory = found.store
+    assert isinstance(memory, MemoryStore)
+    before = {ref: manifest for ref, manifest in memory.manifests.items() if ref.kind != "VirtualService"}
+    found.set_weight(20, adopt=True)
+    found.set_weight(70)
+    assert found.observe().traffic == Traffic(Split(70))
+    results = found.reset()
+    after = memory.manifests
+    assert {ref: after[ref] for ref in before} == before
+    assert "given-back" in {finding.code for finding in results[-1].findings}
+    assert found.rollout.name not in str(
+        after[ObjectRef("networking.k8s.io", "Ingress", "default", "shop-web-canary")]["metadata"].get(
+            "annotations"
+        )
+    )
+
+
+def test_a_conflict_while_giving_back_goes_on() -> None:
+    """An object that was given back already is left alone when the rest of the removal is planned again."""
+    found = router(ALL, m.ingress("shop-web-canary"))
+    memory = found.store
+    assert isinstance(memory, MemoryStore)
+    own = m.ingress("shop-web-canary")
+    found.set_weight(20, adopt=True)
+
+    def interfere(change: Change) -> None:
+        if change.action is Action.DELETE:
+            memory.interfere = lambda _change: None
+            raise ConflictError("somebody was faster")
+
+    memory.interfere = interfere
+    found.reset()
+    refs = {ref.kind: ref for ref in memory.manifests if ref.name != "web"}
+    assert memory.manifests[refs["Ingress"]] == own
+    assert "TrafficSplit" not in refs
+
+
 # -- fingerprints
 
 
