@@ -32,6 +32,8 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rollway.routers.model import Finding
+
 
 class Fault(NamedTuple):
     """One thing that is wrong with a manifest, and where it stands (`k8s/web.yaml:12`), if the store knows files."""
@@ -120,7 +122,10 @@ class NotServedError(NotFoundError):
 
 
 class RefusedError(RollwayError):
-    """The change is unsafe; `reasons` holds every reason, each with the flag that lifts it."""
+    """The change is unsafe; `reasons` holds every reason: findings, or faults of a manifest.
+
+    `lines` are what the message says of the reasons, where that is more than they say themselves.
+    """
 
     exit_code = 4
 
@@ -128,13 +133,14 @@ class RefusedError(RollwayError):
         self,
         message: str,
         *,
-        reasons: Sequence[str | Fault] = (),
+        reasons: Sequence[Finding | Fault] = (),
+        lines: Sequence[str] = (),
         hint: str = "",
         ref: object = None,
         value: str = "",
     ) -> None:
         self.reasons = tuple(reasons)
-        text = "\n  ".join([message, *map(str, self.reasons)])
+        text = "\n  ".join([message, *(lines or map(str, self.reasons))])
         super().__init__(text, hint=hint, ref=ref, value=value)
 
 

@@ -16,7 +16,6 @@ from rollway.routers.backends import backends_of, packages
 from rollway.routers.errors import (
     AmbiguousError,
     DuplicateObjectError,
-    Fault,
     ForeignOwnerError,
     InvalidInputError,
     ManifestError,
@@ -25,7 +24,17 @@ from rollway.routers.errors import (
     RollwayError,
     UnsupportedError,
 )
-from rollway.routers.model import Access, Context, FindingCode, Live, ObjectRef, Strategy, Traffic, dig
+from rollway.routers.model import (
+    Access,
+    Context,
+    Finding,
+    FindingCode,
+    Live,
+    ObjectRef,
+    Strategy,
+    Traffic,
+    dig,
+)
 from rollway.routers.observing import read_together
 from rollway.routers.planning import (
     Observation,
@@ -46,7 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rollway.routers.backends import Backend
-    from rollway.routers.model import Finding, LiveObject, Need, Pointer, Reading, Rollout
+    from rollway.routers.model import LiveObject, Need, Pointer, Reading, Rollout
     from rollway.routers.stores import Store
 
 FINDINGS = (
@@ -298,8 +307,10 @@ class _Case:
         parts = error.faults if isinstance(error, ManifestError) else getattr(error, "reasons", ())
         subject = f"{error.ref}: " if isinstance(error, ManifestError) and at_fault else ""
         for part in parts:
-            message, there = (part.message, part.place) if isinstance(part, Fault) else (part, "")
-            yield self._problem(severity, code, subject + message, there or place)
+            if isinstance(part, Finding):
+                yield self._of_finding(part)
+            else:
+                yield self._problem(severity, code, subject + part.message, part.place or place)
         if not parts:
             hint = f"; {error.hint.replace(NEWLINE, '; ')}" if error.hint else ""
             yield self._problem(severity, code, error.message.replace(NEWLINE, "; ") + hint, place)

@@ -10,7 +10,6 @@ from rollway.routers.backends import backends_of, packages
 from rollway.routers.errors import (
     ManifestError,
     NotVerifiedError,
-    RefusedError,
     RollwayError,
     UnsupportedError,
     WeightError,
@@ -377,10 +376,9 @@ def _without_given_back(removal: Plan, live: Live) -> Live:
 
 def refuse_idle(proposal: Proposal, limits: Limits) -> None:
     """Raise RefusedError when nothing has to change, and yet a data plane would not do what the objects ask for."""
-    reasons = [] if proposal.plan else guards.refusals(proposal.findings, limits)
-    if reasons:
+    if proposal.plan is None:
         ref = proposal.context.rollout.ref
-        raise RefusedError(f"nothing to change for {ref}, and yet it does not work:", reasons=reasons)
+        guards.refuse(f"nothing to change for {ref}, and yet it does not work:", proposal.findings, limits)
 
 
 def refuse_unsupported(rollout: Rollout, want: Traffic) -> None:

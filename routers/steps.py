@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import durationpy
 
-from rollway.routers.errors import ManifestError, RefusedError, UnsupportedError
+from rollway.routers.errors import Fault, ManifestError, RefusedError, UnsupportedError
 from rollway.routers.model import dig
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def steps_of(manifest: Manifest, total: int) -> list[Step]:
         raise ManifestError(name, ["spec.strategy.canary.steps: there are no steps to follow"])
     steps: list[Step] = []
     faults: list[str] = []
-    others: list[str] = []
+    others: list[Fault] = []
     for index, entry in enumerate(listed):
         kinds = list(entry) if isinstance(entry, dict) else [str(entry)]
         place = f"spec.strategy.canary.steps[{index}]"
@@ -65,7 +65,7 @@ def steps_of(manifest: Manifest, total: int) -> list[Step]:
             elif kinds == ["pause"]:
                 steps.append(Pause(_seconds(entry["pause"])))
             else:
-                others.append(f"{place}: {', '.join(map(str, kinds)) or 'an empty step'}")
+                others.append(Fault(f"{place}: {', '.join(map(str, kinds)) or 'an empty step'}"))
         except ValueError as error:
             faults.append(f"{place}: {error}")
     if others:

@@ -48,7 +48,7 @@ def written(context: Context, limits: Limits) -> Verdict:
         return Verdict(Outcome.DIFFERS, Evidence.WRITTEN, readings, f"not as asked: {names}")
     refused = guards.refusals(simulation.findings, limits)
     if refused:
-        return Verdict(Outcome.UNKNOWN, Evidence.WRITTEN, readings, "; ".join(refused))
+        return Verdict(Outcome.UNKNOWN, Evidence.WRITTEN, readings, "; ".join(map(guards.line_of, refused)))
     return Verdict(Outcome.MATCHES, Evidence.WRITTEN, readings)
 
 

@@ -29,6 +29,7 @@ from rollway.routers.errors import (
 from rollway.routers.guards import Limits
 from rollway.routers.model import (
     Evidence,
+    Finding,
     HeaderRoute,
     LiveObject,
     MirrorRoute,
@@ -71,13 +72,16 @@ def router(routing: Any = ALL, *more: Any, limits: Limits | None = None) -> Traf
 
 
 def refused(limits: Limits, weight: int | str = 60, routing: Any = ALL) -> tuple[str, ...]:
-    """Return the reasons why a weight is refused, and check that nothing was written."""
+    """Return the lines why a weight is refused, and check that nothing was written."""
     found = router(routing, limits=limits)
     with pytest.raises(RefusedError) as caught:
         found.set_weight(weight)
     assert isinstance(found.store, MemoryStore)
     assert not found.store.log
-    return tuple(map(str, caught.value.reasons))
+    reasons, (_, *lines) = caught.value.reasons, caught.value.message.split("\n  ")
+    assert all(isinstance(reason, Finding) for reason in reasons)
+    assert len(lines) == len(reasons)
+    return tuple(lines)
 
 
 @pytest.mark.parametrize(
@@ -110,8 +114,12 @@ def test_all_reasons_come_at_once() -> None:
     )
     with pytest.raises(RefusedError) as caught:
         found.set_weight(100)
-    assert len(caught.value.reasons) == 4
-    assert "(--allow nginx-path-taken)" in caught.value.reasons[-1]
+    codes = [reason.code for reason in caught.value.reasons if isinstance(reason, Finding)]
+    assert codes == ["over-max-step", "stable-not-kept", "creation-off", "nginx-path-taken"]
+    assert "(--allow nginx-path-taken)" in str(caught.value)
+    # A limit that is given by an option can be lifted by its code as well.
+    allowed = frozenset(codes)
+    assert replace(found, limits=replace(limits, allow=allowed)).set_weight(100).changed
 
 
 def test_limits_are_off_unless_asked_for() -> None:
