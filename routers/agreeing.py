@@ -13,6 +13,7 @@ from rollway.routers import planning
 from rollway.routers.applying import ATTEMPTS
 from rollway.routers.errors import NotVerifiedError, is_retryable
 from rollway.routers.model import Context
+from rollway.routers.removing import propose_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +94,7 @@ class _Agreement:
         """
         context = read_again(self.writer.store, Context(self.plan.rollout, self.plan.want, self.result.live))
         self.result = replace(self.result, live=context.live)
-        rest = planning.propose_again(self.plan, context.live).plan
+        rest = propose_again(self.plan, context.live).plan
         if rest and planning.observe(context.rollout, context.live).traffic not in (None, self.plan.want):
             raise self._overtaken()
         return rest

@@ -19,7 +19,8 @@ from rollway.routers.errors import (
 )
 from rollway.routers.guards import Limits
 from rollway.routers.model import Live, Need
-from rollway.routers.planning import needs_of, propose_again, refuse_idle
+from rollway.routers.planning import needs_of, refuse_idle
+from rollway.routers.removing import propose_again
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

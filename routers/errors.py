@@ -124,7 +124,7 @@ class NotServedError(NotFoundError):
 class RefusedError(RollwayError):
     """The change is unsafe; `reasons` holds every reason: findings, or faults of a manifest.
 
-    `lines` are what the message says of the reasons, where that is more than they say themselves.
+    `lines` are how the message gives the reasons, where that is more than their own text.
     """
 
     exit_code = 4

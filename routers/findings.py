@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
-from rollway.routers import guards, linting, planning, router
+from rollway.routers import guards, linting, planning, removing, router
 from rollway.routers.backends import endpoints, packages, services
 from rollway.routers.errors import InvalidInputError
 from rollway.routers.stores import cluster, directory, manifest_files
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from rollway.routers.model import FindingCode
 
 _OWN: tuple[tuple[str, Sequence[FindingCode]], ...] = (
-    ("Every backend", (*endpoints.FINDINGS, *services.FINDINGS, *planning.FINDINGS, *router.FINDINGS)),
+    (
+        "Every backend",
+        (*endpoints.FINDINGS, *services.FINDINGS, *planning.FINDINGS, *removing.FINDINGS, *router.FINDINGS),
+    ),
     ("Limits", guards.FINDINGS),
     ("Stores", (*manifest_files.FINDINGS, *directory.FINDINGS, *cluster.FINDINGS)),
     ("Lint", linting.FINDINGS),

@@ -62,7 +62,7 @@ class Limits:
 def lift(findings: Sequence[Finding], allow: frozenset[str]) -> tuple[Finding, ...]:
     """Turn the refusals whose code is allowed into notes."""
     return tuple(
-        replace(found, severity=Severity.NOTE) if found.code in allow else found for found in findings
+        replace(finding, severity=Severity.NOTE) if finding.code in allow else finding for finding in findings
     )
 
 

@@ -128,16 +128,16 @@ class Plan:
     @property
     def refusals(self) -> tuple[Finding, ...]:
         """The findings that stop this plan."""
-        return tuple(found for found in self.findings if found.severity is Severity.REFUSAL)
+        return tuple(finding for finding in self.findings if finding.severity is Severity.REFUSAL)
 
     @property
     def notes(self) -> tuple[Finding, ...]:
         """The findings that are only reported."""
-        return tuple(found for found in self.findings if found.severity is Severity.NOTE)
+        return tuple(finding for finding in self.findings if finding.severity is Severity.NOTE)
 
 
 def change_for(
-    need: Need, found: LiveObject | None, wanted: Manifest, rollout: Rollout, *, adopt: bool
+    need: Need, present: LiveObject | None, wanted: Manifest, rollout: Rollout, *, adopt: bool
 ) -> Change | None:
     """Compare one wanted object with the live one; None when they agree.
 
@@ -146,35 +146,35 @@ def change_for(
         RollwayError: a backend changed a field that its need does not declare (a bug in the backend).
     """
     if need.access is Access.MANAGED:
-        return _managed_change(need, found, wanted, rollout, adopt=adopt)
-    assert found is not None, f"{need.ref} is shared, so it was read as required"
-    if found.manifest == wanted:
+        return _managed_change(need, present, wanted, rollout, adopt=adopt)
+    assert present is not None, f"{need.ref} is shared, so it was read as required"
+    if present.manifest == wanted:
         return None
-    edits = list(differences(found.manifest, wanted))
+    edits = list(differences(present.manifest, wanted))
     outside = [path for path, _, _ in edits if not any(_covers(pattern, path) for pattern in need.fields)]
     if outside or need.access is Access.READ:
         raise RollwayError(
             f"a backend wants to change {pointer(outside[0] if outside else ())} of {need.ref}, which is not its own"
         )
-    patch = tuple(_with_tests(found.manifest, edits, need.relies))
-    return Change(Action.PATCH, need.ref, found.manifest, wanted, patch, found.version)
+    patch = tuple(_with_tests(present.manifest, edits, need.relies))
+    return Change(Action.PATCH, need.ref, present.manifest, wanted, patch, present.version)
 
 
 def _managed_change(
-    need: Need, found: LiveObject | None, wanted: Manifest, rollout: Rollout, *, adopt: bool
+    need: Need, present: LiveObject | None, wanted: Manifest, rollout: Rollout, *, adopt: bool
 ) -> Change | None:
     stamped = ownership.stamp(wanted, rollout)
-    if found is None:
+    if present is None:
         return Change(Action.CREATE, need.ref, None, stamped, derived_from=need.derived_from, adopt=adopt)
     if not adopt:
-        ownership.refuse_foreign(need.ref, found.manifest, rollout)
-    taken_over = adopt and not ownership.owned_by(found.manifest, rollout)
-    merged = ownership.merge(found.manifest, stamped, need.own_keys, taken_over=taken_over)
-    if merged == found.manifest:
+        ownership.refuse_foreign(need.ref, present.manifest, rollout)
+    taken_over = adopt and not ownership.owned_by(present.manifest, rollout)
+    merged = ownership.merge(present.manifest, stamped, need.own_keys, taken_over=taken_over)
+    if merged == present.manifest:
         return None
-    patch = tuple(_operation(*edit) for edit in differences(found.manifest, merged))
+    patch = tuple(_operation(*edit) for edit in differences(present.manifest, merged))
     return Change(
-        Action.APPLY, need.ref, found.manifest, merged, patch, found.version, need.derived_from, adopt
+        Action.APPLY, need.ref, present.manifest, merged, patch, present.version, need.derived_from, adopt
     )
 
 
@@ -317,7 +317,7 @@ def fingerprint(
         repr(want),
         sorted((str(ref), version) for ref, version in versions.items()),
         [(change.action.value, str(change.ref), change.after) for change in changes],
-        [str(found) for found in findings],
+        [str(finding) for finding in findings],
     ]
     text = json.dumps(content, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]

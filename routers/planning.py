@@ -9,7 +9,6 @@ from rollway.routers import guards, ownership
 from rollway.routers.backends import backends_of, packages
 from rollway.routers.errors import (
     ManifestError,
-    NotVerifiedError,
     RollwayError,
     UnsupportedError,
     WeightError,
@@ -26,7 +25,7 @@ from rollway.routers.model import (
     Traffic,
     without_server_fields,
 )
-from rollway.routers.plan import Action, Change, Plan, change_for, fingerprint, removal_of
+from rollway.routers.plan import Action, Change, Plan, change_for, fingerprint
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
@@ -37,12 +36,6 @@ if TYPE_CHECKING:
     from rollway.routers.model import Live, Manifest, ObjectRef, ObjectVerdict, Reading, Rollout
 
 FINDINGS = (
-    FindingCode(
-        "given-back",
-        "An object that was taken over with `--adopt` is put back as it was before, instead of being deleted.",
-        "Nothing: it is a note. The weight that the object had then counts again.",
-        "Delete the object if it is not needed.",
-    ),
     FindingCode(
         "controller-in-charge",
         "A controller is taking the Rollout through its steps, by its status.",
@@ -224,8 +217,8 @@ def _to_remember(
     part: Backend, context: Context, change: Change, present: LiveObject | None
 ) -> Manifest | None:
     """Return what a shared object was at first, where a reset could not find it out from what the change makes of it."""
-    if not context.want.split.canary or change.before is None or change.after is None:
-        return None
+    if context.live.running or not context.want.split.canary or change.before is None or change.after is None:
+        return None  # a cluster remembers nothing, so there is no need to find out
     first = present.original if present else None
     if first is None:
         first = _all_stable(part, context, change.ref, change.before)
@@ -258,7 +251,7 @@ def propose(
     refuse_unsupported(context.rollout, context.want)
     simulation = simulate(context, adopt=adopt)
     if not create:
-        kept = set() if everything else _keeping_stable(context.rollout)
+        kept = set() if everything else keeping_stable(context.rollout)
         made = tuple(
             change
             for change in simulation.changes
@@ -268,53 +261,13 @@ def propose(
     if not simulation.changes:
         return Proposal(context, None, simulation.findings)
     findings = (*controller_in_charge(context.rollout), *simulation.findings)
-    plan = replace(_plan(context, simulation._replace(findings=findings)), adopt=adopt, create=create)
+    plan = replace(plan_of(context, simulation._replace(findings=findings)), adopt=adopt, create=create)
     return Proposal(context, plan, findings)
 
 
-def _keeping_stable(rollout: Rollout) -> set[ObjectRef]:
+def keeping_stable(rollout: Rollout) -> set[ObjectRef]:
     """Return the managed objects without which stable does not get all traffic."""
     return {need.ref for need in needs_of(rollout) if need.keeps_stable}
-
-
-def propose_removal(
-    rollout: Rollout, live: Live, *, adopt: bool = False, everything: bool = False
-) -> Proposal:
-    """Return the deletion of every managed object of the Rollout that exists; one that was taken over is given back.
-
-    An object without which stable does not get all traffic stays, unless `everything` is asked for.
-
-    Raises:
-        ForeignOwnerError: one of them belongs to somebody else.
-    """
-    context = Context(rollout, Traffic(Split(0, rollout.total)), live)
-    changes: list[Change] = []
-    for need in needs_of(rollout):
-        present = live.get(need.ref) if need.access is Access.MANAGED else None
-        if present is None or (need.keeps_stable and not everything):
-            continue
-        if not adopt:
-            ownership.refuse_foreign(present.ref, present.manifest, rollout)
-        changes.append(removal_of(present, need))
-    notes = store_notes(context.want, live)
-    if not changes:
-        return Proposal(context, None, notes)
-    kept = [LiveObject(change.ref, change.after, change.version) for change in changes if change.after]
-    after = live.after(kept, [change.ref for change in changes if not change.after])
-    findings = (*controller_in_charge(rollout), *_given_back(rollout, after, kept), *notes)
-    plan = _plan(context, Simulation(tuple(changes), after, findings))
-    return Proposal(context, replace(plan, adopt=adopt, removal=True), findings)
-
-
-def _given_back(rollout: Rollout, after: Live, kept: Sequence[LiveObject]) -> Iterator[Finding]:
-    """Note what becomes of an object that was taken over, and the weight that it gives the canary again."""
-    refs = {item.ref for item in kept}
-    for reading in observe(rollout, after).readings if refs else ():
-        if reading.ref in refs:
-            weight = guards.canary_weight(reading)
-            again = f", so the canary has {weight} of {rollout.total} there again" if weight else ""
-            message = f"was there before rollway, and is put back as it was{again}"
-            yield Finding("given-back", Severity.NOTE, reading.ref, message, "delete it if it is not needed")
 
 
 def controller_in_charge(rollout: Rollout) -> Iterator[Finding]:
@@ -335,43 +288,6 @@ def store_notes(want: Traffic, live: Live) -> tuple[Finding, ...]:
     if want.split.canary:
         return live.notes
     return tuple(replace(note, severity=Severity.NOTE) for note in live.notes)
-
-
-def propose_again(plan: Plan, live: Live) -> Proposal:
-    """Return what is left to do for the same wish, from objects that were read anew.
-
-    Raises what `propose` and `propose_removal` raise, and NotVerifiedError where a canary has traffic again whose
-    objects would be deleted.
-    """
-    if plan.removal:
-        refuse_overtaken(plan, live)
-        live = _without_given_back(plan, live)
-        everything = any(change.ref in _keeping_stable(plan.rollout) for change in plan.changes)
-        return propose_removal(plan.rollout, live, adopt=plan.adopt, everything=everything)
-    context = Context(plan.rollout, plan.want, live)
-    return propose(context, adopt=plan.adopt, create=plan.create)
-
-
-def refuse_overtaken(removal: Plan, live: Live) -> None:
-    """Raise NotVerifiedError when another call has given the canary traffic since all of it went to stable."""
-    rollout = removal.rollout
-    if observe(rollout, _without_given_back(removal, live)).serves_canary:
-        raise NotVerifiedError(
-            f"{rollout.ref}: another call has given the canary traffic again during the reset, so no more is deleted",
-            retryable=True,
-        )
-
-
-def _without_given_back(removal: Plan, live: Live) -> Live:
-    """Return the objects without those that a removal has given back already, which are none of ours any more."""
-    gone = [
-        change.ref
-        for change in removal.changes
-        if change.after
-        and change.ref in live
-        and not ownership.owned_by(live[change.ref].manifest, removal.rollout)
-    ]
-    return live.after((), gone)
 
 
 def refuse_idle(proposal: Proposal, limits: Limits) -> None:
@@ -397,7 +313,8 @@ def refuse_unsupported(rollout: Rollout, want: Traffic) -> None:
             )
 
 
-def _plan(context: Context, simulation: Simulation) -> Plan:
+def plan_of(context: Context, simulation: Simulation) -> Plan:
+    """Return the plan with some changes, or raise what reading the objects raises."""
     rollout, want, live = context
     try:
         before = observe(rollout, live).readings

@@ -158,7 +158,7 @@ class Ramp:
             RollwayError: anything that `set_weight` raises, and that waiting does not mend.
         """
         self._reached = {self.live}
-        return self._take(weight, check=True, **options)
+        return self._set(weight, check=True, **options)
 
     def back(self) -> Result:
         """Send all traffic to stable, whatever the weight is now.
@@ -166,9 +166,9 @@ class Ramp:
         Raises:
             RollwayError: anything that `set_weight` raises, and that waiting does not mend.
         """
-        return self._take(0, check=False)
+        return self._set(0, check=False)
 
-    def _take(self, weight: int, *, check: bool, **options: Unpack[WriteOptions]) -> Result:
+    def _set(self, weight: int, *, check: bool, **options: Unpack[WriteOptions]) -> Result:
         deadline = time.monotonic() + self.patience
         pause = 0.2
         while True:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
-from rollway.routers import agreeing, planning
+from rollway.routers import agreeing, planning, removing
 from rollway.routers.applying import Result, Writer
 from rollway.routers.errors import (
     AmbiguousError,
@@ -76,19 +76,19 @@ def read_rollout(store: Store, name: str, namespace: str = "") -> Rollout:
         ManifestError: it has faults.
     """
     need = Need(ROLLOUT_GROUP, ROLLOUT_KIND, name, namespace, required=False)
-    found = sorted(
+    items = sorted(
         (item for ref, item in store.read([need]).items() if need.matches(ref)),
         key=lambda item: item.ref.namespace,
     )
-    if not found:
+    if not items:
         store.read([replace(need, required=True)])
         raise NotFoundError(f"Rollout {name} is not in the store")
-    if len(found) > 1:
+    if len(items) > 1:
         raise AmbiguousError(
-            f"Rollout {name} is in the namespaces {', '.join(item.ref.namespace for item in found)}",
+            f"Rollout {name} is in the namespaces {', '.join(item.ref.namespace for item in items)}",
             hint="name it with -n",
         )
-    return rollout_of(found[0])
+    return rollout_of(items[0])
 
 
 def read_rollouts(
@@ -96,9 +96,9 @@ def read_rollouts(
 ) -> list[tuple[LiveObject, Rollout | RollwayError]]:
     """Read every Rollout (of that name), in order of namespace and name; one with faults comes with its error instead of a Rollout."""
     need = Need(ROLLOUT_GROUP, ROLLOUT_KIND, name, namespace, required=False, tolerant=True)
-    found = [item for ref, item in store.read([need]).items() if need.matches(ref)]
+    items = [item for ref, item in store.read([need]).items() if need.matches(ref)]
     rollouts: list[tuple[LiveObject, Rollout | RollwayError]] = []
-    for item in sorted(found, key=lambda item: (item.ref.namespace, item.ref.name)):
+    for item in sorted(items, key=lambda item: (item.ref.namespace, item.ref.name)):
         if item.is_copy:
             continue
         try:
@@ -120,10 +120,10 @@ def known_as(rollout: Rollout, store: Store) -> Rollout:
     """
     need = Need(ROLLOUT_GROUP, ROLLOUT_KIND, rollout.name, rollout.namespace, required=False, tolerant=True)
     try:
-        found = store.read([need]).manifest(rollout.ref)
+        manifest = store.read([need]).manifest(rollout.ref)
     except ForbiddenError:
         return rollout
-    uid = dig(found, "metadata", "uid") if found else None
+    uid = dig(manifest, "metadata", "uid") if manifest else None
     return replace(rollout, uid=uid) if isinstance(uid, str) else rollout
 
 
@@ -378,14 +378,14 @@ class TrafficRouter:
                     f"{self.rollout.ref} {verdict.outcome.value}: {verdict.reason}; nothing was deleted",
                     retryable=not alone,
                 )
-        removal = planning.propose_removal(
+        removal = removing.propose_removal(
             self.rollout, context.live, adopt=adopt, everything=everything
         ).plan
         if removal:
             results.append(self._writer.apply(removal, dry_run=dry_run))
             if not alone and not dry_run:
                 context = agreeing.read_again(self.store, context._replace(live=results[-1].live))
-                planning.refuse_overtaken(removal, context.live)
+                removing.refuse_overtaken(removal, context.live)
 
     def _read(self) -> Live:
         return self.store.read(planning.needs_of(self.rollout))

@@ -106,6 +106,8 @@ class Verifier:
         Raises:
             UnsupportedError: neither the store nor the probes can show that level for every backend of the Rollout.
         """
+        if not self.probes and (level is None or level <= self.store.evidence):
+            return ()
         by_level = {step: covering(self.probes, rollout, step) for step in PROBED}
         if level is not None and level > self.store.evidence and not by_level.get(level):
             highest = max([self.store.evidence, *(step for step, probes in by_level.items() if probes)])

@@ -40,8 +40,9 @@ from rollway.routers.model import (
     duplicate,
 )
 from rollway.routers.plan import Action, Change
-from rollway.routers.planning import needs_of, propose_removal
+from rollway.routers.planning import needs_of
 from rollway.routers.ramp import Ramp
+from rollway.routers.removing import propose_removal
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter, read_rollout, read_rollouts
 from rollway.routers.testing import MemoryStore

@@ -120,14 +120,14 @@ class FileStore(Protocol):
         ...
 
 
-def missing(needs: Sequence[Need], found: Collection[ObjectRef]) -> list[Need]:
-    """Return the needs that require an object by name which is not among those found."""
+def missing(needs: Sequence[Need], present: Collection[ObjectRef]) -> list[Need]:
+    """Return the needs that require an object by name which is not among those present."""
     return [
         need
         for need in needs
         if need.required
         and need.name
-        and (need.ref not in found if need.namespace else not any(need.matches(ref) for ref in found))
+        and (need.ref not in present if need.namespace else not any(need.matches(ref) for ref in present))
     ]
 
 
