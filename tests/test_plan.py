@@ -156,6 +156,10 @@ def test_inverse_leaves_what_somebody_else_did() -> None:
     undo = change.inverse(LiveObject(REF, now, "9"))
     assert undo is not None
     assert undo.after == thing(1, 9, ours={"theirs": 1}, foreign=1)
+    longer = thing(2, 2, 9, ours={"a": 1}, added=1)
+    undo = change.inverse(LiveObject(REF, longer, "9"))
+    assert undo is not None
+    assert undo.after == thing(2, 2, 9)
     assert change.inverse(LiveObject(REF, thing(5, 5, foreign=1), "9")) is None
     assert change.inverse(None) is None
     assert Change(Action.CREATE, REF, None, thing(1)).inverse(LiveObject(REF, thing(2), "9")) is None
