@@ -18,7 +18,7 @@ from rollway.routers.backends.nginx.controller import Policy, load, read_canary,
 from rollway.routers.backends.nginx.neighbours import Neighbours
 from rollway.routers.backends.nginx.stanza import DEFAULT_PREFIX
 from rollway.routers.backends.smi.backend import quantity
-from rollway.routers.errors import ManifestError, RollwayError
+from rollway.routers.errors import ManifestError, NotFoundError, RollwayError
 from rollway.routers.model import KindSnapshot, LiveObject, ObjectRef, Outcome, Severity, Traffic
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
@@ -411,6 +411,14 @@ def ingress_of(number: int, words: Any) -> LiveObject:
     return LiveObject(ref_of(manifest, "default"), manifest, "1")
 
 
+def test_an_ingress_that_cannot_be_read_is_its_only_neighbour() -> None:
+    """An Ingress that the API server would refuse shares no host and no Service with others."""
+    odd = m.ingress("odd")
+    odd["spec"]["rules"] = "none"
+    live = LiveObject(ref_of(odd, "default"), odd, "1")
+    assert list(Neighbours(PREFIX).after((), [live]).of(live.ref)) == [live.ref]
+
+
 def neighbours_in(snapshot: KindSnapshot) -> Neighbours:
     """Return the index that the backend asks for."""
     return snapshot.index("nginx", lambda: Neighbours(PREFIX))
@@ -550,6 +558,18 @@ def test_weights_of_other_types_are_errors() -> None:
             TrafficRouter(parse_rollout(m.rollout(ISTIO)), MemoryStore([m.virtual_service(http=http)])).plan(
                 1
             )
+
+
+def test_a_wrong_route_name_is_the_only_fault_beside_a_route_that_cannot_be_read() -> None:
+    """A broken route may hold both destinations, so nothing is reported about the Services."""
+    broken = {
+        "name": "other",
+        "route": [m.destination("shop-stable", "many"), m.destination("shop-canary", 0)],
+    }
+    service = m.virtual_service(http=[broken])
+    routing = {"istio": {"virtualService": {"name": "web", "routes": ["main"]}}}
+    with pytest.raises(NotFoundError, match="has no http route .main."):
+        TrafficRouter(parse_rollout(m.rollout(routing)), MemoryStore([service])).plan(20)
 
 
 # -- SMI

@@ -245,3 +245,10 @@ def test_a_distribution_that_is_wrong_is_named(site: Path, entry_points: dict[st
     finally:
         install(site, acme="rollway_acme:PACKAGE")
         forget()
+
+
+def test_a_backend_without_findings_needs_no_module_for_them() -> None:
+    """The example lists no codes, and a name that no backend has is an error of the caller."""
+    assert backends.package("acme").findings == ()
+    with pytest.raises(LookupError, match="there is no backend nothing"):
+        backends.package("nothing")

@@ -239,6 +239,12 @@ def test_a_misspelled_backend_is_recognized() -> None:
         parse_rollout(m.rollout({"ngnix": NGINX}))
 
 
+def test_a_rollout_has_only_the_stanzas_of_its_manifest() -> None:
+    """To ask for the stanza of another backend is an error of the caller."""
+    with pytest.raises(LookupError, match="Rollout shop has no IstioTrafficRouting"):
+        parse_rollout(m.rollout({"smi": {}})).stanza(IstioTrafficRouting)
+
+
 def test_all_faults_come_together() -> None:
     """Faults of types, of rules and of other backends are in one error, each once."""
     manifest = m.rollout(
