@@ -75,7 +75,7 @@ class _Agreement:
     result: Result
 
     def reach(self, *, write: bool = True) -> Result:
-        """Return the result if nothing is left to do for the plan's wish; `write` what is left before that is said."""
+        """Return the result if nothing is left to do for the plan's wish; `write` what is left before that is reported."""
         rest = self._look()
         if rest and write:
             more = self.writer.apply(rest)

@@ -317,7 +317,7 @@ class Reading(NamedTuple):
 
     `traffic` is None when the object does not exist or has no weight of this Rollout. `exact` is False when the
     weights stand for a share that the rollout's total cannot express; `traffic` then holds the nearest one.
-    Where the object is absent, and stable does not get everything because of that, `outcome` and `reason` say what is
+    Where the object is absent, and stable does not get everything because of that, `outcome` and `reason` describe what is
     known instead: UNKNOWN, or DIFFERS when the canary certainly gets some.
     """
 

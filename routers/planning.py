@@ -319,7 +319,7 @@ def plan_of(context: Context, simulation: Simulation) -> Plan:
     try:
         before = observe(rollout, live).readings
     except ManifestError:
-        before = ()  # our own object is garbage, which is what this plan mends
+        before = ()  # our own object is garbage, which this plan repairs
     after = observe(rollout, simulation.after).readings
     # An object that only a whole-kind need asked for counts by what was found out from it, not by its version.
     versions = {

@@ -155,7 +155,7 @@ class Ramp:
 
         Raises:
             StalePlanError: the weight is no longer the one that this ramp left.
-            RollwayError: anything that `set_weight` raises, and that waiting does not mend.
+            RollwayError: anything that `set_weight` raises, and that waiting does not repair.
         """
         self._reached = {self.live}
         return self._set(weight, check=True, **options)
@@ -164,7 +164,7 @@ class Ramp:
         """Send all traffic to stable, whatever the weight is now.
 
         Raises:
-            RollwayError: anything that `set_weight` raises, and that waiting does not mend.
+            RollwayError: anything that `set_weight` raises, and that waiting does not repair.
         """
         return self._set(0, check=False)
 

@@ -568,7 +568,7 @@ def test_a_wrong_route_name_is_the_only_fault_beside_a_route_that_cannot_be_read
     }
     service = m.virtual_service(http=[broken])
     routing = {"istio": {"virtualService": {"name": "web", "routes": ["main"]}}}
-    with pytest.raises(NotFoundError, match="has no http route .main."):
+    with pytest.raises(NotFoundError, match="has no http route 'main'"):
         TrafficRouter(parse_rollout(m.rollout(routing)), MemoryStore([service])).plan(20)
 
 

@@ -162,7 +162,7 @@ def installed_packages() -> tuple[BackendPackage, ...]:
             package = point.load()
         except Exception as error:
             raise InvalidBackendError(
-                f"{origin} cannot be imported: {error}", hint="mend that distribution, or uninstall it"
+                f"{origin} cannot be imported: {error}", hint="repair that distribution, or uninstall it"
             ) from error
         if not isinstance(package, BackendPackage) or package.name != point.name:
             raise InvalidBackendError(

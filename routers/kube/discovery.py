@@ -79,7 +79,7 @@ class Resource(NamedTuple):
 class Discovery:
     """What one API server serves.
 
-    `folder` keeps it between processes; empty keeps it in memory only. `install` says, by group, what to install where its
+    `folder` keeps it between processes; empty keeps it in memory only. `install` names, by group, what to install where its
     kinds are not served.
     """
 

@@ -27,7 +27,7 @@ class Lease:
     """Take part in the contest for one Lease as `identity`, which must be this process's own.
 
     One thread calls `acquire` again and again: it takes the Lease, renews it, or finds it with another. Whoever holds it
-    must stop its work when it was not renewed for `duration` seconds, which `held` says without asking anybody.
+    must stop its work when it was not renewed for `duration` seconds, which `held` shows without asking anybody.
     """
 
     def __init__(
