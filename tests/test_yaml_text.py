@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from rollway.routers.errors import UnwritableError
 from rollway.routers.model import duplicate
 from rollway.routers.stores.manifests import Section, UnreadableError, line_of, objects, parse, sections
-from rollway.routers.stores.yaml_text import block, document_spans, edit
+from rollway.routers.stores.yaml_nodes import document_spans
+from rollway.routers.stores.yaml_text import block, edit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,6 +12,7 @@ from rollway.routers.errors import UnwritableError
 from rollway.routers.model import dig, duplicate
 from rollway.routers.stores import files, kustomization, originals, yaml_text
 from rollway.routers.stores.manifests import UnreadableError, parse, sections
+from rollway.routers.stores.yaml_nodes import document_spans
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,12 +70,12 @@ class _FileText:
         number, path = self.place.placed.document, self.place.placed.path
         subject = originals.subject_of(self.place.placed.manifest)
         known = originals.recall(self.section.text, subject)
-        texts = {**known.texts, **yaml_text.lost_texts(self.section.text, edited, number)}
-        edited, left = yaml_text.with_texts(edited, number, texts)
+        texts = {**known.texts, **originals.lost_texts(self.section.text, edited, number)}
+        edited, left = originals.with_texts(edited, number, texts)
         memory = known.following(original, dig(wanted, *path))._replace(texts=left)
         if memory == known:
             return self.with_section(edited)
-        end = yaml_text.document_spans(edited)[number][1]
+        end = document_spans(edited)[number][1]
         remembering = originals.remember(edited, end, subject, memory)
         # At the end of a text without a line end, a comment may make a block scalar longer.
         return self.with_section(remembering if parse(remembering) == parse(edited) else edited)
@@ -200,7 +201,7 @@ def _without_document(text: _FileText) -> str:
     section, number = text.section, text.place.placed.document
     if text.is_json:
         raise UnwritableError(f"{text.place.path}: a JSON file holds one document", hint="delete it yourself")
-    start, end = yaml_text.document_spans(section.text)[number]
+    start, end = document_spans(section.text)[number]
     rest = section.text[:start] + section.text[end:]
     is_last = section.start + end == len(text.text)
     if is_last and rest.endswith("\n") and not text.text.endswith("\n"):

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jsonpointer import JsonPointer, JsonPointerException
 
-from rollway.routers.model import duplicate
+from rollway.routers.model import dig, duplicate
 from rollway.routers.plan import differences, is_missing, pointer
+from rollway.routers.stores.manifests import UnreadableError, parse
+from rollway.routers.stores.yaml_nodes import roots, walk
+from rollway.routers.stores.yaml_text import scalar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rollway.routers.model import Manifest
+    from rollway.routers.model import Manifest, Pointer
+    from rollway.routers.stores.yaml_nodes import Node
 
 MARK = "# rollway: "
 
@@ -66,6 +70,56 @@ def subject_of(manifest: Manifest) -> str:
     metadata = manifest["metadata"]
     namespace = metadata.get("namespace")
     return f"{manifest['kind']} {f'{namespace}/' if namespace else ''}{metadata['name']}"
+
+
+def lost_texts(old: str, new: str, document: int) -> dict[str, str]:
+    """Return what an edit has written over that no later edit would write: aliases, and numbers in another spelling.
+
+    They come by JSON pointer, as they were written.
+    """
+    after = _snippets(new, document)
+    values = parse(old)[document]
+    lost: dict[str, str] = {}
+    for path, (node, snippet) in _snippets(old, document).items():
+        if (
+            path not in after
+            or after[path][1] == snippet
+            or "<<" in path
+            or node.kind not in ("alias", "scalar")
+        ):
+            continue
+        if node.kind == "alias" or scalar(dig(values, *path), node.style) != snippet:
+            lost[pointer(path)] = snippet
+    return lost
+
+
+def with_texts(text: str, document: int, wanted: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Write texts by JSON pointer where they mean what is there; return those as well for which that is not so.
+
+    What has no place any more is forgotten.
+    """
+    left: dict[str, str] = {}
+    for place, snippet in wanted.items():
+        nodes = {pointer(path): node for path, (node, _) in _snippets(text, document).items()}
+        if place not in nodes:
+            continue
+        restored = text[: nodes[place].start] + snippet + text[nodes[place].end :]
+        if _means_the_same(restored, text):
+            text = restored
+        else:
+            left[place] = snippet
+    return text, left
+
+
+def _means_the_same(text: str, other: str) -> bool:
+    try:
+        return parse(text) == parse(other)
+    except UnreadableError:
+        return False
+
+
+def _snippets(text: str, document: int) -> dict[Pointer, tuple[Node, str]]:
+    return {path: (node, text[node.start : node.end]) for path, node in walk(roots(text)[document])}
 
 
 def recall(text: str, subject: str) -> Memory:

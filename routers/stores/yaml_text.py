@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from rollway.routers import yaml_loader
 from rollway.routers.errors import UnwritableError
 from rollway.routers.model import dig
-from rollway.routers.plan import pointer
 from rollway.routers.render import to_json
 from rollway.routers.stores.manifests import UnreadableError, parse
+from rollway.routers.stores.yaml_nodes import Node, roots, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from rollway.routers.model import Pointer
 
@@ -29,23 +28,6 @@ _PLAIN = re.compile(r"(?:\.{1,2}/)?[A-Za-z_/][A-Za-z0-9_./-]*")
 # Words that YAML 1.1 or 1.2 parsers read as something else than text.
 _RESERVED = {"true", "false", "yes", "no", "on", "off", "y", "n", "null", "none", "nan", "inf"}
 _PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*\s+)+")
-
-
-class _Node:
-    """One value in the text, by the event that begins it: its span, and what is inside. Keys are nodes as well."""
-
-    __slots__ = ("anchor", "column", "end", "flow", "items", "kind", "pairs", "start", "style", "value")
-
-    def __init__(self, kind: str, event: Any) -> None:
-        self.kind = kind
-        self.start, self.end = event.start_mark.index, event.end_mark.index
-        self.column = event.start_mark.column
-        self.flow = bool(getattr(event, "flow_style", False))
-        self.style: str | None = getattr(event, "style", None)
-        self.value: str = getattr(event, "value", "")
-        self.anchor: str | None = event.anchor
-        self.pairs: list[tuple[_Node, _Node]] = []
-        self.items: list[_Node] = []
 
 
 class _Edit(NamedTuple):
@@ -65,76 +47,13 @@ def edit(text: str, document: int, new: Any, *, is_json: bool = False) -> str:
     if documents[document] == new:
         return text
     try:
-        roots = [_root(item) for item in _documents(text)]
-        changed = _Editor(text, roots[document], documents[document], new, is_json=is_json).run()
+        changed = _Editor(text, roots(text)[document], documents[document], new, is_json=is_json).run()
         result = parse(changed, is_json=is_json)
     except (UnreadableError, yaml.YAMLError, RecursionError, KeyError, IndexError) as error:
         raise UnwritableError(f"the change cannot be written into this text: {error}") from error
     if result != [*documents[:document], new, *documents[document + 1 :]]:
         raise UnwritableError("the change cannot be written into this text without touching other values")
     return changed
-
-
-def lost_texts(old: str, new: str, document: int) -> dict[str, str]:
-    """Return what an edit has written over that no later edit would write: aliases, and numbers in another spelling.
-
-    They come by JSON pointer, as they were written.
-    """
-    after = _snippets(new, document)
-    values = parse(old)[document]
-    lost: dict[str, str] = {}
-    for path, (node, snippet) in _snippets(old, document).items():
-        if (
-            path not in after
-            or after[path][1] == snippet
-            or "<<" in path
-            or node.kind not in ("alias", "scalar")
-        ):
-            continue
-        if node.kind == "alias" or _scalar(dig(values, *path), node.style) != snippet:
-            lost[pointer(path)] = snippet
-    return lost
-
-
-def with_texts(text: str, document: int, wanted: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """Write texts by JSON pointer where they mean what is there; return those as well for which that is not so.
-
-    What has no place any more is forgotten.
-    """
-    left: dict[str, str] = {}
-    for place, snippet in wanted.items():
-        nodes = {pointer(path): node for path, (node, _) in _snippets(text, document).items()}
-        if place not in nodes:
-            continue
-        restored = text[: nodes[place].start] + snippet + text[nodes[place].end :]
-        if _means_the_same(restored, text):
-            text = restored
-        else:
-            left[place] = snippet
-    return text, left
-
-
-def _means_the_same(text: str, other: str) -> bool:
-    try:
-        return parse(text) == parse(other)
-    except UnreadableError:
-        return False
-
-
-def _snippets(text: str, document: int) -> dict[Pointer, tuple[_Node, str]]:
-    root = _root(list(_documents(text))[document])
-    return {path: (node, text[node.start : node.end]) for path, node in _walk(root, ())}
-
-
-def document_spans(text: str) -> list[tuple[int, int]]:
-    """Return where each document starts and ends, its `---` included."""
-    starts: list[int] = []
-    for event in yaml_loader.events(text):
-        if isinstance(event, yaml.DocumentStartEvent):
-            assert event.start_mark is not None, "a parsed event has its place"
-            starts.append(event.start_mark.index)
-    starts[:1] = [0] if starts else []
-    return list(zip(starts, [*starts[1:], len(text)], strict=False))
 
 
 def block(value: Any, indent: int, newline: str = "\n", *, literals: bool = False) -> str:
@@ -149,18 +68,18 @@ def _block_lines(value: Any, literals: bool) -> Iterator[str]:
     if isinstance(value, dict):
         for key, item in value.items():
             if item and isinstance(item, dict | list):
-                yield f"{_scalar(key)}:"
+                yield f"{scalar(key)}:"
                 yield from ("  " + line for line in _block_lines(item, literals))
             else:
-                first, *rest = (literals and _literal(item)) or [_scalar(item)]
-                yield f"{_scalar(key)}: {first}"
+                first, *rest = (literals and _literal(item)) or [scalar(item)]
+                yield f"{scalar(key)}: {first}"
                 yield from ("  " + line for line in rest)
     else:
         for item in value:
             if item and isinstance(item, dict | list):
                 first, *rest = _block_lines(item, literals)
             else:
-                first, *rest = (literals and _literal(item)) or [_scalar(item)]
+                first, *rest = (literals and _literal(item)) or [scalar(item)]
             yield f"- {first}"
             yield from ("  " + line for line in rest)
 
@@ -181,7 +100,7 @@ def _literal(value: Any) -> list[str]:
     return ["|" if value.endswith("\n") else "|-", *lines]
 
 
-def _scalar(value: Any, style: str | None = None, *, is_json: bool = False) -> str:
+def scalar(value: Any, style: str | None = None, *, is_json: bool = False) -> str:
     """Write a scalar (or an empty collection): plain where every parser reads it the same, else in quotes."""
     if isinstance(value, str) and not is_json:
         readable = style is None and '"' in value and "'" not in value
@@ -192,47 +111,10 @@ def _scalar(value: Any, style: str | None = None, *, is_json: bool = False) -> s
     return to_json(value)
 
 
-def _documents(text: str) -> Iterator[Iterator[Any]]:
-    """Yield the events of each document."""
-    events: list[Any] = []
-    for event in yaml_loader.events(text):
-        if isinstance(event, yaml.DocumentStartEvent):
-            events = []
-        elif isinstance(event, yaml.DocumentEndEvent):
-            yield iter(events)
-        else:
-            events.append(event)
-
-
-def _root(events: Iterator[Any]) -> _Node:
-    return _node(next(events), events)
-
-
-def _node(event: Any, events: Iterator[Any]) -> _Node:
-    if isinstance(event, yaml.AliasEvent):
-        return _Node("alias", event)
-    if isinstance(event, yaml.ScalarEvent):
-        return _Node("scalar", event)
-    if isinstance(event, yaml.MappingStartEvent):
-        node = _Node("map", event)
-        while not isinstance(event := next(events), yaml.MappingEndEvent):
-            key = _node(event, events)
-            node.pairs.append((key, _node(next(events), events)))
-        last = node.pairs[-1][1] if node.pairs else None
-    else:
-        node = _Node("seq", event)
-        while not isinstance(event := next(events), yaml.SequenceEndEvent):
-            node.items.append(_node(event, events))
-        last = node.items[-1] if node.items else None
-    # A block collection ends with its last value; libyaml's own mark stands behind the comments that follow.
-    node.end = event.end_mark.index if node.flow or last is None else last.end
-    return node
-
-
 class _Editor:
     """Collect the edits that turn one document into another."""
 
-    def __init__(self, text: str, root: _Node, old: Any, new: Any, *, is_json: bool) -> None:
+    def __init__(self, text: str, root: Node, old: Any, new: Any, *, is_json: bool) -> None:
         self.text, self.root, self.old, self.new = text, root, old, new
         self.is_json = is_json
         self.newline = "\r\n" if "\r\n" in text else "\n"
@@ -254,7 +136,7 @@ class _Editor:
     def _part_aliases(self) -> None:
         """Write out each alias whose value is no longer that of its anchor."""
         anchors: dict[str, Pointer] = {}
-        for path, node in list(_walk(self.root, ())):
+        for path, node in list(walk(self.root, ())):
             if node.kind != "alias":
                 if node.anchor:
                     anchors[node.anchor] = path
@@ -266,7 +148,7 @@ class _Editor:
                 if not inside:
                     self.edits.append(_Edit(node.start, node.end, self._flow(wanted)))
 
-    def _change(self, node: _Node, old: Any, new: Any, key: _Node | None) -> None:
+    def _change(self, node: Node, old: Any, new: Any, key: Node | None) -> None:
         """Change the value at a node; `key` is the key that it stands behind, if it does."""
         if node.kind == "alias" or (old == new and type(old) is type(new)):
             return
@@ -288,12 +170,12 @@ class _Editor:
             return
         self._replace(node, new, key)
 
-    def _mapping(self, node: _Node, old: dict[str, Any], new: dict[str, Any]) -> bool:
+    def _mapping(self, node: Node, old: dict[str, Any], new: dict[str, Any]) -> bool:
         """Change a mapping key by key; False when it has to be written as a whole."""
         places = {self._key(key): position for position, (key, _) in enumerate(node.pairs)}
         gone = [places[name] for name in old if name not in new and name in places]
         added = {
-            name: value for name, value in new.items() if name not in places and old.get(name, _Node) != value
+            name: value for name, value in new.items() if name not in places and old.get(name, Node) != value
         }
         if len(gone) == len(node.pairs) or any(name not in new and name not in places for name in old):
             return False
@@ -319,7 +201,7 @@ class _Editor:
                 )
         return True
 
-    def _key(self, key: _Node) -> str:
+    def _key(self, key: Node) -> str:
         """Return a key as the parsed document has it: `1` is text there, and JSON has escapes of its own."""
         if self.is_json:
             return str(json.loads(self.text[key.start : key.end]))
@@ -330,7 +212,7 @@ class _Editor:
         )
         return next(iter(documents[0])) if documents else key.value
 
-    def _sequence(self, node: _Node, old: list[Any], new: list[Any]) -> bool:
+    def _sequence(self, node: Node, old: list[Any], new: list[Any]) -> bool:
         """Change a list item by item: what is equal at both ends stays, the middle is changed, removed or added."""
         head = 0
         while head < min(len(old), len(new)) and old[head] == new[head]:
@@ -363,7 +245,7 @@ class _Editor:
                 self._insert_lines(anchor.end, block(extra, column, self.newline))
         return True
 
-    def _replace(self, node: _Node, new: Any, key: _Node | None) -> None:
+    def _replace(self, node: Node, new: Any, key: Node | None) -> None:
         """Write a value as a whole, in the style of the one that it replaces."""
         start, end = node.start, node.end
         properties = _PROPERTIES.match(self.text, start, end)
@@ -373,7 +255,7 @@ class _Editor:
             end = start + len(self.text[start:end].rstrip("\r\n"))
         collection = isinstance(new, dict | list)
         style = node.style if node.kind == "scalar" else None
-        written = self._flow(new) if collection else _scalar(new, style, is_json=self.is_json)
+        written = self._flow(new) if collection else scalar(new, style, is_json=self.is_json)
         in_block = key is not None and not node.flow and not self._in_flow(key)
         if key and in_block and (node.kind != "scalar" or (new and collection)):
             # A block stands on the lines below its key; what takes its place may not.
@@ -388,17 +270,17 @@ class _Editor:
             written = f" {written}"
         self.edits.append(_Edit(start, end, written))
 
-    def _in_flow(self, key: _Node) -> bool:
-        return any(node.flow and node.start < key.start < node.end for _, node in _walk(self.root, ()))
+    def _in_flow(self, key: Node) -> bool:
+        return any(node.flow and node.start < key.start < node.end for _, node in walk(self.root, ()))
 
     def _flow(self, value: Any) -> str:
         if isinstance(value, dict) and not self.is_json:
-            return "{" + ", ".join(f"{_scalar(key)}: {self._flow(item)}" for key, item in value.items()) + "}"
+            return "{" + ", ".join(f"{scalar(key)}: {self._flow(item)}" for key, item in value.items()) + "}"
         if isinstance(value, list) and not self.is_json:
             return "[" + ", ".join(self._flow(item) for item in value) + "]"
-        return _scalar(value, is_json=self.is_json)
+        return scalar(value, is_json=self.is_json)
 
-    def _insert_flow(self, node: _Node, last: _Node, end: int, written: str) -> None:
+    def _insert_flow(self, node: Node, last: Node, end: int, written: str) -> None:
         """Add to a flow collection behind `end`, on a line of its own where the others have theirs."""
         line_start = self.text.rfind("\n", node.start, last.start) + 1
         indent = self.text[line_start : last.start]
@@ -416,7 +298,7 @@ class _Editor:
         else:
             self.edits.append(_Edit(line_end + 1, line_end + 1, lines + self.newline))
 
-    def _remove(self, starts: list[_Node], ends: list[_Node], position: int, flow: bool) -> None:
+    def _remove(self, starts: list[Node], ends: list[Node], position: int, flow: bool) -> None:
         """Remove one entry of a collection: its lines, or its part of the line."""
         start, end = starts[position].start, ends[position].end
         if flow:
@@ -436,11 +318,3 @@ class _Editor:
             self.edits.append(_Edit(max(line_start - len(self.newline), 0), len(self.text), ""))
         else:
             self.edits.append(_Edit(line_start, line_end + 1, ""))
-
-
-def _walk(node: _Node, path: Pointer) -> Iterator[tuple[Pointer, _Node]]:
-    yield path, node
-    for key, child in node.pairs:
-        yield from _walk(child, (*path, key.value))
-    for index, child in enumerate(node.items):
-        yield from _walk(child, (*path, index))
