@@ -169,17 +169,17 @@ class Connection:
     def _headers(self, headers: Mapping[str, str]) -> Any:
         from urllib3 import HTTPHeaderDict  # noqa: PLC0415
 
-        found = HTTPHeaderDict(headers)
-        found["User-Agent"] = "rollway"
+        complete = HTTPHeaderDict(headers)
+        complete["User-Agent"] = "rollway"
         if time.monotonic() - self._token_at > _TOKEN_AGE_S:
             # Exec plugins and mounted tokens are renewed by asking, which reads a file.
             self._token = self._credentials.authorization()
             self._token_at = time.monotonic()
         if self._token:
-            found["Authorization"] = self._token
+            complete["Authorization"] = self._token
         for name, value in self._identity.headers:
-            found.add(name, value)
-        return found
+            complete.add(name, value)
+        return complete
 
     def _exchange(
         self, method: str, url: str, content: bytes | None, headers: Mapping[str, str], info: RequestInfo

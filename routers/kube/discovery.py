@@ -102,16 +102,16 @@ class Discovery:
         """
         if not group and kind in _CORE:
             return Resource("", "v1", *_CORE[kind])
-        found = self._find(group, kind)
-        if found is None and time.monotonic() - self._asked_at > _AGAIN_S:
+        resource = self._find(group, kind)
+        if resource is None and time.monotonic() - self._asked_at > _AGAIN_S:
             self.refresh()
-            found = self._find(group, kind)
-        if found is None:
+            resource = self._find(group, kind)
+        if resource is None:
             raise NotServedError(
                 f"{self._connection.host} does not serve {kind}.{group}: its CustomResourceDefinition is not installed",
                 hint=self._install.get(group, "install the CustomResourceDefinition"),
             )
-        return found
+        return resource
 
     def served(self) -> Mapping[str, list[str]]:
         """Return the served versions of each group, most preferred first."""
@@ -132,7 +132,7 @@ class Discovery:
     def _known(self) -> dict[str, Any]:
         with self._lock:
             if not self._groups:
-                self._groups = self._kept()
+                self._groups = self._read_file()
             if not self._groups:
                 self._renew()
             return self._groups
@@ -140,7 +140,7 @@ class Discovery:
     def _renew(self) -> None:
         self._groups = self._ask()
         self._asked_at = time.monotonic()
-        self._keep()
+        self._write_file()
 
     def _ask(self) -> dict[str, Any]:
         """Return {group: {version: {kind: [plural, namespaced]}}}, versions in the server's order of preference."""
@@ -177,17 +177,17 @@ class Discovery:
                 }
         return versions
 
-    def _kept(self) -> dict[str, Any]:
+    def _read_file(self) -> dict[str, Any]:
         """Read the file, unless it is too old or no longer what this version writes."""
         with contextlib.suppress(OSError, ValueError):
             if self._file and time.time() - os.stat(self._file).st_mtime < MAX_AGE_S:
                 with open(self._file, encoding="utf-8") as stream:
-                    found = json.load(stream)
-                if isinstance(found, dict) and isinstance(found.get("groups"), dict):
-                    return dict(found["groups"])
+                    content = json.load(stream)
+                if isinstance(content, dict) and isinstance(content.get("groups"), dict):
+                    return dict(content["groups"])
         return {}
 
-    def _keep(self) -> None:
+    def _write_file(self) -> None:
         """Write the file; a home that cannot be written costs a request each time, and no more."""
         if not self._file:
             return

@@ -131,10 +131,10 @@ def _proxy(credentials: Credentials) -> dict[str, Any]:
 
 def _status(body: Any) -> dict[str, Any]:
     try:
-        found = json.loads(body or b"{}")
+        status = json.loads(body or b"{}")
     except ValueError:
-        found = None
-    if isinstance(found, dict):
-        return found
+        status = None
+    if isinstance(status, dict):
+        return status
     # A kubelet that cannot be reached answers with plain words.
     return {"message": bytes(body).decode(errors="replace").strip()[:300]}

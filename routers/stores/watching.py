@@ -171,13 +171,13 @@ class WatchingStore:
         return known
 
     def _is_inside(self, need: Need) -> bool:
-        """Tell whether a need is answered by the watched namespace; one for all of a kind is narrowed to it."""
+        """Return whether a need is answered by the watched namespace; one for all of a kind is narrowed to it."""
         if not self._cluster.client.discovery.resource(need.group, need.kind).namespaced:
             return False
         return need.namespace == self._namespace or not (need.namespace or need.name)
 
     def _suits(self, informer: Informer[LiveObject], need: Need) -> bool:
-        """Tell whether what keeps the kind of a need keeps enough of it for this need."""
+        """Return whether an informer keeps enough of the objects that a need asks for."""
         inside = not self._namespace or need.namespace == self._namespace or not (need.namespace or need.name)
         return inside and (need.metadata_only or not informer.target.metadata_only)
 
