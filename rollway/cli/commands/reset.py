@@ -6,8 +6,8 @@ import click
 
 from rollway.cli import answers, documents
 from rollway.cli import output as out
-from rollway.cli.group import Command
-from rollway.cli.options import ChangeOptions, GuardOptions, RolloutOptions, output_option
+from rollway.cli.group import Command, Option
+from rollway.cli.options import WRITING, ChangeOptions, GuardOptions, RolloutOptions, output_option
 from rollway.cli.parameters import options
 from rollway.cli.stores import open_router
 from rollway.routers.events import REMOVED, Recorder, summary
@@ -23,6 +23,8 @@ from rollway.routers.events import REMOVED, Recorder, summary
 @options(target=RolloutOptions, guards=GuardOptions, change=ChangeOptions)
 @click.option(
     "--delete-all",
+    cls=Option,
+    heading=WRITING,
     is_flag=True,
     help="Delete also a TrafficSplit without which the root Service may send requests to the canary.",
 )
