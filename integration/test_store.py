@@ -96,7 +96,7 @@ def test_a_key_that_we_no_longer_want_goes_whoever_set_it(nginx: Namespace) -> N
 
 
 def test_an_object_of_argo_is_taken_over_and_given_back(namespace: Namespace) -> None:
-    """A canary Ingress of another controller is adopted by name only; when a later write fails it is as before."""
+    """A canary Ingress of another controller is adopted by name only; when a later write fails, and after a reset, it is as before."""
     shop.put(namespace, {**shop.NGINX, **shop.SMI})
     theirs = m.ingress(
         "shop-web-canary", metadata={"annotations": {"nginx.ingress.kubernetes.io/canary": "true"}}
@@ -129,6 +129,9 @@ def test_an_object_of_argo_is_taken_over_and_given_back(namespace: Namespace) ->
     router.set_weight(30)
     assert [found["kind"] for found in namespace.get(*INGRESS)["metadata"]["ownerReferences"]] == ["Rollout"]
     assert router.observe().traffic == Traffic(Split(30))
+    router.reset()
+    ref = next(ref for ref in before if ref.name == INGRESS[-1])
+    assert namespace.objects()[ref] == before[ref]
 
 
 def test_a_creation_that_lost_the_race_changes_nothing(nginx: Namespace) -> None:
