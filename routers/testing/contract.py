@@ -78,6 +78,10 @@ class ContractStore(Store, Protocol):
         """Let the write with that number (from 0, counted from now) fail, and `times` of them in all."""
         ...
 
+    def lose(self, *, at: int, error: BaseException | None = None, times: int = 1) -> None:
+        """Let the answer to the write with that number get lost after it was made, and to as many after it."""
+        ...
+
 
 class BackendContract:
     """What holds for every backend, whatever its objects are."""
@@ -347,6 +351,16 @@ class BackendContract:
         store.interfere = lambda _change: None
         router.set_weight(60)
         assert self.splits(store) == {Split(60)}
+
+    def test_a_lost_answer_is_found_out_by_reading(self) -> None:
+        """When the answer to a write gets lost after it was stored, the call still ends at the wish and counts the object."""
+        for position in range(len(self.targets)):
+            store = self.store()
+            router = self.router(store)
+            router.set_weight(10)
+            store.lose(at=position)
+            assert set(router.set_weight(60).written) == set(self.targets)
+            assert self.splits(store) == {Split(60)}
 
     def test_failure_that_cannot_be_put_back_is_told_and_converges(self) -> None:
         """When putting back fails as well, the error names the object, no canary share exceeds both wishes, and the next call converges."""
