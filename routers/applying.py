@@ -19,6 +19,7 @@ from rollway.routers.errors import (
 )
 from rollway.routers.guards import Limits
 from rollway.routers.model import Live, Need
+from rollway.routers.plan import Action
 from rollway.routers.planning import needs_of, refuse_idle
 from rollway.routers.removing import propose_again
 
@@ -173,8 +174,10 @@ class Journal:
                 if isinstance(error, UncertainError) or not isinstance(error, RollwayError):
                     self.uncertain.append(change)
                 raise
-            # What is to be put back is what the store made of the change.
-            made = replace(change, after=answer.manifest) if answer else change
+            made = change
+            if answer and change.action is not Action.PATCH:
+                # Of an object of ours, what is to be put back is what the store made of it.
+                made = replace(change, after=answer.manifest)
             self.stored.append(Stored(made, answer))
             if answer:
                 written.append(answer)
@@ -235,9 +238,9 @@ class Journal:
         Raises:
             RollwayError: the store does not take it.
         """
-        present = entry.answer
+        change, present = entry
         for attempt in range(ATTEMPTS):
-            undo = entry.change.inverse(present)
+            undo = change.inverse(present)
             if undo is None:
                 return
             try:

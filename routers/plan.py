@@ -6,6 +6,7 @@ Everything here is pure. No change at all is `None`, never an empty plan.
 from __future__ import annotations
 
 import enum
+import functools
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
@@ -245,6 +246,7 @@ def is_missing(value: Any) -> bool:
     return value is _MISSING
 
 
+@functools.lru_cache(maxsize=4096)
 def pointer(path: Pointer) -> str:
     """Write a path as a JSON pointer (RFC 6901)."""
     return str(JsonPointer.from_parts(path).path)

@@ -213,6 +213,24 @@ def test_a_foreign_edit_does_not_stop_putting_back() -> None:
     assert found.observe().traffic == Traffic(Split(10))
 
 
+def test_a_foreign_edit_between_reading_and_writing_stays() -> None:
+    """What somebody else added to a shared object just before our patch is not taken for ours when that is put back."""
+    memory = store()
+    found = router(memory, {**ISTIO, "smi": {}})
+
+    def interfere(change: Change) -> None:
+        if change.ref != VIRTUAL_SERVICE:
+            raise StoreError("the disk is on fire")
+        if change.patch[-1]["value"] == 60:
+            annotate(memory, VIRTUAL_SERVICE)
+
+    memory.interfere = interfere
+    with pytest.raises(ApplyError, match="nothing is left half done"):
+        found.set_weight(60)
+    assert memory.manifests[VIRTUAL_SERVICE]["metadata"]["annotations"] == {"note": "theirs"}
+    assert without_note(memory)[VIRTUAL_SERVICE] == m.virtual_service()
+
+
 def test_a_weight_of_somebody_else_is_not_put_back() -> None:
     """Where another call has set its own weight since, putting back leaves that."""
     memory = store()
