@@ -199,6 +199,19 @@ def test_no_fault_hides_another() -> None:
     }
 
 
+def test_a_wrong_route_beside_one_that_is_ambiguous(tmp_path: Path) -> None:
+    """Where another route holds the canary twice, the wrong name of a route is all that can be said."""
+    rollout = m.rollout({"istio": {"virtualService": {"name": "web", "routes": ["primry"]}}})
+    route = [
+        m.destination("shop-stable", 100),
+        m.destination("shop-canary", 0),
+        m.destination("shop-canary", 0),
+    ]
+    objects = [rollout, m.virtual_service(http=[{"name": "primary", "route": route}]), *services()]
+    (problem,) = found(tmp_path, {"app.yaml": objects})
+    assert "has no http route 'primry'" in problem.message
+
+
 def test_no_virtual_service_hides_another(tmp_path: Path) -> None:
     """What is wrong with the first VirtualService of a Rollout does not hide what is wrong with the second."""
     names = [{"name": name, "routes": ["primry"]} for name in ("a", "b")]
