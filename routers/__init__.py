@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from rollway.routers.probes.prometheus import PrometheusProbe
     from rollway.routers.probes.requests import RequestsProbe
     from rollway.routers.ramp import Ramp
+    from rollway.routers.roles import known_roles
     from rollway.routers.router import TrafficRouter, WriteOptions, read_rollout, read_rollouts
     from rollway.routers.stores import EventStore, Store
     from rollway.routers.stores.cluster import ClusterStore
@@ -98,6 +99,7 @@ _NAMES = {
     "rollway.routers.probes.prometheus": ("PrometheusProbe",),
     "rollway.routers.probes.requests": ("RequestsProbe",),
     "rollway.routers.ramp": ("Ramp",),
+    "rollway.routers.roles": ("known_roles",),
     "rollway.routers.router": ("TrafficRouter", "WriteOptions", "read_rollout", "read_rollouts"),
     "rollway.routers.stores": ("EventStore", "Store"),
     "rollway.routers.stores.cluster": ("ClusterStore",),
@@ -161,6 +163,7 @@ __all__ = [
     "check_rollout",
     "data_plane_probes",
     "finding_codes",
+    "known_roles",
     "last_wish",
     "lint",
     "observe_all",

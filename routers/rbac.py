@@ -1,8 +1,8 @@
 """The least Role for one Rollout: what its backends need, as rules. Pure; the cluster store asks for no more.
 
-A kind that is listed is not asked for by name as well, so `list` stands in for `get` there. Server-side apply of an
-object that does not exist yet needs `create` beside `patch` (Kubernetes, "Server-Side Apply", and kube-apiserver's
-`create on update`), for that name only.
+An object that is only read is not asked for by name where its kind is listed, so `list` stands in for `get` there.
+Server-side apply of an object that does not exist yet needs `create` beside `patch` (Kubernetes, "Server-Side Apply",
+and kube-apiserver's `create on update`), for that name only.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def _rules(needs: Sequence[Need]) -> Iterable[PolicyRule]:
             if need.namespace or (need.group, need.kind) in named:
                 yield PolicyRule(need.group, resource, ("list",))
             continue
-        skipped = ("get",) if (need.group, need.kind) in listed else ()
+        # What is written is read again by its name, so that an answer is as new as the write.
+        skipped = ("get",) if need.access is Access.READ and (need.group, need.kind) in listed else ()
         verbs = tuple(verb for verb in _VERBS[need.access] if verb not in skipped)
         if verbs:
             yield PolicyRule(need.group, resource, verbs, (need.name,))

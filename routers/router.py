@@ -371,7 +371,9 @@ class TrafficRouter:
             results.append(self._writer.apply(proposal.plan, dry_run=dry_run))
             context = context._replace(live=results[-1].live)
         if not dry_run:
-            context = context if alone else agreeing.read_again(self.store, context)
+            # Where nothing was written, what was just read is as new as it needs to be.
+            if proposal.plan and not alone:
+                context = agreeing.read_again(self.store, context)
             verdict = self._verifier.verify(context, timeout=TIMEOUT_S)
             if verdict.outcome is Outcome.DIFFERS:
                 raise NotVerifiedError(

@@ -47,7 +47,7 @@ COMMON = {
             {"nginx": {"stableIngress": "web"}},
             {
                 "list ingresses",
-                *(f"{verb} ingresses shop-web-canary" for verb in ("patch", "create", "delete")),
+                *(f"{verb} ingresses shop-web-canary" for verb in ("get", "patch", "create", "delete")),
             },
         ),
         (
@@ -56,7 +56,10 @@ COMMON = {
         ),
         (
             {"smi": {}},
-            {"list trafficsplits", *(f"{verb} trafficsplits shop" for verb in ("patch", "create", "delete"))},
+            {
+                "list trafficsplits",
+                *(f"{verb} trafficsplits shop" for verb in ("get", "patch", "create", "delete")),
+            },
         ),
     ],
 )
