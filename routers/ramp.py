@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Unpack
@@ -15,6 +14,7 @@ from rollway.routers.errors import (
     WeightError,
 )
 from rollway.routers.model import Outcome
+from rollway.routers.waiting import looks_within
 from rollway.routers.weights import parse_weight, percent
 
 if TYPE_CHECKING:
@@ -169,9 +169,7 @@ class Ramp:
         return self._set(0, check=False)
 
     def _set(self, weight: int, *, check: bool, **options: Unpack[WriteOptions]) -> Result:
-        deadline = time.monotonic() + self.patience
-        pause = 0.2
-        while True:
+        for left in looks_within(self.patience, 0.2, longest=5.0):
             try:
                 if check:
                     self._refuse_foreign()
@@ -179,14 +177,13 @@ class Ramp:
                 self._reached.add(weight)
                 result = self.router.set_weight(weight, **options)
             except RollwayError as error:
-                if not error.retryable or time.monotonic() > deadline:
+                if not error.retryable or not left:
                     raise
                 self.waiting(error.message)
-                time.sleep(pause)
-                pause = min(pause * 2, 5.0)
             else:
                 self.live = weight
                 return result
+        raise AssertionError("the last look returns or raises")
 
     def _refuse_foreign(self) -> None:
         traffic = self.router.observe().traffic

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
@@ -33,6 +32,7 @@ from rollway.routers.model import (
 )
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.verifying import Verifier
+from rollway.routers.waiting import looks_within
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
@@ -406,8 +406,9 @@ class TrafficRouter:
 
     def _await_readiness(self, traffic: Traffic, options: WriteOptions) -> None:
         """Wait as long as the options allow for what can still become ready."""
-        deadline = time.monotonic() + options.get("wait", 0)
-        while (left := deadline - time.monotonic()) > 0:
+        for left in looks_within(options.get("wait", 0), WAIT_INTERVAL_S):
+            if not left:
+                return  # what is not ready now is refused by the plan
             proposal = self._propose(traffic, adopt=options.get("adopt", False))
             pending = [
                 finding
@@ -418,7 +419,6 @@ class TrafficRouter:
                 return
             if "waiting" in options:
                 options["waiting"](pending)
-            time.sleep(min(WAIT_INTERVAL_S, left))
 
     def _traffic(self, wish: Traffic | int | str) -> Traffic:
         return wish if isinstance(wish, Traffic) else Traffic(self.rollout.split(wish))

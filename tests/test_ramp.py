@@ -91,7 +91,7 @@ def test_a_step_waits_for_a_server_that_does_not_answer(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that fails for a while costs time and is reported, and then the step is done."""
-    monkeypatch.setattr("rollway.routers.ramp.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("rollway.routers.waiting.time.sleep", lambda _seconds: None)
     found = store()
     reported: list[str] = []
     found.fail(at=1, error=error, times=9)
@@ -103,7 +103,7 @@ def test_a_step_waits_for_a_server_that_does_not_answer(
 
 def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that never answers ends the step with its own error once the patience is used up."""
-    monkeypatch.setattr("rollway.routers.ramp.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("rollway.routers.waiting.time.sleep", lambda _seconds: None)
     found = store()
     found.fail(at=0, error=UnreachableError("gone"), times=999)
     with pytest.raises((UnreachableError, ApplyError), match="gone"):

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from rollway.routers.model import Evidence, ObjectVerdict, Outcome, RequestSample, Verdict
+from rollway.routers.waiting import looks_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,14 +66,13 @@ def prove(
     objects: tuple[ObjectVerdict, ...] = ()
     samples: tuple[RequestSample, ...] = ()
     for probe in probes:
-        looks = [probe.judge(context)]
-        while (
-            looks[-1].outcome is not Outcome.MATCHES and not looks[-1].final and time.monotonic() < deadline
-        ):
-            time.sleep(INTERVAL_S)
-            if probe.evidence is Evidence.ACCEPTED:
+        looks: list[Verdict] = []
+        for _ in looks_within(deadline - time.monotonic(), INTERVAL_S):
+            if looks and probe.evidence is Evidence.ACCEPTED:
                 context = refresh(context)
             looks.append(probe.judge(context))
+            if looks[-1].outcome is Outcome.MATCHES or looks[-1].final:
+                break
         verdict = looks[-1]._replace(reason=_reasons(looks))
         objects += verdict.objects
         samples += tuple(sample for look in looks for sample in look.samples)

@@ -7,10 +7,8 @@ range selectors).
 from __future__ import annotations
 
 import collections
-import contextlib
 import itertools
 import math
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from urllib.parse import quote
@@ -19,6 +17,7 @@ from rollway.routers.model import CANARY, STABLE, Evidence, Outcome, RequestSamp
 from rollway.routers.probes import worst
 from rollway.routers.probes.http import NoAnswerError, fetch
 from rollway.routers.probes.requests import REQUESTS, compare
+from rollway.routers.waiting import looks_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -89,15 +88,17 @@ class PrometheusProbe:
             return Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN, reason=f"Prometheus: {error}")
 
     def _measured(self, metric: Metric, since: float, want: Traffic) -> Verdict:
-        end = time.monotonic() + self.within
-        counted = self._counted(metric, since)
-        while counted.answered.total() < self.requests and time.monotonic() < end:
-            time.sleep(_INTERVAL_S)
-            # A query that fails among many is made good by the next.
-            with contextlib.suppress(NoAnswerError):
+        counted: Count | None = None
+        for _ in looks_within(self.within, _INTERVAL_S):
+            try:
                 counted = self._counted(metric, since)
-        if counted.answered.total() >= self.requests:
-            return judge(counted, want)
+            except NoAnswerError:
+                # A query that fails among many is made good by the next.
+                if counted is None:
+                    raise
+            if counted.answered.total() >= self.requests:
+                return judge(counted, want)
+        assert counted is not None, "there is always one look"
         raise NoAnswerError(
             f"{counted.answered.total()} of {self.requests} requests were counted in {self.within:g} s by "
             f"{metric.selector}"
