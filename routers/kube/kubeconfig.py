@@ -13,6 +13,9 @@ import ssl
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
+import yaml
+
+from rollway.routers import yaml_loader
 from rollway.routers.errors import CredentialsError
 
 if TYPE_CHECKING:
@@ -65,8 +68,6 @@ def load(kubeconfig: str | None = None, context: str | None = None) -> Credentia
     Raises:
         CredentialsError: there are none, or they cannot be read.
     """
-    import yaml  # noqa: PLC0415 - files in a directory are read by another module
-
     path = kubeconfig or os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")
     files = [os.path.expanduser(part) for part in path.split(os.pathsep) if part]
     files = [file for file in files if os.path.exists(file)]
@@ -93,13 +94,11 @@ class _Files:
     """What several kubeconfigs hold together."""
 
     def __init__(self, files: Sequence[str]) -> None:
-        import yaml  # noqa: PLC0415
-
         self.current = ""
         self._entries: dict[tuple[str, str], dict[str, Any]] = {}
         for file in files:
             with open(file, encoding="utf-8") as stream:
-                content = yaml.load(stream, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}  # noqa: S506
+                content = yaml_loader.load(stream.read()) or {}
             self.current = self.current or content.get("current-context") or ""
             for kind in ("context", "cluster", "user"):
                 for entry in content.get(f"{kind}s") or ():
