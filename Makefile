@@ -1,8 +1,10 @@
 # Everything runs in .venv, which the targets make themselves: Python >= 3.11, make and git are enough.
 PYTHON ?= python3
 BIN := .venv/bin
-# Only a real API server shows whether these work, so `cluster-tests` measures them and `tests` leaves them out.
+# Only a real API server shows whether these work, so `cluster-tests` measures them, with the unit tests that they have as
+# well, and `tests` leaves them out.
 CLUSTER_CODE := routers/kube/*,routers/stores/cluster.py,routers/stores/watching.py,rollway/cli/progress.py,rollway/cli/commands/ramp.py
+CLUSTER_UNIT_TESTS := $(wildcard tests/test_kube*.py) $(addprefix tests/test_,informer.py lease.py cluster_store.py watching_store.py ramp.py steps.py cli_front.py)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test gates tests integration cluster-tests cluster-tests-all integration-kind kind-images traffic picture lab cluster bench wheel clean
@@ -39,7 +41,8 @@ integration: cluster-tests traffic  ## every test with real processes: the next 
 cluster-tests: .venv/ready  ## the tests on a real API server (ARGS=more words for pytest)
 	$(BIN)/python integration/programs/warm.py
 	$(BIN)/coverage erase
-	$(BIN)/pytest integration --ignore=integration/traffic --force-enable-socket --numprocesses 2 --cov --cov-report= $(ARGS)
+	$(BIN)/pytest $(CLUSTER_UNIT_TESTS) --numprocesses 2 --cov --cov-report=
+	$(BIN)/pytest integration --ignore=integration/traffic --force-enable-socket --numprocesses 2 --cov --cov-append --cov-report= $(ARGS)
 	$(BIN)/coverage report --fail-under=95 --include='$(CLUSTER_CODE)'
 
 cluster-tests-all: .venv/ready  ## the same on every version of Kubernetes that there is a build for
