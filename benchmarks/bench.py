@@ -20,18 +20,20 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from rollway.routers.model import Evidence, Live, LiveObject, Traffic
+from rollway.routers.objects import Live, LiveObject
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
 from rollway.routers.stores.manifests import ref_of
 from rollway.routers.testing import MemoryStore
+from rollway.routers.traffic import Evidence, Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
-    from rollway.routers.model import Manifest, Need, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Manifest, Need
     from rollway.routers.plan import Change
 
 ROOT = Path(__file__).parent.parent

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 READS = ("GET",)
 MEMORY = """
 import os, sys
-from rollway.routers.model import Need
+from rollway.routers.objects import Need
 from rollway.routers.stores.cluster import ClusterStore
 from rollway.routers.stores.watching import WatchingStore
 def resident():

@@ -20,7 +20,7 @@ import manifests as m
 from harness import shop
 from harness.process import started
 from rollway.routers.gitops import jq_path
-from rollway.routers.model import Traffic
+from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
 from running import rollway
 

@@ -11,12 +11,12 @@ import pytest
 
 import manifests as m
 from harness.process import started
-from rollway.routers.model import Traffic
+from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from harness.namespace import Namespace
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
 
 ROUNDS = 5
 EDITS = 125

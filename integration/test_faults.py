@@ -16,9 +16,9 @@ from harness import shop as example
 from harness.fault_proxy import WRITES, Fault, fault_proxy
 from harness.process import started
 from rollway.routers.errors import RollwayError
-from rollway.routers.model import Outcome, Traffic
 from rollway.routers.ramp import Ramp
 from rollway.routers.router import TrafficRouter, read_rollout
+from rollway.routers.traffic import Outcome, Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.namespace import Namespace
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
 
 VERBS = (
     (["status", "shop"], 0),

@@ -30,9 +30,10 @@ from rollway.routers.errors import (
     NotServedError,
     UnreachableError,
 )
-from rollway.routers.model import Need, ObjectRef, Traffic
+from rollway.routers.objects import Need, ObjectRef
 from rollway.routers.router import TrafficRouter, read_rollout
 from rollway.routers.stores.cluster import ClusterStore
+from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
 from running import rollway
 
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     from harness.control_plane import ControlPlane
     from harness.namespace import Namespace
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
 
 INGRESS = "networking.k8s.io/v1", "Ingress", "shop-web-canary"
 

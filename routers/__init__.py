@@ -19,31 +19,12 @@ if TYPE_CHECKING:
     from rollway.routers.data_planes import DataPlaneProbes, data_plane_probes, prometheus_probe
     from rollway.routers.errors import RollwayError
     from rollway.routers.events import Recorder, Wish, last_wish
-    from rollway.routers.findings import finding_codes
+    from rollway.routers.finding_codes import finding_codes
+    from rollway.routers.findings import Finding, FindingCode, Severity
     from rollway.routers.guards import Limits
     from rollway.routers.linting import Problem, lint
-    from rollway.routers.model import (
-        Evidence,
-        Finding,
-        FindingCode,
-        HeaderRoute,
-        Live,
-        LiveObject,
-        Manifest,
-        MirrorRoute,
-        Need,
-        ObjectRef,
-        ObjectVerdict,
-        Outcome,
-        Reading,
-        RequestSample,
-        Rollout,
-        RolloutStatus,
-        Severity,
-        Strategy,
-        Traffic,
-        Verdict,
-    )
+    from rollway.routers.model import Rollout, RolloutStatus, Strategy
+    from rollway.routers.objects import Live, LiveObject, Manifest, Need, ObjectRef
     from rollway.routers.observing import Observations, observe_all
     from rollway.routers.plan import Action, Change, DryRun, Plan
     from rollway.routers.planning import Observation
@@ -58,6 +39,19 @@ if TYPE_CHECKING:
     from rollway.routers.stores.cluster import ClusterStore
     from rollway.routers.stores.directory import DirectoryStore
     from rollway.routers.stores.watching import WatchingStore
+    from rollway.routers.traffic import (
+        Evidence,
+        HeaderRoute,
+        MirrorRoute,
+        ObjectVerdict,
+        Outcome,
+        Reading,
+        RequestMatch,
+        RequestSample,
+        StringMatch,
+        Traffic,
+        Verdict,
+    )
     from rollway.routers.weights import Split
 
 _NAMES = {
@@ -66,31 +60,12 @@ _NAMES = {
     "rollway.routers.data_planes": ("DataPlaneProbes", "data_plane_probes", "prometheus_probe"),
     "rollway.routers.errors": ("RollwayError",),
     "rollway.routers.events": ("Recorder", "Wish", "last_wish"),
-    "rollway.routers.findings": ("finding_codes",),
+    "rollway.routers.finding_codes": ("finding_codes",),
+    "rollway.routers.findings": ("Finding", "FindingCode", "Severity"),
     "rollway.routers.guards": ("Limits",),
     "rollway.routers.linting": ("Problem", "lint"),
-    "rollway.routers.model": (
-        "Evidence",
-        "Finding",
-        "FindingCode",
-        "HeaderRoute",
-        "Live",
-        "LiveObject",
-        "Manifest",
-        "MirrorRoute",
-        "Need",
-        "ObjectRef",
-        "ObjectVerdict",
-        "Outcome",
-        "Reading",
-        "RequestSample",
-        "Rollout",
-        "RolloutStatus",
-        "Severity",
-        "Strategy",
-        "Traffic",
-        "Verdict",
-    ),
+    "rollway.routers.model": ("Rollout", "RolloutStatus", "Strategy"),
+    "rollway.routers.objects": ("Live", "LiveObject", "Manifest", "Need", "ObjectRef"),
     "rollway.routers.observing": ("Observations", "observe_all"),
     "rollway.routers.plan": ("Action", "Change", "DryRun", "Plan"),
     "rollway.routers.planning": ("Observation",),
@@ -105,6 +80,19 @@ _NAMES = {
     "rollway.routers.stores.cluster": ("ClusterStore",),
     "rollway.routers.stores.directory": ("DirectoryStore",),
     "rollway.routers.stores.watching": ("WatchingStore",),
+    "rollway.routers.traffic": (
+        "Evidence",
+        "HeaderRoute",
+        "MirrorRoute",
+        "ObjectVerdict",
+        "Outcome",
+        "Reading",
+        "RequestMatch",
+        "RequestSample",
+        "StringMatch",
+        "Traffic",
+        "Verdict",
+    ),
     "rollway.routers.weights": ("Split",),
 }
 """The public names by their module."""
@@ -144,6 +132,7 @@ __all__ = [
     "Ramp",
     "Reading",
     "Recorder",
+    "RequestMatch",
     "RequestSample",
     "RequestsProbe",
     "Result",
@@ -154,6 +143,7 @@ __all__ = [
     "Split",
     "Store",
     "Strategy",
+    "StringMatch",
     "Traffic",
     "TrafficRouter",
     "Verdict",

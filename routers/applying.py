@@ -18,7 +18,7 @@ from rollway.routers.errors import (
     is_retryable,
 )
 from rollway.routers.guards import Limits
-from rollway.routers.model import Live, Need
+from rollway.routers.objects import Live, Need
 from rollway.routers.plan import Action
 from rollway.routers.planning import needs_of, refuse_idle
 from rollway.routers.removing import propose_again
@@ -26,9 +26,12 @@ from rollway.routers.removing import propose_again
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rollway.routers.model import Finding, LiveObject, ObjectRef, Rollout, Verdict
+    from rollway.routers.findings import Finding
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import LiveObject, ObjectRef
     from rollway.routers.plan import Change, DryRun, Plan
     from rollway.routers.stores import Store
+    from rollway.routers.traffic import Verdict
 
 ATTEMPTS = 6
 """How often a plan is made and tried before a conflict is given up."""

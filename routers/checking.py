@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rollway.routers.data_planes import data_plane_probes
 from rollway.routers.errors import RollwayError
 from rollway.routers.linting import FAULT, NOTE, lint
-from rollway.routers.model import Access
+from rollway.routers.objects import Access
 from rollway.routers.observing import read_together
 from rollway.routers.planning import needs_of
 from rollway.routers.rbac import rules
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from rollway.routers.backends.data_plane import PolicyRule
     from rollway.routers.linting import Problem
-    from rollway.routers.model import Live, LiveObject, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live, LiveObject
     from rollway.routers.stores import Store
 
 _ENDPOINT_CODES = ("endpoints-not-ready", "subset-not-ready")

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rollway.routers.backends import BackendPackage
-    from rollway.routers.model import Live, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live
     from rollway.routers.probes import Probe
     from rollway.routers.probes.http import Address
     from rollway.routers.stores import Store

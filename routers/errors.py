@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rollway.routers.model import Finding
+    from rollway.routers.findings import Finding
 
 
 class Fault(NamedTuple):

@@ -13,16 +13,18 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rollway.routers.errors import NotVerifiedError, RefusedError, RollwayError, StoreError
-from rollway.routers.model import Evidence, dig
+from rollway.routers.objects import dig
 from rollway.routers.ownership import ROLLOUT_ANNOTATION
 from rollway.routers.stores import EventStore
+from rollway.routers.traffic import Evidence
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rollway.routers.applying import Result
-    from rollway.routers.model import Manifest, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Manifest
     from rollway.routers.router import TrafficRouter
     from rollway.routers.stores import Store
 

@@ -1,48 +1,52 @@
-"""Every code that a finding may have, with its meaning: those of rollway itself, and those of every backend."""
+"""What is found in the objects of a Rollout: what a data plane would ignore, reject or break."""
 
 from __future__ import annotations
 
-import difflib
-from typing import TYPE_CHECKING
-
-from rollway.routers import guards, linting, planning, removing, router
-from rollway.routers.backends import endpoints, packages, services
-from rollway.routers.errors import InvalidInputError
-from rollway.routers.stores import cluster, directory, manifest_files
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from rollway.routers.model import FindingCode
-
-_OWN: tuple[tuple[str, Sequence[FindingCode]], ...] = (
-    (
-        "Every backend",
-        (*endpoints.FINDINGS, *services.FINDINGS, *planning.FINDINGS, *removing.FINDINGS, *router.FINDINGS),
-    ),
-    ("Limits", guards.FINDINGS),
-    ("Stores", (*manifest_files.FINDINGS, *directory.FINDINGS, *cluster.FINDINGS)),
-    ("Lint", linting.FINDINGS),
-)
+    from rollway.routers.objects import ObjectRef
 
 
-def sections() -> list[tuple[str, Sequence[FindingCode]]]:
-    """Return the codes by the part of rollway that finds them, under the name of that part."""
-    return [*_OWN, *((package.name, package.findings) for package in packages())]
+class Severity(enum.Enum):
+    """Whether a finding stops the plan or is only reported."""
+
+    REFUSAL = "refusal"
+    NOTE = "note"
 
 
-def finding_codes() -> dict[str, FindingCode]:
-    """Return what every code stands for."""
-    return {entry.code: entry for _, entries in sections() for entry in entries}
+@dataclass(frozen=True)
+class Finding:
+    """One thing that the data plane would ignore, reject or break, or that a reader should know.
+
+    `code` names the case (`nginx-second-canary`); `--allow CODE` lifts a refusal with that code.
+    """
+
+    code: str
+    severity: Severity
+    ref: ObjectRef | None
+    message: str
+    remedy: str = ""
+    transient: bool = False
+    """Whether waiting can end it, as for a pod that is not ready yet."""
+    place: str = ""
+    """Where it stands in the manifests (`k8s/web.yaml:12`), where that is known and not the place of the object."""
+
+    def __str__(self) -> str:
+        subject = f"{self.ref}: " if self.ref else ""
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"{subject}{self.message}{remedy} [{self.code}]"
 
 
-def refuse_unknown(codes: Iterable[str]) -> None:
-    """Raise InvalidInputError when one of some codes is no code of any finding; the error names those alike."""
-    known = finding_codes()
-    for code in codes:
-        if code not in known:
-            alike = difflib.get_close_matches(code, known)
-            guess = f"did you mean {' or '.join(alike)}? " if alike else ""
-            raise InvalidInputError(
-                f"{code!r} is the code of no finding", hint=f"{guess}docs/findings.md lists every code"
-            )
+class FindingCode(NamedTuple):
+    """What a finding's code stands for; each code is described once, beside the check that finds it.
+
+    `otherwise` is what happens without the refusal, or in spite of a note.
+    """
+
+    code: str
+    meaning: str
+    otherwise: str
+    remedy: str

@@ -10,15 +10,18 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from rollway.routers.model import Access, Context, Traffic, dig
+from rollway.routers.model import Context
+from rollway.routers.objects import Access, dig
 from rollway.routers.plan import Action, differences, pointer
 from rollway.routers.planning import wanted_changes
+from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rollway.routers.model import Live, Manifest, ObjectRef, Pointer, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live, Manifest, ObjectRef, Pointer
 
 Tool: TypeAlias = Literal["argocd", "flux"]
 

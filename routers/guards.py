@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rollway.routers.errors import RefusedError
-from rollway.routers.model import Finding, FindingCode, Severity
+from rollway.routers.findings import Finding, FindingCode, Severity
 from rollway.routers.plan import Action
 from rollway.routers.weights import parse_weight
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rollway.routers.model import Reading
     from rollway.routers.plan import Plan
+    from rollway.routers.traffic import Reading
 
 FINDINGS = (
     FindingCode(

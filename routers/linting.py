@@ -24,17 +24,9 @@ from rollway.routers.errors import (
     RollwayError,
     UnsupportedError,
 )
-from rollway.routers.model import (
-    Access,
-    Context,
-    Finding,
-    FindingCode,
-    Live,
-    ObjectRef,
-    Strategy,
-    Traffic,
-    dig,
-)
+from rollway.routers.findings import Finding, FindingCode
+from rollway.routers.model import Context, Strategy
+from rollway.routers.objects import Access, Live, ObjectRef, dig
 from rollway.routers.observing import read_together
 from rollway.routers.planning import (
     Observation,
@@ -49,14 +41,17 @@ from rollway.routers.rollout.schema import rollout_schema
 from rollway.routers.rollout.unused import asks_for_routing, unused_fields
 from rollway.routers.router import read_rollout, read_rollouts
 from rollway.routers.stores import FileStore, missing
+from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rollway.routers.backends import Backend
-    from rollway.routers.model import LiveObject, Need, Pointer, Reading, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import LiveObject, Need, Pointer
     from rollway.routers.stores import Store
+    from rollway.routers.traffic import Reading
 
 FINDINGS = (
     FindingCode(

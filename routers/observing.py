@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.routers.errors import RollwayError
-from rollway.routers.model import Live
+from rollway.routers.objects import Live
 from rollway.routers.planning import needs_of, observe
 from rollway.routers.roles import decide_roles
 from rollway.routers.rollout.unused import asks_for_routing
@@ -16,7 +16,8 @@ from rollway.routers.stores import missing
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rollway.routers.model import ObjectRef, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import ObjectRef
     from rollway.routers.planning import Observation
     from rollway.routers.stores import Store
 

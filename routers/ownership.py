@@ -11,12 +11,13 @@ import json
 from typing import TYPE_CHECKING, Any, cast
 
 from rollway.routers.errors import ForeignOwnerError, ManifestError
-from rollway.routers.model import dig, duplicate
+from rollway.routers.objects import dig, duplicate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from rollway.routers.model import Manifest, ObjectRef, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Manifest, ObjectRef
 
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "rollway"

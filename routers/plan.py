@@ -16,22 +16,16 @@ from jsonpointer import JsonPointer
 
 from rollway.routers import ownership
 from rollway.routers.errors import RollwayError
-from rollway.routers.model import Access, Live, Severity, without_server_fields
+from rollway.routers.findings import Severity
+from rollway.routers.objects import Access, Live, without_server_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from rollway.routers.model import (
-        Finding,
-        LiveObject,
-        Manifest,
-        Need,
-        ObjectRef,
-        Pointer,
-        Reading,
-        Rollout,
-        Traffic,
-    )
+    from rollway.routers.findings import Finding
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import LiveObject, Manifest, Need, ObjectRef, Pointer
+    from rollway.routers.traffic import Reading, Traffic
 
 DryRun: TypeAlias = Literal[False, True, "server"]
 """Whether to write (False), to plan only (True), or to let the store check every write and keep none ("server")."""

@@ -13,19 +13,11 @@ from rollway.routers.errors import (
     UnsupportedError,
     WeightError,
 )
-from rollway.routers.model import (
-    Access,
-    Context,
-    Evidence,
-    Finding,
-    FindingCode,
-    LiveObject,
-    Need,
-    Severity,
-    Traffic,
-    without_server_fields,
-)
+from rollway.routers.findings import Finding, FindingCode, Severity
+from rollway.routers.model import Context
+from rollway.routers.objects import Access, LiveObject, Need, without_server_fields
 from rollway.routers.plan import Action, Change, Plan, change_for, fingerprint
+from rollway.routers.traffic import Evidence, Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
@@ -33,7 +25,9 @@ if TYPE_CHECKING:
 
     from rollway.routers.backends import Backend
     from rollway.routers.guards import Limits
-    from rollway.routers.model import Live, Manifest, ObjectRef, ObjectVerdict, Reading, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live, Manifest, ObjectRef
+    from rollway.routers.traffic import ObjectVerdict, Reading
 
 FINDINGS = (
     FindingCode(

@@ -13,7 +13,7 @@ from rollway.routers.errors import (
     StalePlanError,
     WeightError,
 )
-from rollway.routers.model import Outcome
+from rollway.routers.traffic import Outcome
 from rollway.routers.waiting import looks_within
 from rollway.routers.weights import parse_weight, percent
 
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rollway.routers.applying import Result
-    from rollway.routers.model import Context, RequestSample
+    from rollway.routers.model import Context
     from rollway.routers.probes import Probe
     from rollway.routers.router import TrafficRouter, WriteOptions
+    from rollway.routers.traffic import RequestSample
 
 PATIENCE_S = 120.0
 """How long a step waits for an API server that does not answer, unless the caller sets another."""

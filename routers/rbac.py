@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from rollway.routers.backends import packages_of
 from rollway.routers.backends.data_plane import PolicyRule
-from rollway.routers.model import Access
+from rollway.routers.objects import Access
 from rollway.routers.planning import needs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rollway.routers.model import Manifest, Need, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Manifest, Need
 
 API_VERSION = "rbac.authorization.k8s.io/v1"
 _GROUP = API_VERSION.partition("/")[0]

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from rollway.routers import guards, ownership
 from rollway.routers.errors import NotVerifiedError
-from rollway.routers.model import Access, Context, Finding, FindingCode, LiveObject, Severity, Traffic
+from rollway.routers.findings import Finding, FindingCode, Severity
+from rollway.routers.model import Context
+from rollway.routers.objects import Access, LiveObject
 from rollway.routers.plan import Change, removal_of
 from rollway.routers.planning import (
     Proposal,
@@ -20,12 +22,14 @@ from rollway.routers.planning import (
     propose,
     store_notes,
 )
+from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rollway.routers.model import Live, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live
     from rollway.routers.plan import Plan
 
 FINDINGS = (

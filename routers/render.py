@@ -17,7 +17,7 @@ from rollway.routers import yaml_loader
 if TYPE_CHECKING:
     import jinja2
 
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
 
 # Characters that JSON leaves as they are and YAML does not: they are no part of its printable set (YAML 1.1, 5.1)
 # or break the line.

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 from rollway.routers.backends import backends_of
 from rollway.routers.errors import AmbiguousError, NotFoundError
-from rollway.routers.model import Traffic
 from rollway.routers.planning import needs_of
+from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
-    from rollway.routers.model import Live, Reading, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live
     from rollway.routers.stores import Store
+    from rollway.routers.traffic import Reading
 
 
 def known_roles(rollout: Rollout, store: Store, stable: str = "") -> Rollout:

@@ -15,22 +15,12 @@ from rollway.routers.errors import (
     RefusedError,
     RollwayError,
 )
+from rollway.routers.findings import Finding, FindingCode, Severity
 from rollway.routers.guards import Limits, lift
-from rollway.routers.model import (
-    CANARY,
-    STABLE,
-    Context,
-    Evidence,
-    Finding,
-    FindingCode,
-    Need,
-    Outcome,
-    Severity,
-    Traffic,
-    Verdict,
-    dig,
-)
+from rollway.routers.model import CANARY, STABLE, Context
+from rollway.routers.objects import Need, dig
 from rollway.routers.rollout import parse_rollout
+from rollway.routers.traffic import Evidence, Outcome, Traffic, Verdict
 from rollway.routers.verifying import Verifier
 from rollway.routers.waiting import looks_within
 from rollway.routers.weights import Split
@@ -38,18 +28,13 @@ from rollway.routers.weights import Split
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rollway.routers.model import (
-        HeaderRoute,
-        Live,
-        LiveObject,
-        Manifest,
-        MirrorRoute,
-        Rollout,
-    )
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live, LiveObject, Manifest
     from rollway.routers.plan import DryRun, Plan
     from rollway.routers.planning import Observation, Proposal
     from rollway.routers.probes import Probe
     from rollway.routers.stores import Store
+    from rollway.routers.traffic import HeaderRoute, MirrorRoute
 
 ROLLOUT_GROUP, ROLLOUT_KIND = "argoproj.io", "Rollout"
 FINDINGS = (

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, TypeAlias
 import durationpy
 
 from rollway.routers.errors import Fault, ManifestError, RefusedError, UnsupportedError
-from rollway.routers.model import dig
+from rollway.routers.objects import dig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
 
 
 # No named tuples: a weight of 60 and a pause of 60 seconds would be equal.

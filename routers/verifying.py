@@ -11,17 +11,21 @@ from rollway.routers.agreeing import read_again
 from rollway.routers.backends import packages
 from rollway.routers.errors import NotVerifiedError, RefusedError, UnsupportedError
 from rollway.routers.guards import Limits
-from rollway.routers.model import Context, Evidence, Outcome, Verdict, without_server_fields
+from rollway.routers.model import Context
+from rollway.routers.objects import without_server_fields
 from rollway.routers.plan import Action
 from rollway.routers.planning import observe, simulate
 from rollway.routers.probes import covering, prove
+from rollway.routers.traffic import Evidence, Outcome, Verdict
 
 if TYPE_CHECKING:
     from rollway.routers.applying import Result
-    from rollway.routers.model import Live, ObjectVerdict, Rollout, Traffic
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live
     from rollway.routers.plan import Plan
     from rollway.routers.probes import Probe
     from rollway.routers.stores import Store
+    from rollway.routers.traffic import ObjectVerdict, Traffic
 
 PROBED = (Evidence.ACCEPTED, Evidence.LOADED, Evidence.MEASURED)
 """The levels that only a probe shows, the lowest first."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from rollway.routers.model import dig
+from rollway.routers.objects import dig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
 
 
 class Influence(enum.Enum):

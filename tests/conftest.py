@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from rollway.routers.findings import finding_codes
-from rollway.routers.model import Finding
+from rollway.routers.finding_codes import finding_codes
+from rollway.routers.findings import Finding
 
 # Time is never asserted, and coverage slows everything down. In CI the examples are the same in every run, so that
 # only a change of the code changes the result; elsewhere they are new ones each time.

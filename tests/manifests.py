@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 if TYPE_CHECKING:
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
 
 
 def read(text: str) -> Manifest:

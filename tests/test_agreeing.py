@@ -16,19 +16,21 @@ from hypothesis import strategies as st
 
 import manifests as m
 from rollway.routers.errors import NotVerifiedError, RollwayError
-from rollway.routers.model import Evidence, ObjectRef, Outcome, Traffic
+from rollway.routers.objects import ObjectRef
 from rollway.routers.plan import Action
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
 from rollway.routers.stores.directory import DirectoryStore
 from rollway.routers.testing import MemoryStore
+from rollway.routers.traffic import Evidence, Outcome, Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from rollway.routers.model import Live, LiveObject, Need, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live, LiveObject, Need
     from rollway.routers.plan import Change
 
 ROUTING = {

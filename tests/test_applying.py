@@ -14,11 +14,12 @@ from rollway.routers.errors import (
     UncertainError,
     UnreachableError,
 )
-from rollway.routers.model import ObjectRef, Traffic
+from rollway.routers.objects import ObjectRef
 from rollway.routers.plan import Action
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
 from rollway.routers.testing import MemoryStore
+from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:

@@ -19,12 +19,14 @@ from rollway.routers.backends.nginx.neighbours import Neighbours
 from rollway.routers.backends.nginx.stanza import DEFAULT_PREFIX
 from rollway.routers.backends.smi.backend import quantity
 from rollway.routers.errors import ManifestError, NotFoundError, RollwayError
-from rollway.routers.model import KindSnapshot, LiveObject, ObjectRef, Outcome, Severity, Traffic
+from rollway.routers.findings import Severity
+from rollway.routers.objects import KindSnapshot, LiveObject, ObjectRef
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
 from rollway.routers.snapshot import Snapshot
 from rollway.routers.stores.manifests import ref_of
 from rollway.routers.testing import MemoryStore
+from rollway.routers.traffic import Outcome, Traffic
 from rollway.routers.weights import Split
 from running import rollway
 

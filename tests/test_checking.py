@@ -22,7 +22,7 @@ from running import rollway
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rollway.routers.model import ObjectRef
+    from rollway.routers.objects import ObjectRef
 
 SCHEMA = Path(__file__).parent.parent / "docs" / "schema" / "check.json"
 ISTIO = {"istio": {"virtualService": {"name": "web"}}}

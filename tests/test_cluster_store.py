@@ -10,7 +10,7 @@ from api_server import ApiServer, Fault, api_server
 import manifests as m
 from rollway.routers.errors import ForbiddenError, UncertainError
 from rollway.routers.kube.connection import Connection
-from rollway.routers.model import Need, ObjectRef
+from rollway.routers.objects import Need, ObjectRef
 from rollway.routers.plan import Action, Change
 from rollway.routers.stores.cluster import ClusterStore
 

@@ -10,7 +10,8 @@ from rollway.routers.rollout import parse_rollout
 from rollway.routers.testing.contract import BackendContract
 
 if TYPE_CHECKING:
-    from rollway.routers.model import Manifest, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Manifest
 
 SERVICES = [m.service("shop-stable"), m.service("shop-canary")]
 

@@ -25,12 +25,15 @@ from rollway.routers.errors import (
     StoreError,
     UnwritableError,
 )
+from rollway.routers.findings import Severity
 from rollway.routers.guards import Limits
-from rollway.routers.model import Evidence, Need, ObjectRef, Outcome, Rollout, Severity, Traffic
+from rollway.routers.model import Rollout
+from rollway.routers.objects import Need, ObjectRef
 from rollway.routers.plan import Action, Change
 from rollway.routers.router import TrafficRouter, read_rollout, read_rollouts
 from rollway.routers.stores import files, yaml_text
 from rollway.routers.stores.directory import DirectoryStore
+from rollway.routers.traffic import Evidence, Outcome, Traffic
 from rollway.routers.weights import Split
 
 ISTIO = {"istio": {"virtualService": {"name": "web"}}}

@@ -8,14 +8,15 @@ import pytest
 
 import manifests as m
 from rollway.routers.errors import RefusedError
+from rollway.routers.findings import Severity
 from rollway.routers.guards import Limits
-from rollway.routers.model import Severity
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
 from rollway.routers.testing import MemoryStore
 
 if TYPE_CHECKING:
-    from rollway.routers.model import Finding, Manifest
+    from rollway.routers.findings import Finding
+    from rollway.routers.objects import Manifest
 
 ISTIO: dict[str, Any] = {"istio": {"virtualService": {"name": "web"}}}
 NGINX: dict[str, Any] = {"nginx": {"stableIngress": "web"}}
@@ -273,7 +274,7 @@ def test_a_route_without_services_asks_for_none() -> None:
     from dataclasses import replace
 
     from rollway.routers.backends.endpoints import check_services, endpoint_needs
-    from rollway.routers.model import Live
+    from rollway.routers.objects import Live
     from rollway.routers.weights import Split
 
     rollout = replace(parse_rollout(m.rollout(SUBSETS)), stable_service="", canary_service="")

@@ -9,7 +9,6 @@ import pytest
 import manifests as m
 from rollway.routers.errors import ForbiddenError, RefusedError
 from rollway.routers.events import UPDATED, Recorder, last_wish, summary
-from rollway.routers.model import Evidence
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
 from rollway.routers.stores import EventStore
@@ -17,12 +16,13 @@ from rollway.routers.stores.cluster import ClusterStore
 from rollway.routers.stores.directory import DirectoryStore
 from rollway.routers.stores.watching import WatchingStore
 from rollway.routers.testing import MemoryStore
+from rollway.routers.traffic import Evidence
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rollway.routers.model import Manifest, ObjectRef
+    from rollway.routers.objects import Manifest, ObjectRef
 
 
 class EventsForbidden(MemoryStore):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rollway.routers.errors import InvalidInputError
-from rollway.routers.findings import finding_codes, refuse_unknown, sections
+from rollway.routers.finding_codes import finding_codes, refuse_unknown, sections
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "findings.md"

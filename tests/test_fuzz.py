@@ -16,12 +16,12 @@ import yaml
 
 import manifests as m
 from rollway.routers.errors import RollwayError
-from rollway.routers.model import Outcome
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter, read_rollout
 from rollway.routers.stores.directory import DirectoryStore
 from rollway.routers.stores.manifests import is_object
 from rollway.routers.testing import MemoryStore
+from rollway.routers.traffic import Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path

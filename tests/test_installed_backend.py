@@ -26,7 +26,8 @@ from running import rollway, schema
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rollway.routers.model import Manifest, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Manifest
 
 PACKAGE = Path(__file__).parent.parent / "examples" / "backend" / "rollway_acme"
 PLUGIN = {"plugins": {"acme.example.com/rollway": {"route": "web"}}}

@@ -10,21 +10,10 @@ from hypothesis import strategies as st
 
 from rollway.routers.backends.smi.stanza import SmiTrafficRouting
 from rollway.routers.errors import UnsupportedError, WeightError
-from rollway.routers.model import (
-    Access,
-    Capabilities,
-    Finding,
-    HeaderRoute,
-    Live,
-    LiveObject,
-    Need,
-    ObjectRef,
-    Rollout,
-    Severity,
-    Strategy,
-    Traffic,
-    dig,
-)
+from rollway.routers.findings import Finding, Severity
+from rollway.routers.model import Rollout, Strategy
+from rollway.routers.objects import Access, Live, LiveObject, Need, ObjectRef, dig
+from rollway.routers.traffic import Capabilities, HeaderRoute, Traffic
 from rollway.routers.weights import Split, divide, nearest_split, parse_weight, percent
 
 REF = ObjectRef("apps", "Deployment", "prod", "shop")

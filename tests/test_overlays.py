@@ -12,17 +12,17 @@ import yaml
 import manifests as m
 from rollway.routers.errors import AmbiguousError, NotFoundError, UnsupportedError, UnwritableError
 from rollway.routers.linting import lint
-from rollway.routers.model import Outcome, Traffic
 from rollway.routers.router import TrafficRouter, read_rollout, read_rollouts
 from rollway.routers.stores.directory import DirectoryStore
 from rollway.routers.stores.stream import StreamStore
+from rollway.routers.traffic import Outcome, Traffic
 from rollway.routers.weights import Split
 from running import rollway
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
 
 ISTIO = {"istio": {"virtualService": {"name": "web"}}}
 NGINX = {"nginx": {"stableIngress": "web"}}

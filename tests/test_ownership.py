@@ -10,7 +10,7 @@ import pytest
 
 import manifests as m
 from rollway.routers.errors import ForeignOwnerError, ManifestError
-from rollway.routers.model import ObjectRef, duplicate
+from rollway.routers.objects import ObjectRef, duplicate
 from rollway.routers.ownership import (
     ADOPTED_ANNOTATION,
     MANAGED_BY_LABEL,

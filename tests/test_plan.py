@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 import manifests as m
 from rollway.routers.errors import RollwayError
-from rollway.routers.model import Access, Finding, LiveObject, Need, ObjectRef, Severity, Traffic
+from rollway.routers.findings import Finding, Severity
+from rollway.routers.objects import Access, LiveObject, Need, ObjectRef
 from rollway.routers.plan import Action, Change, Plan, change_for, differences, fingerprint, pointer
 from rollway.routers.rollout import parse_rollout
+from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
 
 ROUTE = parse_rollout(m.rollout({"smi": {}}))

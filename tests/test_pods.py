@@ -10,18 +10,20 @@ import manifests as m
 from rollway.routers.backends.istio.data_plane import SIDECARS
 from rollway.routers.data_planes import data_plane_probes
 from rollway.routers.errors import ForbiddenError, InvalidInputError
-from rollway.routers.model import Context, Evidence, ObjectRef, Outcome, Traffic
+from rollway.routers.model import Context
+from rollway.routers.objects import ObjectRef
 from rollway.routers.planning import needs_of
 from rollway.routers.probes import covering
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.testing import MemoryStore
+from rollway.routers.traffic import Evidence, Outcome, Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
 
-    from rollway.routers.model import Live, Manifest
+    from rollway.routers.objects import Live, Manifest
 
 CONTROLLER = {"app.kubernetes.io/name": "ingress-nginx", "app.kubernetes.io/component": "controller"}
 GATEWAY = {"istio": "ingressgateway"}

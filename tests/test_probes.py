@@ -15,7 +15,7 @@ import manifests as m
 from rollway.routers.backends.istio import probe as envoy
 from rollway.routers.backends.nginx import probe as ingress_nginx
 from rollway.routers.errors import InvalidInputError, NotVerifiedError, UnsupportedError
-from rollway.routers.model import Context, Evidence, Outcome, RequestSample, Traffic, Verdict
+from rollway.routers.model import Context
 from rollway.routers.planning import needs_of
 from rollway.routers.probes import covering, prove, worst
 from rollway.routers.probes.http import base_url, fixed
@@ -23,10 +23,11 @@ from rollway.routers.probes.requests import Identity, Sample, check_sample, inte
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
 from rollway.routers.testing import MemoryStore
+from rollway.routers.traffic import Evidence, Outcome, RequestSample, Traffic, Verdict
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
-    from rollway.routers.model import Live
+    from rollway.routers.objects import Live
 
 NGINX = {"nginx": {"stableIngress": "web"}}
 ISTIO = {"istio": {"virtualService": {"name": "web"}}}

@@ -11,20 +11,20 @@ from hypothesis import strategies as st
 
 import manifests as m
 from rollway.routers.backends import package
-from rollway.routers.model import Outcome, Traffic
 from rollway.routers.planning import needs_of
 from rollway.routers.probes.http import NoAnswerError
 from rollway.routers.probes.prometheus import Metric, count, judge
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
 from rollway.routers.testing import MemoryStore
+from rollway.routers.traffic import Outcome, Traffic
 from rollway.routers.weights import Split
 from running import rollway
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
 
 SHOP = Metric("requests", lambda labels: labels.get("role"), "status")
 SUBSETS = {

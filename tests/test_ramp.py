@@ -22,11 +22,13 @@ from rollway.routers.errors import (
     UnreachableError,
     WeightError,
 )
-from rollway.routers.model import Context, Evidence, Live, Outcome, RequestSample, Traffic, Verdict
+from rollway.routers.model import Context
+from rollway.routers.objects import Live
 from rollway.routers.ramp import ErrorLimit, ErrorWatch, Ramp, weights
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
 from rollway.routers.testing import MemoryStore
+from rollway.routers.traffic import Evidence, Outcome, RequestSample, Traffic, Verdict
 from rollway.routers.weights import Split
 from running import rollway, schema
 

@@ -10,7 +10,7 @@ import yaml
 
 import manifests as m
 from rollway.routers import gitops, rbac
-from rollway.routers.model import Live, LiveObject
+from rollway.routers.objects import Live, LiveObject
 from rollway.routers.plan import pointer
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.stores.manifests import ref_of

@@ -10,19 +10,19 @@ import yaml
 import manifests as m
 from rollway.routers.errors import AmbiguousError, InvalidInputError, RefusedError
 from rollway.routers.linting import lint
-from rollway.routers.model import Traffic
 from rollway.routers.observing import observe_all
 from rollway.routers.roles import known_roles
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
 from rollway.routers.testing import MemoryStore
+from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
 from running import rollway
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
 
 ISTIO: dict[str, Any] = {"istio": {"virtualService": {"name": "web"}}}
 NGINX: dict[str, Any] = {"nginx": {"stableIngress": "web"}}

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 import manifests as m
 from rollway.routers.errors import UnwritableError
-from rollway.routers.model import Traffic
 from rollway.routers.router import TrafficRouter, read_rollout
 from rollway.routers.stores.directory import DirectoryStore
+from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
 
 ROUTING = {"istio": {"virtualService": {"name": "web"}}}

@@ -26,19 +26,9 @@ from rollway.routers.errors import (
     UnsupportedError,
     WeightError,
 )
+from rollway.routers.findings import Finding
 from rollway.routers.guards import Limits
-from rollway.routers.model import (
-    Evidence,
-    Finding,
-    HeaderRoute,
-    LiveObject,
-    MirrorRoute,
-    Need,
-    ObjectRef,
-    Outcome,
-    Traffic,
-    duplicate,
-)
+from rollway.routers.objects import LiveObject, Need, ObjectRef, duplicate
 from rollway.routers.plan import Action, Change
 from rollway.routers.planning import needs_of
 from rollway.routers.ramp import Ramp
@@ -46,6 +36,15 @@ from rollway.routers.removing import propose_removal
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter, read_rollout, read_rollouts
 from rollway.routers.testing import MemoryStore
+from rollway.routers.traffic import (
+    Evidence,
+    HeaderRoute,
+    MirrorRoute,
+    Outcome,
+    RequestMatch,
+    StringMatch,
+    Traffic,
+)
 from rollway.routers.verifying import Verifier
 from rollway.routers.weights import Split
 
@@ -517,7 +516,7 @@ def test_header_and_mirror_routes_are_refused_by_name() -> None:
     """A feature that no backend of the Rollout has is refused before anything is written."""
     found = router()
     with pytest.raises(UnsupportedError, match="header routes"):
-        found.set_header_route(HeaderRoute("beta", (("x", "exact", "1"),)))
+        found.set_header_route(HeaderRoute("beta", (RequestMatch((("x", StringMatch("exact", "1")),)),)))
     with pytest.raises(UnsupportedError, match="backends that can: none yet"):
         found.set_mirror_route(MirrorRoute("copy"))
     found.set_weight(20)

@@ -11,7 +11,7 @@ from api_server import ApiServer, Fault, api_server
 
 import manifests as m
 from rollway.routers.kube.connection import Connection
-from rollway.routers.model import Need, ObjectRef
+from rollway.routers.objects import Need, ObjectRef
 from rollway.routers.stores.cluster import ClusterStore
 from rollway.routers.stores.watching import WatchingStore
 

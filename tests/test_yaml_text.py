@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollway.routers.errors import UnwritableError
-from rollway.routers.model import duplicate
+from rollway.routers.objects import duplicate
 from rollway.routers.stores.manifests import Section, UnreadableError, line_of, objects, parse, sections
 from rollway.routers.stores.yaml_nodes import document_spans
 from rollway.routers.stores.yaml_text import block, edit

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.api import Api
     from harness.daemon import Daemon
     from harness.providers import Cluster
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
 
 
 PodPorts = dict[str, dict[str, str]]

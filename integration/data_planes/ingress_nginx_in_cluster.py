@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from data_planes import PodPorts
     from harness.api import Api
     from harness.providers import Cluster
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
 
 _DEPLOYMENT = "ingress-nginx-controller"
 _STATUS_PORT = 10246

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from harness.providers import Cluster
-    from rollway.routers.model import Manifest, ObjectRef
+    from rollway.routers.objects import Manifest, ObjectRef
 
 _CRD_READY_S = 60
 

@@ -15,7 +15,7 @@ import manifests as m
 from harness.api import Api, like
 from rollway.routers.errors import NotFoundError
 from rollway.routers.kube.connection import Connection
-from rollway.routers.model import ObjectRef, without_server_fields
+from rollway.routers.objects import ObjectRef, without_server_fields
 from rollway.routers.router import TrafficRouter, read_rollout
 from rollway.routers.stores.cluster import ClusterStore
 from rollway.routers.testing.memory import Faults
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from harness.providers import Cluster
-    from rollway.routers.model import LiveObject, Manifest
+    from rollway.routers.objects import LiveObject, Manifest
     from rollway.routers.plan import Change
 
 KINDS = (

@@ -8,7 +8,7 @@ import manifests as m
 
 if TYPE_CHECKING:
     from harness.namespace import Namespace
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
 
 NGINX: dict[str, Any] = {"nginx": {"stableIngress": "web"}}
 ISTIO: dict[str, Any] = {"istio": {"virtualService": {"name": "web"}}}

@@ -17,8 +17,8 @@ from harness import shop
 from harness.namespace import Namespace
 from harness.waiting import until
 from harness.workloads import Deployed, Workloads, Written
-from rollway.routers.model import Outcome
 from rollway.routers.probes.requests import Identity, Sample, judge, measure
+from rollway.routers.traffic import Outcome
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from data_planes import DataPlane
     from harness.api import Api
     from harness.providers import Cluster
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
 
 IDENTITY = Identity.parse("header:X-Version")
 

@@ -10,7 +10,7 @@ from rollway.routers.kube.failures import RequestInfo
 
 if TYPE_CHECKING:
     from harness.namespace import Namespace
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
 
 
 class Workloads(Protocol):

@@ -17,8 +17,8 @@ from harness import shop as shops
 from harness.process import rollway
 from harness.waiting import until
 from rollway.routers.data_planes import data_plane_probes
-from rollway.routers.model import Evidence
 from rollway.routers.router import TrafficRouter, read_rollout
+from rollway.routers.traffic import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,14 +11,14 @@ import manifests as m
 from harness.waiting import until
 from rollway.routers.backends.nginx import controller as model
 from rollway.routers.backends.nginx.stanza import DEFAULT_PREFIX
-from rollway.routers.model import ObjectRef
+from rollway.routers.objects import ObjectRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from data_planes.ingress_nginx import IngressNginx
     from harness.traffic import Shop
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
 
 PAIRS = 220
 _CHOICES: dict[str, list[str | None]] = {

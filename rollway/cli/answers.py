@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rollway.routers.applying import Result
-    from rollway.routers.model import Reading, RequestSample
     from rollway.routers.plan import Change, Plan
     from rollway.routers.planning import Observation
+    from rollway.routers.traffic import Reading, RequestSample
     from rollway.routers.weights import Split
 
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}

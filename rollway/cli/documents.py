@@ -12,18 +12,12 @@ if TYPE_CHECKING:
 
     from rollway.routers.applying import Result
     from rollway.routers.events import Wish
-    from rollway.routers.model import (
-        Finding,
-        Manifest,
-        ObjectRef,
-        ObjectVerdict,
-        Reading,
-        Rollout,
-        Traffic,
-        Verdict,
-    )
+    from rollway.routers.findings import Finding
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Manifest, ObjectRef
     from rollway.routers.plan import Plan
     from rollway.routers.planning import Observation
+    from rollway.routers.traffic import ObjectVerdict, Reading, Traffic, Verdict
     from rollway.routers.weights import Split
 
 

@@ -17,7 +17,7 @@ from rollway.cli.probes import (
     measuring_probe,
 )
 from rollway.cli.values import DURATION
-from rollway.routers.model import Evidence
+from rollway.routers.traffic import Evidence
 
 if TYPE_CHECKING:
     from rollway.routers.router import TrafficRouter

@@ -16,7 +16,7 @@ import click
 from rollway.cli import output as out
 from rollway.cli.documents import object_document
 from rollway.routers.errors import Fault, RollwayError
-from rollway.routers.model import ObjectRef
+from rollway.routers.objects import ObjectRef
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

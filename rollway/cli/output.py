@@ -13,7 +13,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rollway.routers.model import Finding, Manifest
+    from rollway.routers.findings import Finding
+    from rollway.routers.objects import Manifest
 
 
 class OutputError(Exception):

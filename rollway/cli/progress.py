@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType, TracebackType
 
-    from rollway.routers.model import Finding
+    from rollway.routers.findings import Finding
     from rollway.routers.weights import Split
 
 

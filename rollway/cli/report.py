@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rollway.cli import output as out
 from rollway.routers.backends import packages
-from rollway.routers.model import Access
+from rollway.routers.objects import Access
 
 if TYPE_CHECKING:
     from rollway.routers.linting import Problem

@@ -19,7 +19,8 @@ from rollway.routers.weights import parse_weight
 
 if TYPE_CHECKING:
     from rollway.cli.options import GuardOptions, RolloutOptions, ScopeOptions
-    from rollway.routers.model import Manifest, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Manifest
     from rollway.routers.stores import Store
     from rollway.routers.stores.cluster import ClusterStore
 
@@ -148,7 +149,7 @@ def _limits(guards: GuardOptions, rollout: Rollout) -> Limits:
         # A limit that cannot be read is an error also where nothing has to change.
         parse_weight(guards.max_step, rollout.total)
     if guards.allow:
-        from rollway.routers.findings import refuse_unknown  # noqa: PLC0415 - it loads every backend
+        from rollway.routers.finding_codes import refuse_unknown  # noqa: PLC0415 - it loads every backend
 
         refuse_unknown(guards.allow)
     return Limits(

@@ -26,17 +26,10 @@ if TYPE_CHECKING:
 
     from rollway.routers.backends.data_plane import DataPlane
     from rollway.routers.backends.stanzas import Stanza
-    from rollway.routers.model import (
-        Capabilities,
-        Finding,
-        FindingCode,
-        Live,
-        Manifest,
-        Need,
-        Reading,
-        Rollout,
-        Traffic,
-    )
+    from rollway.routers.findings import Finding, FindingCode
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live, Manifest, Need
+    from rollway.routers.traffic import Capabilities, Reading, Traffic
 
 BUILTIN = {
     "nginx": "rollway.routers.backends.nginx",

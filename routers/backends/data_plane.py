@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
     from rollway.routers.probes import Probe
     from rollway.routers.probes.http import Find
     from rollway.routers.probes.pods import FindPods

@@ -10,13 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from rollway.routers.backends.services import service_refs
-from rollway.routers.model import CANARY, STABLE, Finding, FindingCode, Need, ObjectRef, Severity, dig
+from rollway.routers.findings import Finding, FindingCode, Severity
+from rollway.routers.model import CANARY, STABLE
+from rollway.routers.objects import Need, ObjectRef, dig
 from rollway.routers.snapshot import Groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from rollway.routers.model import Live, LiveObject, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live, LiveObject
     from rollway.routers.weights import Split
 
 FINDINGS = (

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollway.routers.model import Finding, FindingCode, Need, ObjectRef, Severity
+from rollway.routers.findings import Finding, FindingCode, Severity
+from rollway.routers.objects import Need, ObjectRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rollway.routers.model import Live, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live
 
 FINDINGS = (
     FindingCode(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from rollway.routers.model import Manifest  # noqa: TC001 - a type alias is a value
+from rollway.routers.objects import Manifest  # noqa: TC001 - a type alias is a value
 
 Schema: TypeAlias = Mapping[str, Any]
 Fault: TypeAlias = Callable[[Sequence[str | int], str], None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from rollway.routers.model import Evidence, ObjectVerdict, Outcome, RequestSample, Verdict
+from rollway.routers.traffic import Evidence, ObjectVerdict, Outcome, RequestSample, Verdict
 from rollway.routers.waiting import looks_within
 
 if TYPE_CHECKING:

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rollway.routers.errors import InvalidInputError, RollwayError
-from rollway.routers.model import Evidence, ObjectVerdict, Outcome, Verdict
 from rollway.routers.probes import worst, worst_outcome
+from rollway.routers.traffic import Evidence, ObjectVerdict, Outcome, Verdict
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping, Sequence
 
-    from rollway.routers.model import Context, Live, ObjectRef, Rollout
+    from rollway.routers.model import Context, Rollout
+    from rollway.routers.objects import Live, ObjectRef
 
 TIMEOUT_S = 3.0
 LIMIT = 256 * 1024 * 1024

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from rollway.routers.errors import RollwayError
-from rollway.routers.model import Need, dig
+from rollway.routers.objects import Need, dig
 from rollway.routers.probes.http import Address, NoAnswerError
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from rollway.routers.model import Live, Manifest, ObjectRef, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live, Manifest, ObjectRef
     from rollway.routers.probes.http import Find
 
 

@@ -13,17 +13,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from urllib.parse import quote
 
-from rollway.routers.model import CANARY, STABLE, Evidence, Outcome, RequestSample, Verdict, dig
+from rollway.routers.model import CANARY, STABLE
+from rollway.routers.objects import dig
 from rollway.routers.probes import worst
 from rollway.routers.probes.http import NoAnswerError, fetch
 from rollway.routers.probes.requests import REQUESTS, compare
+from rollway.routers.traffic import Evidence, Outcome, RequestSample, Verdict
 from rollway.routers.waiting import looks_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from rollway.routers.model import Context, Live, Rollout, Traffic
+    from rollway.routers.model import Context, Rollout
+    from rollway.routers.objects import Live
     from rollway.routers.probes.http import Address
+    from rollway.routers.traffic import Traffic
 
 WITHIN_S = 300.0
 """How long that many requests may take; two scrapes of an idle hour show nothing."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.routers.errors import InvalidInputError
-from rollway.routers.model import CANARY, STABLE, Evidence, Outcome, RequestSample, Verdict
+from rollway.routers.model import CANARY, STABLE
+from rollway.routers.traffic import Evidence, Outcome, RequestSample, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

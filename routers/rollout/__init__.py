@@ -12,7 +12,8 @@ import jsonschema_rs
 
 from rollway.routers.backends import builtin_packages, packages
 from rollway.routers.errors import Fault, ManifestError, UnsupportedError
-from rollway.routers.model import PingPong, Rollout, RolloutStatus, Strategy, dig
+from rollway.routers.model import PingPong, Rollout, RolloutStatus, Strategy
+from rollway.routers.objects import dig
 from rollway.routers.rollout.schema import COMMON_KEYS, rollout_schema
 from rollway.routers.rollout.unused import misspelled_fields
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rollway.routers.backends import BackendPackage
-    from rollway.routers.model import Manifest, Pointer
+    from rollway.routers.objects import Manifest, Pointer
 
 _STRATEGIES = ("canary", "blueGreen")
 

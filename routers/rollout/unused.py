@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rollway.routers.model import dig
+from rollway.routers.objects import dig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from rollway.routers.model import Pointer
+    from rollway.routers.objects import Pointer
 
 _ALIKE = 0.8
 """How alike a key must be to a known one to pass for its misspelling; `canaryMetadata` and `canaryService` are 0.6."""

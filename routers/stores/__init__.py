@@ -8,8 +8,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from contextlib import AbstractContextManager
 
-    from rollway.routers.model import Evidence, Finding, Live, LiveObject, Manifest, Need, ObjectRef, Rollout
+    from rollway.routers.findings import Finding
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live, LiveObject, Manifest, Need, ObjectRef
     from rollway.routers.plan import Change
+    from rollway.routers.traffic import Evidence
 
 
 NAMES_LISTED = 8

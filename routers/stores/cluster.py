@@ -24,25 +24,16 @@ from rollway.routers.errors import (
     RollwayError,
     UncertainError,
 )
+from rollway.routers.findings import Finding, FindingCode, Severity
 from rollway.routers.kube import port_forward
 from rollway.routers.kube.access import is_allowed
 from rollway.routers.kube.client import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, Client, Target
 from rollway.routers.kube.connection import TIMEOUT_S, Connection
 from rollway.routers.kube.discovery import Discovery
 from rollway.routers.kube.kubeconfig import Identity
-from rollway.routers.model import (
-    Evidence,
-    Finding,
-    FindingCode,
-    Live,
-    LiveObject,
-    Need,
-    ObjectRef,
-    Severity,
-    dig,
-    without_server_fields,
-)
+from rollway.routers.objects import Live, LiveObject, Need, ObjectRef, dig, without_server_fields
 from rollway.routers.plan import Action, pointer
+from rollway.routers.traffic import Evidence
 
 if TYPE_CHECKING:
     import socket
@@ -50,7 +41,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from rollway.routers.kube.connection import Answer
-    from rollway.routers.model import Manifest, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Manifest
     from rollway.routers.plan import Change, Operation
 
 FINDINGS = (

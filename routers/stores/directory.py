@@ -23,16 +23,19 @@ from rollway.routers.errors import (
     UnsupportedError,
     UnwritableError,
 )
-from rollway.routers.model import Evidence, Finding, FindingCode, Live, LiveObject, Need, Severity
+from rollway.routers.findings import Finding, FindingCode, Severity
+from rollway.routers.objects import Live, LiveObject, Need
 from rollway.routers.plan import Action, Change
 from rollway.routers.stores import drafts, files, kustomization, patches
 from rollway.routers.stores.manifest_files import ManifestFiles, Place, moved_to, places_of, ways_to_ask
 from rollway.routers.stores.overlays import View
+from rollway.routers.traffic import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rollway.routers.model import Manifest, ObjectRef, Pointer, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Manifest, ObjectRef, Pointer
     from rollway.routers.stores.drafts import FileChange
 
 FINDINGS = (

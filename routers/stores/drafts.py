@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rollway.routers.errors import UnwritableError
-from rollway.routers.model import dig, duplicate
+from rollway.routers.objects import dig, duplicate
 from rollway.routers.stores import files, kustomization, originals, yaml_text
 from rollway.routers.stores.manifests import UnreadableError, parse, sections
 from rollway.routers.stores.yaml_nodes import document_spans
@@ -17,7 +17,7 @@ from rollway.routers.stores.yaml_nodes import document_spans
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
     from rollway.routers.stores.manifest_files import Place
     from rollway.routers.stores.manifests import Section
 

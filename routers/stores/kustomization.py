@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from rollway.routers.errors import UnwritableError
-from rollway.routers.model import duplicate
+from rollway.routers.objects import duplicate
 from rollway.routers.stores import files, overlays, yaml_text
 from rollway.routers.stores.manifests import UnreadableError, parse
 

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from rollway.routers.model import Finding, FindingCode, Severity
+from rollway.routers.findings import Finding, FindingCode, Severity
 from rollway.routers.stores import files, originals
 from rollway.routers.stores.manifests import (
     NO_LONGER_SERVED,
@@ -27,7 +27,7 @@ from rollway.routers.stores.overlays import Overlays, View
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rollway.routers.model import Manifest, Need, ObjectRef, Pointer
+    from rollway.routers.objects import Manifest, Need, ObjectRef, Pointer
 
 FINDINGS = (
     FindingCode(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from rollway.routers import yaml_loader
-from rollway.routers.model import Manifest, ObjectRef, Pointer, duplicate
+from rollway.routers.objects import Manifest, ObjectRef, Pointer, duplicate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

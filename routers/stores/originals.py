@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jsonpointer import JsonPointer, JsonPointerException
 
-from rollway.routers.model import dig, duplicate
+from rollway.routers.objects import dig, duplicate
 from rollway.routers.plan import differences, is_missing, pointer
 from rollway.routers.stores.manifests import UnreadableError, parse
 from rollway.routers.stores.yaml_nodes import roots, walk
@@ -20,7 +20,7 @@ from rollway.routers.stores.yaml_text import scalar
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rollway.routers.model import Manifest, Pointer
+    from rollway.routers.objects import Manifest, Pointer
     from rollway.routers.stores.yaml_nodes import Node
 
 MARK = "# rollway: "

@@ -10,14 +10,14 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rollway.routers.model import dig
+from rollway.routers.objects import dig
 from rollway.routers.stores import files
 from rollway.routers.stores.manifests import UnreadableError, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
 
 NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rollway.routers.errors import ConflictError
 
 if TYPE_CHECKING:
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
     from rollway.routers.plan import Change
 
 

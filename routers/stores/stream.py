@@ -9,7 +9,7 @@ from rollway.routers.stores.directory import DirectoryStore
 from rollway.routers.stores.manifest_files import ManifestFiles
 
 if TYPE_CHECKING:
-    from rollway.routers.model import LiveObject
+    from rollway.routers.objects import LiveObject
     from rollway.routers.plan import Change
 
 

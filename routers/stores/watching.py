@@ -16,16 +16,19 @@ from rollway.routers import stores
 from rollway.routers.errors import ConflictError
 from rollway.routers.kube.client import Target
 from rollway.routers.kube.informer import Informer
-from rollway.routers.model import Evidence, Finding, Kind, Live, LiveObject, ObjectRef
+from rollway.routers.objects import Kind, Live, LiveObject, ObjectRef
 from rollway.routers.snapshot import Snapshot
 from rollway.routers.stores.cluster import CRD, live_object, namespace_only
+from rollway.routers.traffic import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
+    from rollway.routers.findings import Finding
     from rollway.routers.kube.cache import ObjectChange
-    from rollway.routers.model import KindSnapshot, Manifest, Need, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import KindSnapshot, Manifest, Need
     from rollway.routers.plan import Change
     from rollway.routers.stores.cluster import ClusterStore
 

@@ -11,7 +11,7 @@ from rollway.routers import yaml_loader
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rollway.routers.model import Pointer
+    from rollway.routers.objects import Pointer
 
 
 class Node:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from rollway.routers.errors import UnwritableError
-from rollway.routers.model import dig
+from rollway.routers.objects import dig
 from rollway.routers.render import to_json
 from rollway.routers.stores.manifests import UnreadableError, parse
 from rollway.routers.stores.yaml_nodes import Node, roots, walk
@@ -22,7 +22,7 @@ from rollway.routers.stores.yaml_nodes import Node, roots, walk
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rollway.routers.model import Pointer
+    from rollway.routers.objects import Pointer
 
 _PLAIN = re.compile(r"(?:\.{1,2}/)?[A-Za-z_/][A-Za-z0-9_./-]*")
 # Words that YAML 1.1 or 1.2 parsers read as something else than text.

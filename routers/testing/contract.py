@@ -29,20 +29,24 @@ from rollway.routers.errors import (
     StoreError,
     UnsupportedError,
 )
-from rollway.routers.findings import finding_codes
-from rollway.routers.model import Access, Context, HeaderRoute, MirrorRoute, Outcome, Strategy, Traffic
+from rollway.routers.finding_codes import finding_codes
+from rollway.routers.model import Context, Strategy
+from rollway.routers.objects import Access
 from rollway.routers.ownership import ROLLOUT_ANNOTATION
 from rollway.routers.planning import needs_of, simulate
 from rollway.routers.router import TrafficRouter
 from rollway.routers.stores import Store
 from rollway.routers.testing.memory import MemoryStore
+from rollway.routers.traffic import HeaderRoute, MirrorRoute, Outcome, RequestMatch, StringMatch, Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from rollway.routers.model import Live, Manifest, Need, ObjectRef, Reading, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live, Manifest, Need, ObjectRef
     from rollway.routers.plan import Change
+    from rollway.routers.traffic import Reading
 
 WEIGHTS = (0, 1, 5, 50, 99, 100)
 AWKWARD = ("no", "1e3", "a: b", "line\nbreak", "{{ x }}", "'\"\\", "é☃")
@@ -293,7 +297,12 @@ class BackendContract:
         ("feature", "name"),
         [
             (
-                Traffic(Split(5), header_routes=(HeaderRoute("beta", (("x-beta", "exact", "1"),)),)),
+                Traffic(
+                    Split(5),
+                    header_routes=(
+                        HeaderRoute("beta", (RequestMatch((("x-beta", StringMatch("exact", "1")),)),)),
+                    ),
+                ),
                 "header routes",
             ),
             (Traffic(Split(5), mirror_routes=(MirrorRoute("copy"),)), "mirror routes"),

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 
 from rollway.routers import stores
 from rollway.routers.errors import ConflictError, NotFoundError, StoreError, UncertainError
-from rollway.routers.model import Evidence, Live, LiveObject, dig, duplicate
+from rollway.routers.objects import Live, LiveObject, dig, duplicate
 from rollway.routers.plan import Action
 from rollway.routers.stores.manifests import ref_of
 from rollway.routers.stores.patches import patched
+from rollway.routers.traffic import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from rollway.routers.model import Finding, Manifest, Need, ObjectRef, Rollout
+    from rollway.routers.findings import Finding
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Manifest, Need, ObjectRef
     from rollway.routers.plan import Change
 
 

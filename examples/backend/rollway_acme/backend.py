@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, ClassVar
 from rollway.routers.backends.endpoints import check_services, endpoint_needs
 from rollway.routers.backends.services import service_needs, unknown_services
 from rollway.routers.errors import ManifestError, NotFoundError
-from rollway.routers.model import Access, Capabilities, Need, ObjectRef, Reading, Traffic, dig, duplicate
+from rollway.routers.objects import Access, Need, ObjectRef, dig, duplicate
+from rollway.routers.traffic import Capabilities, Reading, Traffic
 from rollway.routers.weights import nearest_split
 from rollway_acme.stanza import AcmeTrafficRouting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rollway.routers.model import Finding, Live, Manifest, Rollout
+    from rollway.routers.findings import Finding
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live, Manifest
 
 GROUP, KIND = "acme.example.com", "WeightedRoute"
 

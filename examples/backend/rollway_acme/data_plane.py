@@ -6,18 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rollway.routers.backends.data_plane import DataPlane, PolicyRule
-from rollway.routers.model import Evidence, ObjectVerdict, Outcome, dig
+from rollway.routers.objects import dig
 from rollway.routers.probes.http import ask_each, fetch, summary
 from rollway.routers.probes.pods import PodPort
+from rollway.routers.traffic import Evidence, ObjectVerdict, Outcome
 from rollway_acme import ADMIN
 from rollway_acme.backend import GROUP, pair_weights, route_ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rollway.routers.model import Context, Live, Rollout, Verdict
+    from rollway.routers.model import Context, Rollout
+    from rollway.routers.objects import Live
     from rollway.routers.probes.http import Address, Find
     from rollway.routers.probes.pods import Pods
+    from rollway.routers.traffic import Verdict
 
 LABELS = "app=acme-router"
 PORT = 9900

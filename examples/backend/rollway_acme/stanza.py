@@ -8,7 +8,7 @@ from rollway.routers.backends.stanzas import OBJECT_NAME, Stanza, mapping
 
 if TYPE_CHECKING:
     from rollway.routers.backends.stanzas import Fault
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
 
 
 class AcmeTrafficRouting(NamedTuple):

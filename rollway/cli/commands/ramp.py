@@ -20,7 +20,7 @@ from rollway.cli.values import DURATION
 from rollway.routers.errors import NotVerifiedError
 from rollway.routers.events import STARTED, Recorder
 from rollway.routers.guards import canary_weight
-from rollway.routers.model import Context, Evidence, Outcome, Traffic, Verdict
+from rollway.routers.model import Context
 from rollway.routers.ramp import (
     MIN_REQUESTS,
     PATIENCE_S,
@@ -31,13 +31,14 @@ from rollway.routers.ramp import (
     weights,
 )
 from rollway.routers.steps import SetWeight, even_steps, remaining, steps_of
+from rollway.routers.traffic import Evidence, Outcome, Traffic, Verdict
 from rollway.routers.weights import percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rollway.routers.applying import Result
-    from rollway.routers.model import Finding
+    from rollway.routers.findings import Finding
     from rollway.routers.router import TrafficRouter
     from rollway.routers.steps import Step
     from rollway.routers.weights import Split

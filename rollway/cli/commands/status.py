@@ -20,19 +20,21 @@ from rollway.cli.probes import DataPlaneOptions, data_plane_probes
 from rollway.cli.stores import open_store, read_named
 from rollway.routers.errors import StoreError
 from rollway.routers.events import last_wish
-from rollway.routers.model import Evidence, Outcome
 from rollway.routers.observing import observe_all
 from rollway.routers.roles import known_roles
 from rollway.routers.router import TrafficRouter
+from rollway.routers.traffic import Evidence, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rollway.routers.events import Wish
-    from rollway.routers.model import ObjectRef, Reading, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import ObjectRef
     from rollway.routers.planning import Observation
     from rollway.routers.probes import Probe
     from rollway.routers.stores import Store
+    from rollway.routers.traffic import Reading
 
 WATCH_INTERVAL_S = 2.0
 _LOADED = {Outcome.MATCHES: "yes", Outcome.DIFFERS: "not yet", Outcome.UNKNOWN: "unknown"}

@@ -18,10 +18,11 @@ from rollway.cli.probes import EVIDENCE, LEVELS
 from rollway.cli.stores import open_router
 from rollway.cli.values import DURATION
 from rollway.routers.errors import NotVerifiedError
-from rollway.routers.model import Outcome
+from rollway.routers.traffic import Outcome
 
 if TYPE_CHECKING:
-    from rollway.routers.model import Rollout, Verdict
+    from rollway.routers.model import Rollout
+    from rollway.routers.traffic import Verdict
 
 
 @dataclass(eq=False, repr=False)

@@ -34,27 +34,18 @@ from rollway.routers.backends.istio.virtual_service import (
 )
 from rollway.routers.backends.services import service_needs, unknown_services
 from rollway.routers.errors import RefusedError, RollwayError, together
-from rollway.routers.model import (
-    CANARY,
-    STABLE,
-    Access,
-    Capabilities,
-    Finding,
-    Need,
-    ObjectRef,
-    Reading,
-    Severity,
-    Traffic,
-    dig,
-    duplicate,
-)
+from rollway.routers.findings import Finding, Severity
+from rollway.routers.model import CANARY, STABLE
+from rollway.routers.objects import Access, Need, ObjectRef, dig, duplicate
+from rollway.routers.traffic import Capabilities, Reading, Traffic
 from rollway.routers.weights import divide, nearest_split, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rollway.routers.backends.istio.stanza import IstioVirtualService
-    from rollway.routers.model import Live, Manifest, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live, Manifest
     from rollway.routers.weights import Split
 
 

@@ -12,13 +12,14 @@ from rollway.routers.backends.istio import ADMIN, ISTIOD
 from rollway.routers.backends.istio.metrics import metric
 from rollway.routers.backends.istio.probe import EnvoyProbe
 from rollway.routers.backends.istio.virtual_service import GROUP, ref_of, stanza_of
-from rollway.routers.model import Need, ObjectRef, dig
+from rollway.routers.objects import Need, ObjectRef, dig
 from rollway.routers.probes.pods import PodPort
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from rollway.routers.model import Live, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live
     from rollway.routers.probes.pods import Pods
 
 SIDECARS = 5

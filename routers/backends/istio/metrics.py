@@ -12,7 +12,8 @@ from rollway.routers.backends.istio.virtual_service import (
     rule_ref,
     stanza_of,
 )
-from rollway.routers.model import CANARY, STABLE, dig
+from rollway.routers.model import CANARY, STABLE
+from rollway.routers.objects import dig
 from rollway.routers.probes.http import NoAnswerError
 from rollway.routers.probes.prometheus import Metric
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from rollway.routers.backends.istio.stanza import IstioVirtualService
     from rollway.routers.backends.istio.virtual_service import Destination
-    from rollway.routers.model import Live, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live
 
 
 def metric(rollout: Rollout, live: Live) -> Metric:

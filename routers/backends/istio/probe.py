@@ -19,15 +19,18 @@ from rollway.routers.backends.istio.virtual_service import (
     ref_of,
     stanza_of,
 )
-from rollway.routers.model import Evidence, ObjectVerdict, Outcome, dig
+from rollway.routers.objects import dig
 from rollway.routers.probes.http import NoAnswerError, ask_each, fetch, summary, unknown
+from rollway.routers.traffic import Evidence, ObjectVerdict, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rollway.routers.backends.istio.virtual_service import Target
-    from rollway.routers.model import Context, Manifest, ObjectRef, Rollout, Verdict
+    from rollway.routers.model import Context, Rollout
+    from rollway.routers.objects import Manifest, ObjectRef
     from rollway.routers.probes.http import Address, Find
+    from rollway.routers.traffic import Verdict
 
 _DUMP = "/config_dump?resource=dynamic_route_configs"
 _ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"

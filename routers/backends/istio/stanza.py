@@ -8,7 +8,7 @@ from rollway.routers.backends.stanzas import OBJECT_NAME, PORT, TEXT, Stanza, ar
 
 if TYPE_CHECKING:
     from rollway.routers.backends.stanzas import Fault
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
 
 
 class TLSRoute(NamedTuple):

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rollway.routers.backends.istio.stanza import IstioTrafficRouting, TLSRoute
 from rollway.routers.errors import AmbiguousError, ManifestError, NotFoundError, together
-from rollway.routers.model import CANARY, STABLE, ObjectRef, dig
+from rollway.routers.model import CANARY, STABLE
+from rollway.routers.objects import ObjectRef, dig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rollway.routers.backends.istio.stanza import IstioVirtualService
     from rollway.routers.errors import RollwayError
-    from rollway.routers.model import Live, Manifest, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live, Manifest
 
 GROUP = "networking.istio.io"
 SECTIONS = ("http", "tls", "tcp")

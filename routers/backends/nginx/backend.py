@@ -17,27 +17,19 @@ from rollway.routers.backends.nginx.neighbours import Neighbours
 from rollway.routers.backends.nginx.stanza import NginxTrafficRouting
 from rollway.routers.backends.services import service_needs, service_refs, unknown_services
 from rollway.routers.errors import ManifestError, NotFoundError
-from rollway.routers.model import (
-    CANARY,
-    STABLE,
-    Access,
-    Capabilities,
-    Finding,
-    Need,
-    ObjectRef,
-    Reading,
-    Severity,
-    Traffic,
-    dig,
-)
+from rollway.routers.findings import Finding, Severity
+from rollway.routers.model import CANARY, STABLE
+from rollway.routers.objects import Access, Need, ObjectRef, dig
 from rollway.routers.render import render
+from rollway.routers.traffic import Capabilities, Reading, Traffic
 from rollway.routers.weights import nearest_split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rollway.routers.backends.nginx.controller import IngressPath, Loaded, Policy
-    from rollway.routers.model import Live, Manifest, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live, Manifest
 
 GROUP = "networking.k8s.io"
 _NAME_LIMIT = 253

@@ -16,7 +16,7 @@ from rollway.routers.errors import ManifestError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from rollway.routers.model import Manifest, ObjectRef
+    from rollway.routers.objects import Manifest, ObjectRef
 
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 DEFAULT_UPSTREAM = "upstream-default-backend"

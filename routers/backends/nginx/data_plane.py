@@ -12,13 +12,14 @@ from rollway.routers.backends.nginx import STATUS, controller
 from rollway.routers.backends.nginx.backend import GROUP, pairs
 from rollway.routers.backends.nginx.metrics import metric
 from rollway.routers.backends.nginx.probe import IngressNginxProbe
-from rollway.routers.model import Need, dig
+from rollway.routers.objects import Need, dig
 from rollway.routers.probes.pods import PodPort
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rollway.routers.model import Live, Manifest, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live, Manifest
     from rollway.routers.probes.pods import Pods
 
 LABELS = "app.kubernetes.io/component=controller,app.kubernetes.io/name=ingress-nginx"

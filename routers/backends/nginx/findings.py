@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rollway.routers.model import FindingCode
+from rollway.routers.findings import FindingCode
 
 FINDINGS = (
     FindingCode(

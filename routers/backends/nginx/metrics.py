@@ -15,7 +15,8 @@ from rollway.routers.probes.prometheus import Metric
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rollway.routers.model import Live, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live
 
 
 def metric(rollout: Rollout, live: Live) -> Metric:

@@ -14,7 +14,7 @@ from rollway.routers.errors import ManifestError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from rollway.routers.model import LiveObject, ObjectRef
+    from rollway.routers.objects import LiveObject, ObjectRef
 
 Mark: TypeAlias = tuple[str, str]
 """What Ingresses have in common: `("host", NAME)` or `("upstream", NAME)`."""

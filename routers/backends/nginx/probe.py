@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rollway.routers.backends.nginx.backend import pairs, policy_of, stable_paths
-from rollway.routers.model import Evidence, ObjectVerdict, Outcome, dig
+from rollway.routers.objects import dig
 from rollway.routers.probes.http import ask_each, fetch, summary, unknown
+from rollway.routers.traffic import Evidence, ObjectVerdict, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rollway.routers.backends.nginx.controller import Policy
-    from rollway.routers.model import Context, ObjectRef, Rollout, Traffic, Verdict
+    from rollway.routers.model import Context, Rollout
+    from rollway.routers.objects import ObjectRef
     from rollway.routers.probes.http import Address, Find
+    from rollway.routers.traffic import Traffic, Verdict
 
 WORKERS_S = 1.1
 """How long after the controller posted a configuration all workers have it: balancer.lua looks once a second."""

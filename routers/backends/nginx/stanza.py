@@ -8,7 +8,7 @@ from rollway.routers.backends.stanzas import OBJECT_NAME, OPTIONAL_NAME, TEXT_MA
 
 if TYPE_CHECKING:
     from rollway.routers.backends.stanzas import Fault
-    from rollway.routers.model import Manifest
+    from rollway.routers.objects import Manifest
 
 DEFAULT_PREFIX = "nginx.ingress.kubernetes.io"
 

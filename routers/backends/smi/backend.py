@@ -13,26 +13,18 @@ from rollway.routers.backends.endpoints import addresses, check_services, slice_
 from rollway.routers.backends.services import service_needs, service_refs, unknown_services
 from rollway.routers.backends.smi.stanza import SmiTrafficRouting
 from rollway.routers.errors import ManifestError, RefusedError
-from rollway.routers.model import (
-    Access,
-    Capabilities,
-    Finding,
-    Need,
-    ObjectRef,
-    Outcome,
-    Reading,
-    Severity,
-    Traffic,
-    dig,
-)
+from rollway.routers.findings import Finding, Severity
+from rollway.routers.objects import Access, Need, ObjectRef, dig
 from rollway.routers.render import render
 from rollway.routers.snapshot import Groups
+from rollway.routers.traffic import Capabilities, Outcome, Reading, Traffic
 from rollway.routers.weights import divide, nearest_split, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rollway.routers.model import Live, LiveObject, Manifest, Rollout
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live, LiveObject, Manifest
 
 GROUP = "split.smi-spec.io"
 _CRD_GROUP, _CRD = "apiextensions.k8s.io", "CustomResourceDefinition"
