@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import manifests as m
-from rollway.routers.backends.istio import probe as envoy
+from rollway.routers.backends.istio.probe import envoy_probe
 from rollway.routers.backends.nginx import probe as ingress_nginx
 from rollway.routers.errors import InvalidInputError, NotVerifiedError, UnsupportedError
 from rollway.routers.model import Context
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 NGINX = {"nginx": {"stableIngress": "web"}}
 ISTIO = {"istio": {"virtualService": {"name": "web"}}}
 HEADER = Identity.parse("header:X-Version")
+ENVOY = envoy_probe(fixed(["127.0.0.1:15000"]))
 
 
 def same_objects(context: Context) -> Context:
@@ -347,7 +348,7 @@ def test_loaded_routes_never_match_wrongly(weight: int, clusters: list[tuple[str
     """Whatever Envoy answers, MATCHES means that its clusters have exactly the shares that were asked."""
     found = router(ISTIO)
     live = live_of(found, weight)
-    verdict = envoy.compare(dump(*clusters), Context(found.rollout, Traffic(Split(weight, 100)), live))
+    verdict = ENVOY.judge_document(dump(*clusters), Context(found.rollout, Traffic(Split(weight, 100)), live))
     if verdict.outcome is Outcome.MATCHES:
         shares = clusters if len(clusters) > 1 else [(clusters[0][0], 1)]
         total = sum(value for _, value in shares)
@@ -369,7 +370,7 @@ def test_loaded_routes_never_match_wrongly(weight: int, clusters: list[tuple[str
 def test_loaded_routes_match(weight: int, clusters: list[tuple[str, int]]) -> None:
     """A single cluster is everything, and weights count by their shares."""
     found = router(ISTIO)
-    verdict = envoy.compare(
+    verdict = ENVOY.judge_document(
         dump(*clusters), Context(found.rollout, Traffic(Split(weight, 100)), live_of(found, weight))
     )
     assert (verdict.outcome, verdict.evidence) == (Outcome.MATCHES, Evidence.LOADED)
@@ -389,7 +390,9 @@ def test_loaded_routes_match(weight: int, clusters: list[tuple[str, int]]) -> No
 def test_other_routes_are_named(document: Any, outcome: Outcome, words: str) -> None:
     """A route that is missing or carries other shares differs; another document is unknown."""
     found = router(ISTIO)
-    verdict = envoy.compare(document, Context(found.rollout, Traffic(Split(20, 100)), live_of(found, 20)))
+    verdict = ENVOY.judge_document(
+        document, Context(found.rollout, Traffic(Split(20, 100)), live_of(found, 20))
+    )
     assert verdict.outcome is outcome
     assert words in verdict.reason
 
@@ -460,12 +463,12 @@ def test_verify_without_changes_asks_the_data_plane() -> None:
     assert probe.asked == 3
 
 
-@pytest.mark.parametrize("kind", [envoy.EnvoyProbe, ingress_nginx.IngressNginxProbe])
+@pytest.mark.parametrize("kind", [envoy_probe, ingress_nginx.IngressNginxProbe])
 def test_nobody_to_ask_is_no_crash(kind: Any) -> None:
     """An empty list of addresses is an input error, and a data plane without instances is UNKNOWN."""
     with pytest.raises(InvalidInputError, match="no address"):
         fixed([])
-    found = router(ISTIO if kind is envoy.EnvoyProbe else NGINX)
+    found = router(ISTIO if kind is envoy_probe else NGINX)
     context = Context(found.rollout, Traffic(Split(20)), live_of(found, 20))
     verdict = kind(lambda _rollout, _live: []).judge(context)
     assert (verdict.outcome, "no instance of it is known" in verdict.reason) == (Outcome.UNKNOWN, True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rollway.routers.backends.data_plane import DataPlane, PolicyRule
 from rollway.routers.backends.istio import ADMIN, ISTIOD
 from rollway.routers.backends.istio.metrics import metric
-from rollway.routers.backends.istio.probe import EnvoyProbe
+from rollway.routers.backends.istio.probe import envoy_probe
 from rollway.routers.backends.istio.virtual_service import GROUP, ref_of, stanza_of
 from rollway.routers.objects import Need, ObjectRef, dig
 from rollway.routers.probes.pods import PodPort
@@ -69,7 +69,7 @@ def _selector(labels: Mapping[str, Any]) -> str:
 
 
 DATA_PLANE = DataPlane(
-    probe=lambda places: EnvoyProbe(places[ADMIN.name], places.get(ISTIOD.name)),
+    probe=lambda places: envoy_probe(places[ADMIN.name], places.get(ISTIOD.name)),
     pods={ADMIN.name: envoys, ISTIOD.name: istiods},
     rules=(PolicyRule(GROUP, "gateways", ("get",)),),
     metric=metric,
