@@ -30,8 +30,9 @@ from harness.api import Api  # noqa: E402
 from harness.namespace import Namespace  # noqa: E402
 from rollway.routers.kube.connection import Connection  # noqa: E402
 from rollway.routers.kube.failures import RequestInfo  # noqa: E402
+from rollway.routers.lookup import read_rollout  # noqa: E402
 from rollway.routers.planning import needs_of  # noqa: E402
-from rollway.routers.router import TrafficRouter, read_rollout  # noqa: E402
+from rollway.routers.router import TrafficRouter  # noqa: E402
 from rollway.routers.stores.watching import WatchingStore  # noqa: E402
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from harness import shop as example
 from harness.fault_proxy import WRITES, Fault, fault_proxy
 from harness.process import started
 from rollway.routers.errors import RollwayError
+from rollway.routers.lookup import read_rollout
 from rollway.routers.ramp import Ramp
-from rollway.routers.router import TrafficRouter, read_rollout
+from rollway.routers.router import TrafficRouter
 from rollway.routers.traffic import Outcome, Traffic
 from rollway.routers.weights import Split
 

@@ -30,8 +30,9 @@ from rollway.routers.errors import (
     NotServedError,
     UnreachableError,
 )
+from rollway.routers.lookup import read_rollout
 from rollway.routers.objects import Need, ObjectRef
-from rollway.routers.router import TrafficRouter, read_rollout
+from rollway.routers.router import TrafficRouter
 from rollway.routers.stores.cluster import ClusterStore
 from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split

@@ -11,8 +11,9 @@ import manifests as m
 from harness import shop
 from harness.fault_proxy import Fault, fault_proxy
 from rollway.routers.errors import ForbiddenError, NotFoundError
+from rollway.routers.lookup import read_rollout
 from rollway.routers.objects import Need, ObjectRef
-from rollway.routers.router import TrafficRouter, read_rollout
+from rollway.routers.router import TrafficRouter
 from rollway.routers.stores.watching import WatchingStore
 from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rollway.routers.findings import Finding, FindingCode, Severity
     from rollway.routers.guards import Limits
     from rollway.routers.linting import Problem, lint
+    from rollway.routers.lookup import read_rollout, read_rollouts
     from rollway.routers.model import Rollout, RolloutStatus, Strategy
     from rollway.routers.objects import Live, LiveObject, Manifest, Need, ObjectRef
     from rollway.routers.observing import Observations, observe_all
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from rollway.routers.probes.requests import RequestsProbe
     from rollway.routers.ramp import Ramp
     from rollway.routers.roles import known_roles
-    from rollway.routers.router import TrafficRouter, WriteOptions, read_rollout, read_rollouts
+    from rollway.routers.router import TrafficRouter, WriteOptions
     from rollway.routers.stores import EventStore, Store
     from rollway.routers.stores.cluster import ClusterStore
     from rollway.routers.stores.directory import DirectoryStore
@@ -64,6 +65,7 @@ _NAMES = {
     "rollway.routers.findings": ("Finding", "FindingCode", "Severity"),
     "rollway.routers.guards": ("Limits",),
     "rollway.routers.linting": ("Problem", "lint"),
+    "rollway.routers.lookup": ("read_rollout", "read_rollouts"),
     "rollway.routers.model": ("Rollout", "RolloutStatus", "Strategy"),
     "rollway.routers.objects": ("Live", "LiveObject", "Manifest", "Need", "ObjectRef"),
     "rollway.routers.observing": ("Observations", "observe_all"),
@@ -75,7 +77,7 @@ _NAMES = {
     "rollway.routers.probes.requests": ("RequestsProbe",),
     "rollway.routers.ramp": ("Ramp",),
     "rollway.routers.roles": ("known_roles",),
-    "rollway.routers.router": ("TrafficRouter", "WriteOptions", "read_rollout", "read_rollouts"),
+    "rollway.routers.router": ("TrafficRouter", "WriteOptions"),
     "rollway.routers.stores": ("EventStore", "Store"),
     "rollway.routers.stores.cluster": ("ClusterStore",),
     "rollway.routers.stores.directory": ("DirectoryStore",),

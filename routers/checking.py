@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from rollway.routers.data_planes import data_plane_probes
 from rollway.routers.errors import RollwayError
 from rollway.routers.linting import FAULT, NOTE, lint
+from rollway.routers.lookup import read_rollout
 from rollway.routers.objects import Access
 from rollway.routers.observing import read_together
 from rollway.routers.planning import needs_of
 from rollway.routers.rbac import rules
-from rollway.routers.router import read_rollout
 from rollway.routers.stores import ClusterAccess
 from rollway.routers.writers import Influence, writers_of
 

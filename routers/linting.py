@@ -25,6 +25,7 @@ from rollway.routers.errors import (
     UnsupportedError,
 )
 from rollway.routers.findings import Finding, FindingCode
+from rollway.routers.lookup import read_rollout, read_rollouts
 from rollway.routers.model import Context, Strategy
 from rollway.routers.objects import Access, Live, ObjectRef, dig
 from rollway.routers.observing import read_together
@@ -39,7 +40,6 @@ from rollway.routers.roles import decide_roles
 from rollway.routers.rollout import dotted
 from rollway.routers.rollout.schema import rollout_schema
 from rollway.routers.rollout.unused import asks_for_routing, unused_fields
-from rollway.routers.router import read_rollout, read_rollouts
 from rollway.routers.stores import FileStore, missing
 from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.routers.errors import RollwayError
+from rollway.routers.lookup import read_rollouts
 from rollway.routers.objects import Live
 from rollway.routers.planning import needs_of, observe
 from rollway.routers.roles import decide_roles
 from rollway.routers.rollout.unused import asks_for_routing
-from rollway.routers.router import read_rollouts
 from rollway.routers.stores import missing
 
 if TYPE_CHECKING:

@@ -27,10 +27,11 @@ from rollway.routers.errors import (
 )
 from rollway.routers.findings import Severity
 from rollway.routers.guards import Limits
+from rollway.routers.lookup import read_rollout, read_rollouts
 from rollway.routers.model import Rollout
 from rollway.routers.objects import Need, ObjectRef
 from rollway.routers.plan import Action, Change
-from rollway.routers.router import TrafficRouter, read_rollout, read_rollouts
+from rollway.routers.router import TrafficRouter
 from rollway.routers.stores import files, yaml_text
 from rollway.routers.stores.directory import DirectoryStore
 from rollway.routers.traffic import Evidence, Outcome, Traffic
@@ -598,7 +599,8 @@ def test_leftovers_of_a_killed_process_go_away(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from rollway.routers.stores import files, yaml_text
-from rollway.routers.router import TrafficRouter, read_rollout
+from rollway.routers.lookup import read_rollout
+from rollway.routers.router import TrafficRouter
 from rollway.routers.stores.directory import DirectoryStore
 left = int(sys.argv[2])
 def dying(name):

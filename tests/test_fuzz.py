@@ -16,8 +16,9 @@ import yaml
 
 import manifests as m
 from rollway.routers.errors import RollwayError
+from rollway.routers.lookup import read_rollout
 from rollway.routers.rollout import parse_rollout
-from rollway.routers.router import TrafficRouter, read_rollout
+from rollway.routers.router import TrafficRouter
 from rollway.routers.stores.directory import DirectoryStore
 from rollway.routers.stores.manifests import is_object
 from rollway.routers.testing import MemoryStore

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 import manifests as m
 from rollway.routers.errors import NotFoundError, RollwayError
 from rollway.routers.linting import lint
+from rollway.routers.lookup import read_rollouts
 from rollway.routers.model import Strategy
 from rollway.routers.roles import known_roles
-from rollway.routers.router import TrafficRouter, read_rollouts
+from rollway.routers.router import TrafficRouter
 from rollway.routers.stores.directory import DirectoryStore
 from rollway.routers.testing import MemoryStore
 

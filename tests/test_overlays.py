@@ -12,7 +12,8 @@ import yaml
 import manifests as m
 from rollway.routers.errors import AmbiguousError, NotFoundError, UnsupportedError, UnwritableError
 from rollway.routers.linting import lint
-from rollway.routers.router import TrafficRouter, read_rollout, read_rollouts
+from rollway.routers.lookup import read_rollout, read_rollouts
+from rollway.routers.router import TrafficRouter
 from rollway.routers.stores.directory import DirectoryStore
 from rollway.routers.stores.stream import StreamStore
 from rollway.routers.traffic import Outcome, Traffic

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 import manifests as m
 from rollway.routers.errors import UnwritableError
-from rollway.routers.router import TrafficRouter, read_rollout
+from rollway.routers.lookup import read_rollout
+from rollway.routers.router import TrafficRouter
 from rollway.routers.stores.directory import DirectoryStore
 from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split

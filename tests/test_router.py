@@ -28,13 +28,14 @@ from rollway.routers.errors import (
 )
 from rollway.routers.findings import Finding
 from rollway.routers.guards import Limits
+from rollway.routers.lookup import read_rollout, read_rollouts
 from rollway.routers.objects import LiveObject, Need, ObjectRef, duplicate
 from rollway.routers.plan import Action, Change
 from rollway.routers.planning import needs_of
 from rollway.routers.ramp import Ramp
 from rollway.routers.removing import propose_removal
 from rollway.routers.rollout import parse_rollout
-from rollway.routers.router import TrafficRouter, read_rollout, read_rollouts
+from rollway.routers.router import TrafficRouter
 from rollway.routers.testing import MemoryStore
 from rollway.routers.traffic import (
     Evidence,

@@ -15,8 +15,9 @@ import manifests as m
 from harness.api import Api, like
 from rollway.routers.errors import NotFoundError
 from rollway.routers.kube.connection import Connection
+from rollway.routers.lookup import read_rollout
 from rollway.routers.objects import ObjectRef, without_server_fields
-from rollway.routers.router import TrafficRouter, read_rollout
+from rollway.routers.router import TrafficRouter
 from rollway.routers.stores.cluster import ClusterStore
 from rollway.routers.testing.memory import Faults
 

@@ -17,7 +17,8 @@ from harness import shop as shops
 from harness.process import rollway
 from harness.waiting import until
 from rollway.routers.data_planes import data_plane_probes
-from rollway.routers.router import TrafficRouter, read_rollout
+from rollway.routers.lookup import read_rollout
+from rollway.routers.router import TrafficRouter
 from rollway.routers.traffic import Evidence
 
 if TYPE_CHECKING:

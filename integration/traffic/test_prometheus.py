@@ -9,10 +9,10 @@ import pytest
 from harness.process import rollway
 from harness.shop import SUBSETS
 from rollway.routers.data_planes import prometheus_probe
+from rollway.routers.lookup import read_rollout
 from rollway.routers.model import Context
 from rollway.routers.planning import needs_of
 from rollway.routers.probes.http import Address
-from rollway.routers.router import read_rollout
 from rollway.routers.traffic import Outcome, Traffic
 from rollway.routers.weights import Split
 

@@ -13,8 +13,9 @@ from click.shell_completion import CompletionItem
 from rollway.cli.options import StoreOptions
 from rollway.routers.errors import NotFoundError, RollwayError
 from rollway.routers.guards import Limits
+from rollway.routers.lookup import known_as, read_rollout, read_rollouts
 from rollway.routers.roles import known_roles
-from rollway.routers.router import TrafficRouter, known_as, read_rollout, read_rollouts
+from rollway.routers.router import TrafficRouter
 from rollway.routers.weights import parse_weight
 
 if TYPE_CHECKING:

@@ -1,0 +1,77 @@
+"""Look up Rollouts in a store, by name or all of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rollway.routers.errors import AmbiguousError, ForbiddenError, NotFoundError, RollwayError
+from rollway.routers.objects import Need, dig
+from rollway.routers.rollout import parse_rollout
+
+if TYPE_CHECKING:
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import LiveObject
+    from rollway.routers.stores import Store
+
+ROLLOUT_GROUP, ROLLOUT_KIND = "argoproj.io", "Rollout"
+
+
+def read_rollout(store: Store, name: str, namespace: str = "") -> Rollout:
+    """Read the Rollout of that name; without a namespace, the only one of that name in the store.
+
+    Raises:
+        NotFoundError: there is none.
+        AmbiguousError: several namespaces have one.
+        ManifestError: it has faults.
+    """
+    need = Need(ROLLOUT_GROUP, ROLLOUT_KIND, name, namespace, required=False)
+    items = sorted(
+        (item for ref, item in store.read([need]).items() if need.matches(ref)),
+        key=lambda item: item.ref.namespace,
+    )
+    if not items:
+        store.read([replace(need, required=True)])
+        raise NotFoundError(f"Rollout {name} is not in the store")
+    if len(items) > 1:
+        raise AmbiguousError(
+            f"Rollout {name} is in the namespaces {', '.join(item.ref.namespace for item in items)}",
+            hint="name it with -n",
+        )
+    return rollout_of(items[0])
+
+
+def read_rollouts(
+    store: Store, namespace: str = "", name: str = ""
+) -> list[tuple[LiveObject, Rollout | RollwayError]]:
+    """Read every Rollout (of that name), in order of namespace and name; one with faults comes with its error instead of a Rollout."""
+    need = Need(ROLLOUT_GROUP, ROLLOUT_KIND, name, namespace, required=False, tolerant=True)
+    items = [item for ref, item in store.read([need]).items() if need.matches(ref)]
+    rollouts: list[tuple[LiveObject, Rollout | RollwayError]] = []
+    for item in sorted(items, key=lambda item: (item.ref.namespace, item.ref.name)):
+        if item.is_copy:
+            continue
+        try:
+            rollouts.append((item, item.problem or rollout_of(item)))
+        except RollwayError as error:
+            rollouts.append((item, error))
+    return rollouts
+
+
+def rollout_of(rollout: LiveObject) -> Rollout:
+    """Read a Rollout that a store returned; faults have file and line where the store knows them."""
+    return parse_rollout(rollout.manifest, namespace=rollout.ref.namespace, locate=rollout.locate)
+
+
+def known_as(rollout: Rollout, store: Store) -> Rollout:
+    """Return a route from a file with the uid that its Rollout has in the store, if it is there and may be read.
+
+    What rollway makes for it then belongs to that Rollout, and goes with it.
+    """
+    need = Need(ROLLOUT_GROUP, ROLLOUT_KIND, rollout.name, rollout.namespace, required=False, tolerant=True)
+    try:
+        manifest = store.read([need]).manifest(rollout.ref)
+    except ForbiddenError:
+        return rollout
+    uid = dig(manifest, "metadata", "uid") if manifest else None
+    return replace(rollout, uid=uid) if isinstance(uid, str) else rollout
