@@ -100,7 +100,7 @@ def test_a_stale_memory_costs_a_retry_and_no_wrong_write(
     found.set_weight(20)
     for informer in watched._informers.values():
         # A watch that is connected and gets no events: no test can make a real one do this.
-        informer._take = lambda *_event: None  # type: ignore[method-assign]
+        informer._follow = lambda *_event: None  # type: ignore[method-assign]
     namespace.router().set_weight(70)
     assert found.observe().traffic == Traffic(Split(20))
     note = {

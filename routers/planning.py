@@ -122,8 +122,8 @@ def needs_of(rollout: Rollout) -> list[Need]:
     """Return what the backends of a Rollout need, each object once, with the strongest access that was asked for."""
     strength = [Access.READ, Access.SHARED, Access.MANAGED]
     needs: dict[tuple[str, str, str, str, str], Need] = {}
-    for part in backends_of(rollout):
-        for need in part.needs(rollout):
+    for backend in backends_of(rollout):
+        for need in backend.needs(rollout):
             key = (need.group, need.kind, need.namespace, need.name, need.selector)
             if key not in needs or strength.index(need.access) > strength.index(needs[key].access):
                 needs[key] = need
@@ -141,7 +141,9 @@ def target_needs(rollout: Rollout) -> list[Need]:
 
 def observe(rollout: Rollout, live: Live) -> Observation:
     """Return what the live objects show."""
-    readings = tuple(reading for part in backends_of(rollout) for reading in part.observe(rollout, live))
+    readings = tuple(
+        reading for backend in backends_of(rollout) for reading in backend.observe(rollout, live)
+    )
     return Observation(rollout, readings, live.notes)
 
 
@@ -156,8 +158,8 @@ def wanted_objects(context: Context) -> list[Manifest]:
         ownership.stamp(wanted, context.rollout)
         if need.access is Access.MANAGED
         else without_server_fields(wanted)
-        for part in backends_of(context.rollout)
-        for need, wanted in _rendered(part, context)
+        for backend in backends_of(context.rollout)
+        for need, wanted in _rendered(backend, context)
     ]
 
 
@@ -165,8 +167,8 @@ def wanted_changes(context: Context, access: Access) -> list[Change]:
     """Return what the wish would change in the objects of one access, whatever the data planes do with it."""
     return [
         change
-        for part in backends_of(context.rollout)
-        for need, wanted in _rendered(part, context)
+        for backend in backends_of(context.rollout)
+        for need, wanted in _rendered(backend, context)
         if need.access is access
         and (change := change_for(need, context.live.get(need.ref), wanted, context.rollout, adopt=True))
     ]
@@ -180,51 +182,51 @@ def simulate(context: Context, *, adopt: bool, backends: Sequence[Backend] | Non
     Raises what `propose` raises.
     """
     rollout, want, live = context
-    parts = backends_of(rollout) if backends is None else backends
+    chosen = backends_of(rollout) if backends is None else backends
     changes: list[Change] = []
     after: dict[ObjectRef, LiveObject] = {}
-    for part in parts:
-        for need, rendered in _rendered(part, context):
+    for backend in chosen:
+        for need, rendered in _rendered(backend, context):
             present = live.get(need.ref)
-            wanted = _as_it_was(part, context, present, rendered)
+            wanted = _as_it_was(backend, context, present, rendered)
             change = change_for(need, present, wanted, rollout, adopt=adopt)
             if change and change.action is Action.PATCH:
-                change = replace(change, original=_to_remember(part, context, change, present))
+                change = replace(change, original=_to_remember(backend, context, change, present))
             if change:
                 changes.append(change)
                 assert change.after is not None, "rendering never deletes"
                 after[need.ref] = LiveObject(need.ref, change.after, present.version if present else "")
     simulated = live.after(after.values())
-    findings = [finding for part in parts for finding in part.check(rollout, want, simulated)]
+    findings = [finding for backend in chosen for finding in backend.check(rollout, want, simulated)]
     return Simulation(tuple(changes), simulated, (*dict.fromkeys(findings), *store_notes(want, live)))
 
 
-def _as_it_was(part: Backend, context: Context, present: LiveObject | None, wanted: Manifest) -> Manifest:
+def _as_it_was(backend: Backend, context: Context, present: LiveObject | None, wanted: Manifest) -> Manifest:
     """Return a shared object as it was at first, where that gives all traffic to stable as well."""
     if present is None or present.original is None or context.want.split.canary:
         return wanted
-    again = _all_stable(part, context, present.ref, present.original)
+    again = _all_stable(backend, context, present.ref, present.original)
     return present.original if again == present.original else wanted
 
 
 def _to_remember(
-    part: Backend, context: Context, change: Change, present: LiveObject | None
+    backend: Backend, context: Context, change: Change, present: LiveObject | None
 ) -> Manifest | None:
     """Return what a shared object was at first, where a reset could not find it out from what the change makes of it."""
     if context.live.running or not context.want.split.canary or change.before is None or change.after is None:
         return None  # a cluster remembers nothing, so there is no need to find out
     first = present.original if present else None
     if first is None:
-        first = _all_stable(part, context, change.ref, change.before)
-    return None if _all_stable(part, context, change.ref, change.after) == first else first
+        first = _all_stable(backend, context, change.ref, change.before)
+    return None if _all_stable(backend, context, change.ref, change.after) == first else first
 
 
-def _all_stable(part: Backend, context: Context, ref: ObjectRef, manifest: Manifest) -> Manifest | None:
+def _all_stable(backend: Backend, context: Context, ref: ObjectRef, manifest: Manifest) -> Manifest | None:
     """Return what all traffic to stable would make of an object; None where that is not known."""
     rollout, _, live = context
     there = Context(rollout, Traffic(Split(0, rollout.total)), live.after([LiveObject(ref, manifest, "")]))
     try:
-        return next((wanted for need, wanted in _rendered(part, there) if need.ref == ref), None)
+        return next((wanted for need, wanted in _rendered(backend, there) if need.ref == ref), None)
     except RollwayError:
         return None
 
@@ -297,12 +299,12 @@ def refuse_unsupported(rollout: Rollout, want: Traffic) -> None:
         raise WeightError(
             f"the wish counts out of {want.split.total}, and {rollout.ref} out of {rollout.total}"
         )
-    for part in backends_of(rollout):
-        missing = part.capabilities.missing(want)
+    for backend in backends_of(rollout):
+        missing = backend.capabilities.missing(want)
         if missing:
             able = [package.name for package in packages() if not package.backend.capabilities.missing(want)]
             raise UnsupportedError(
-                f"backend {part.name} cannot do {missing}, which {rollout.ref} asks for",
+                f"backend {backend.name} cannot do {missing}, which {rollout.ref} asks for",
                 hint=f"backends that can: {', '.join(able) or 'none yet'}",
             )
 
@@ -324,12 +326,14 @@ def plan_of(context: Context, simulation: Simulation) -> Plan:
     return Plan(rollout, want, changes, before, after, findings, mark, observed=live)
 
 
-def _rendered(part: Backend, context: Context) -> Iterator[tuple[Need, Manifest]]:
+def _rendered(backend: Backend, context: Context) -> Iterator[tuple[Need, Manifest]]:
     """Render with one backend, and pair each object with the need that allows it to be written."""
     writable = {
-        need.ref: need for need in part.needs(context.rollout) if need.name and need.access is not Access.READ
+        need.ref: need
+        for need in backend.needs(context.rollout)
+        if need.name and need.access is not Access.READ
     }
-    for wanted in part.render(*context):
+    for wanted in backend.render(*context):
         metadata = wanted["metadata"]
         ref = next(
             (
@@ -342,6 +346,6 @@ def _rendered(part: Backend, context: Context) -> Iterator[tuple[Need, Manifest]
         )
         if ref is None:
             raise RollwayError(
-                f"backend {part.name} rendered {wanted['kind']} {metadata['name']}, which it did not ask to write"
+                f"backend {backend.name} rendered {wanted['kind']} {metadata['name']}, which it did not ask to write"
             )
         yield writable[ref], wanted

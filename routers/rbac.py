@@ -41,7 +41,7 @@ def plural(kind: str) -> str:
 def rules(rollout: Rollout) -> dict[str, list[PolicyRule]]:
     """Return the rules of each namespace that the Rollout's objects are in, its own first."""
     needs = [need for need in needs_of(rollout) if need.kind not in _CLUSTER_KINDS]
-    found: dict[str, list[PolicyRule]] = {
+    by_namespace: dict[str, list[PolicyRule]] = {
         rollout.namespace: [
             PolicyRule(rollout.ref.group, plural(rollout.ref.kind), ("get",), (rollout.name,))
         ]
@@ -50,10 +50,10 @@ def rules(rollout: Rollout) -> dict[str, list[PolicyRule]]:
         [rollout.namespace, *(need.namespace for need in needs if need.namespace)]
     ):
         here = [need for need in needs if need.namespace in ("", namespace)]
-        found.setdefault(namespace, []).extend(_merged(_rules(here)))
+        by_namespace.setdefault(namespace, []).extend(_merged(_rules(here)))
     # The Event about a change stands beside the Rollout; `status` shows by it what was asked last.
-    found[rollout.namespace].append(PolicyRule("", "events", ("create", "list")))
-    return found
+    by_namespace[rollout.namespace].append(PolicyRule("", "events", ("create", "list")))
+    return by_namespace
 
 
 def _rules(needs: Sequence[Need]) -> Iterable[PolicyRule]:
@@ -73,10 +73,10 @@ def _rules(needs: Sequence[Need]) -> Iterable[PolicyRule]:
             yield PolicyRule(need.group, resource, verbs, (need.name,))
 
 
-def _merged(found: Iterable[PolicyRule]) -> list[PolicyRule]:
+def _merged(separate: Iterable[PolicyRule]) -> list[PolicyRule]:
     """Join the rules that differ in their names only."""
     merged: dict[tuple[str, str, tuple[str, ...], bool], PolicyRule] = {}
-    for rule in found:
+    for rule in separate:
         key = (rule.group, rule.resource, rule.verbs, bool(rule.names))
         known = merged.get(key)
         names = (*known.names, *rule.names) if known else rule.names
@@ -98,18 +98,18 @@ def manifests(rollout: Rollout, service_account: str = "", data_planes: Sequence
     `data_planes` are the namespaces whose pods are asked what they have loaded.
     """
     name = f"rollway-{rollout.name}"
-    found: list[Manifest] = []
+    manifests: list[Manifest] = []
     everything = rules(rollout)
     for namespace in data_planes:
         everything[namespace] = [*everything.get(namespace, ()), *data_plane_rules(rollout)]
     for namespace, wanted in everything.items():
         metadata = {"name": name, "namespace": namespace}
         role: Manifest = {"apiVersion": API_VERSION, "kind": "Role", "metadata": metadata}
-        found.append({**role, "rules": [rule.manifest for rule in wanted]})
+        manifests.append({**role, "rules": [rule.manifest for rule in wanted]})
         if service_account:
             space, _, account = service_account.rpartition(":")
             subject = {"kind": "ServiceAccount", "name": account, "namespace": space or rollout.namespace}
-            found.append(
+            manifests.append(
                 {
                     "apiVersion": API_VERSION,
                     "kind": "RoleBinding",
@@ -118,4 +118,4 @@ def manifests(rollout: Rollout, service_account: str = "", data_planes: Sequence
                     "subjects": [subject],
                 }
             )
-    return found
+    return manifests

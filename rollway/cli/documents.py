@@ -179,6 +179,6 @@ def verdict_document(rollout: Rollout, verdict: Verdict) -> dict[str, Any]:
         "evidence": verdict.evidence.name.lower(),
         "reason": verdict.reason,
         "readings": [reading_document(reading) for reading in verdict.readings],
-        "loaded": [object_verdict_document(found) for found in verdict.objects],
+        "loaded": [object_verdict_document(each) for each in verdict.objects],
         "samples": samples_document(verdict),
     }

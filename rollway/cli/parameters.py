@@ -54,7 +54,7 @@ def options(**classes: type) -> Callable[[_Function], _Function]:
     def decorate(function: _Function) -> _Function:
         @functools.wraps(function)
         def verb(**words: Any) -> Any:
-            given = {keyword: _value(values, words) for keyword, values in classes.items()}
+            given = {keyword: _build(values, words) for keyword, values in classes.items()}
             return function(**given, **words)
 
         # As with click's own decorators, the one that stands last comes last in the help.
@@ -89,10 +89,10 @@ def passed_on(values: type) -> list[click.Parameter]:
     return parameters_of(values, type=str, envvar=None, expose_value=False, callback=None)
 
 
-def _value(values: type, words: dict[str, Any]) -> Any:
+def _build(values: type, words: dict[str, Any]) -> Any:
     def of(each: Field[Any]) -> Any:
         if "contains" in each.metadata:
-            return _value(each.metadata["contains"], words)
+            return _build(each.metadata["contains"], words)
         if "collects" in each.metadata:
             return {name: words.pop(_word(name)) for name in each.metadata["collects"]}
         return words.pop(each.name)

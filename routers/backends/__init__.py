@@ -148,7 +148,7 @@ def installed_packages() -> tuple[BackendPackage, ...]:
     from importlib.metadata import entry_points  # noqa: PLC0415 - it takes as long as all other imports
 
     names = list(BUILTIN)
-    found: list[BackendPackage] = []
+    installed: list[BackendPackage] = []
     for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
         origin = f"backend {point.name} ({point.value}, of {point.dist.name if point.dist else 'nobody'})"
         try:
@@ -166,8 +166,8 @@ def installed_packages() -> tuple[BackendPackage, ...]:
                 f"{origin} has the name of another backend", hint="uninstall one of the two"
             )
         names.append(package.name)
-        found.append(package)
-    return tuple(found)
+        installed.append(package)
+    return tuple(installed)
 
 
 def packages() -> tuple[BackendPackage, ...]:

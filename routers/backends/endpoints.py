@@ -112,8 +112,8 @@ def check_subsets(
     if not live.running:
         return
     pods = {
-        (found.ref.namespace, found.ref.name): dig(found.manifest, "metadata", "labels") or {}
-        for found in live.of("", "Pod")
+        (pod.ref.namespace, pod.ref.name): dig(pod.manifest, "metadata", "labels") or {}
+        for pod in live.of("", "Pod")
     }
     names = [
         (host.namespace, str(dig(endpoint, "targetRef", "name")))
@@ -181,9 +181,9 @@ def _of_service(ref: ObjectRef, service: Any, live: Live, ports: Sequence[Port])
     for name in names or [""]:
         addresses = {
             str(address)
-            for found in _slices(ref, live)
-            if not names or _has_port(found, name)
-            for endpoint in dig(found, "endpoints") or ()
+            for endpoint_slice in _slices(ref, live)
+            if not names or _has_port(endpoint_slice, name)
+            for endpoint in dig(endpoint_slice, "endpoints") or ()
             if _is_ready(endpoint)
             for address in endpoint.get("addresses") or ()
         }
@@ -205,13 +205,16 @@ def _service_of(item: LiveObject) -> tuple[str, str]:
 
 
 def _endpoints(ref: ObjectRef, live: Live) -> Iterator[Any]:
-    for found in _slices(ref, live):
-        yield from dig(found, "endpoints") or ()
+    for endpoint_slice in _slices(ref, live):
+        yield from dig(endpoint_slice, "endpoints") or ()
 
 
 def _is_ready(endpoint: Any) -> bool:
     return dig(endpoint, "conditions", "ready") is not False
 
 
-def _has_port(found: Any, name: str | None) -> bool:
-    return any(str(port.get("name") or "") == name and port.get("port") for port in dig(found, "ports") or ())
+def _has_port(endpoint_slice: Any, name: str | None) -> bool:
+    return any(
+        str(port.get("name") or "") == name and port.get("port")
+        for port in dig(endpoint_slice, "ports") or ()
+    )

@@ -192,7 +192,7 @@ class Informer(Generic[Item]):
             self.synced = True
             self._report()
             for event in events:
-                self._take(event.type, event.object)
+                self._follow(event.type, event.object)
                 self._report()
                 followed = True
             # It ended in order, and goes on from the last version.
@@ -206,7 +206,7 @@ class Informer(Generic[Item]):
         self.synced = False
         return followed
 
-    def _take(self, event_type: str, manifest: Object) -> None:
+    def _follow(self, event_type: str, manifest: Object) -> None:
         with self._lock:
             metadata = manifest["metadata"]
             self._version = metadata["resourceVersion"]

@@ -175,10 +175,10 @@ def _series(document: Any) -> list[tuple[dict[str, str], list[tuple[float, float
     try:
         series = [
             (
-                {str(name): str(value) for name, value in found["metric"].items()},
-                [(float(moment), float(value)) for moment, value in found["values"]],
+                {str(name): str(value) for name, value in series["metric"].items()},
+                [(float(moment), float(value)) for moment, value in series["values"]],
             )
-            for found in _result(document, "matrix")
+            for series in _result(document, "matrix")
         ]
     except (KeyError, TypeError, ValueError, AttributeError):
         raise NoAnswerError("answered something else than samples") from None

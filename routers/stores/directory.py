@@ -160,7 +160,7 @@ class DirectoryStore:
             if change.after is None:
                 return None
             view = place.view if place else View()
-            return self._live_object(change.ref, self._at(change.ref, written[-1].path, view))
+            return self._live_object(change.ref, self._place_now(change.ref, written[-1].path, view))
 
     # -- reading
 
@@ -323,7 +323,7 @@ class DirectoryStore:
             assert change.after is not None, "a creation has an object"
             return self._draft_creation(change.after, place)
         assert place is not None, "whoever changes an object has found it"
-        place = self._at(change.ref, place.path, place.view)
+        place = self._place_now(change.ref, place.path, place.view)
         manifest = place.placed.manifest
         if change.action is Action.PATCH:
             after = change.after if manifest == change.before else patches.patched(change, manifest)
@@ -355,7 +355,7 @@ class DirectoryStore:
             )
         return drafts.created(self.path, self.path, None, manifest)
 
-    def _at(self, ref: ObjectRef, path: str, view: View) -> Place:
+    def _place_now(self, ref: ObjectRef, path: str, view: View) -> Place:
         """Return the place of an object in a file as the file is now.
 
         Raises:

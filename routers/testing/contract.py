@@ -131,9 +131,9 @@ class BackendContract:
     def render(self, store: ContractStore, want: Traffic) -> list[Manifest]:
         """Render with every backend of the route."""
         return [
-            found
-            for part in backends_of(self.rollout())
-            for found in part.render(self.rollout(), want, self.live(store))
+            manifest
+            for backend in backends_of(self.rollout())
+            for manifest in backend.render(self.rollout(), want, self.live(store))
         ]
 
     def splits(self, store: ContractStore) -> set[Split | None]:
@@ -311,7 +311,11 @@ class BackendContract:
     def test_missing_capability_is_refused(self, feature: Traffic, name: str) -> None:
         """A wish with a feature that the backend lacks is refused before anything is rendered or written."""
         store = self.store()
-        missing = [part for part in backends_of(self.rollout()) if part.capabilities.missing(feature) == name]
+        missing = [
+            backend
+            for backend in backends_of(self.rollout())
+            if backend.capabilities.missing(feature) == name
+        ]
         if not missing:
             self.router(store).set_traffic(feature)
             assert self.router(store).observe().traffic == feature
@@ -336,7 +340,9 @@ class BackendContract:
         router = self.router(store)
         router.set_weight(0)
         start = {
-            ref: found for ref, found in copy.deepcopy(store.manifests).items() if ref not in self._managed()
+            ref: manifest
+            for ref, manifest in copy.deepcopy(store.manifests).items()
+            if ref not in self._managed()
         }
         for weight in (20, 70):
             router.set_weight(weight)

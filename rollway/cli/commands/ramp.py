@@ -145,7 +145,7 @@ def ramp(
         coming = even_steps(weights(start, end, steps.step, total, live), steps.every)
     else:
         coming = remaining(steps_of(read_manifest(target, router), total), live, total, resume=steps.resume)
-    code = _Run(router, steps, evidence, output).take(coming, live)
+    code = _Run(router, steps, evidence, output).run(coming, live)
     if code:
         raise click.exceptions.Exit(code)
 
@@ -194,7 +194,7 @@ class _Run:
         self._display = RampDisplay(router.rollout.total)
         self._shown: set[Finding] = set()
 
-    def take(self, coming: Sequence[Step], live: int) -> int:
+    def run(self, coming: Sequence[Step], live: int) -> int:
         """Take every step; return the exit code."""
         rollout, display = self._router.rollout, self._display
         following = [step.weight for step in coming if isinstance(step, SetWeight)]

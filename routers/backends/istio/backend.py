@@ -99,7 +99,7 @@ class IstioBackend:
         readings = []
         for service in stanza_of(rollout).virtual_services:
             for target in find_targets(rollout, service, live):
-                stable, canary = (Fraction(target.weights[at]) for at in (target.stable, target.canary))
+                stable, canary = (Fraction(target.weights[index]) for index in (target.stable, target.canary))
                 nearest = nearest_split(stable, canary, rollout.total)
                 weights = tuple(zip(target.labels, (str(weight) for weight in target.weights), strict=True))
                 traffic = Traffic(nearest[0]) if nearest else None

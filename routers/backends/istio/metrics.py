@@ -82,12 +82,12 @@ def _versions(rollout: Rollout, live: Live) -> dict[str, str]:
         dig(subset, "name"): dig(subset, "labels", "version")
         for subset in dig(live[ref].manifest, "spec", "subsets") or ()
     }
-    found = {
+    versions = {
         str(labels.get(rule.stable_subset_name) or ""): STABLE,
         str(labels.get(rule.canary_subset_name) or ""): CANARY,
     }
-    if len(found) < 2 or "" in found:
+    if len(versions) < 2 or "" in versions:
         raise NoAnswerError(
             f"{ref}: the subsets do not differ in the label version, the only one of a pod that istio_requests_total has"
         )
-    return found
+    return versions

@@ -116,14 +116,14 @@ def find_targets(rollout: Rollout, service: IstioVirtualService, live: Live) -> 
 def _find(rollout: Rollout, service: IstioVirtualService, live: Live) -> Sequence[Target]:
     ref = ref_of(service)
     manifest = live[ref].manifest
-    found: list[Target] = []
+    targets: list[Target] = []
     for section in SECTIONS:
         entries = routes_of(ref, manifest, section)
         selectors: Sequence[Any] = getattr(service, FIELDS[section])
         if not entries:
             continue
         if selectors:
-            found += _selected(rollout, ref, section, entries, selectors, live)
+            targets += _selected(rollout, ref, section, entries, selectors, live)
             continue
         skip = rollout.managed_routes if section == "http" else ()
         candidates = [
@@ -139,8 +139,8 @@ def _find(rollout: Rollout, service: IstioVirtualService, live: Live) -> Sequenc
                 hint=f"name them in {field_of(section)}",
                 ref=ref,
             )
-        found += candidates
-    if not found:
+        targets += candidates
+    if not targets:
         delegates = [
             dig(entry, "delegate", "name")
             for entry in routes_of(ref, manifest, "http")
@@ -152,7 +152,7 @@ def _find(rollout: Rollout, service: IstioVirtualService, live: Live) -> Sequenc
                 f"the weights live in a delegate: name VirtualService {delegates[0]} in the Rollout instead"
             )
         raise NotFoundError(f"{ref}: no route holds both {_roles(rollout)}", hint=hint, ref=ref)
-    return found
+    return targets
 
 
 def field_of(section: str) -> str:
@@ -306,11 +306,15 @@ def _role(rollout: Rollout, ref: ObjectRef, item: Manifest, live: Live) -> str |
     if not isinstance(host, str) or not host:
         return None
     full = host_name(host, ref.namespace)
-    rule, found = stanza_of(rollout).destination_rule, rule_ref(rollout)
-    if rule and found:
-        rule_host = str(dig(live[found].manifest, "spec", "host"))
+    rule, destination_rule = stanza_of(rollout).destination_rule, rule_ref(rollout)
+    if rule and destination_rule:
+        rule_host = str(dig(live[destination_rule].manifest, "spec", "host"))
         suffix = rule_host.removeprefix("*") if rule_host.startswith("*") else None
-        same = full.endswith(suffix) if suffix is not None else full == host_name(rule_host, found.namespace)
+        same = (
+            full.endswith(suffix)
+            if suffix is not None
+            else full == host_name(rule_host, destination_rule.namespace)
+        )
         names = {rule.stable_subset_name: STABLE, rule.canary_subset_name: CANARY}
         return names.get(str(subset)) if same else None
     hosts = {

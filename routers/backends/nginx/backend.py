@@ -136,10 +136,10 @@ def _render(rollout: Rollout, want: Traffic, stable: ObjectRef, canary: ObjectRe
             f"{stable} has no path that leads to Service {rollout.stable_service}, so there is nothing to split",
             hint="name the Ingress that serves the stable Service in nginx.stableIngress, or add such a path to this one",
         )
-    stanza, found = _stanza(rollout), live[stable].manifest
+    stanza, ingress = _stanza(rollout), live[stable].manifest
     prefix = stanza.annotation_prefix
     annotations = dict(stanza.annotations)
-    old_class = controller.annotations_of(stable, found).get(controller.CLASS_ANNOTATION)
+    old_class = controller.annotations_of(stable, ingress).get(controller.CLASS_ANNOTATION)
     if old_class is not None:
         annotations.setdefault(controller.CLASS_ANNOTATION, old_class)
     annotations |= {f"{prefix}/canary": "true", f"{prefix}/canary-weight": str(want.split.canary)}
@@ -156,8 +156,8 @@ def _render(rollout: Rollout, want: Traffic, stable: ObjectRef, canary: ObjectRe
         name=canary.name,
         namespace=canary.namespace,
         annotations=annotations,
-        ingress_class=found["spec"].get("ingressClassName"),
-        tls=found["spec"].get("tls"),
+        ingress_class=ingress["spec"].get("ingressClassName"),
+        tls=ingress["spec"].get("tls"),
         rules=list(rules.values()),
         service=rollout.canary_service,
     )
@@ -267,15 +267,17 @@ def _check_loaded(
         ours = path._replace(service=rollout.canary_service).upstream(canary.namespace)
         primaries[primary] = ours
         address = "".join(path.location[:2])
-        at = loaded.locations.get(path.location)
+        server = loaded.locations.get(path.location)
         deleted = primary not in loaded.upstreams
-        if at is None or (at[0] == primary and deleted):
+        if server is None or (server[0] == primary and deleted):
             why = loaded.reasons(primary) or "the controller makes no location of it"
             message, remedy = f"{address} is not served: {why}", "use a Service for one purpose only"
             yield Finding("nginx-location-missing", refusal, stable, message, remedy)
             continue
-        if at[0] != primary:
-            message = f"{address} is served by {at[1]}, so the canary would take part of that traffic or none"
+        if server[0] != primary:
+            message = (
+                f"{address} is served by {server[1]}, so the canary would take part of that traffic or none"
+            )
             yield Finding(
                 "nginx-path-taken", refusal, canary, message, "let one Ingress serve this host and path"
             )
@@ -320,7 +322,7 @@ def _side_effects(
             )
             remedy = "give the canary a Service that no other Ingress uses"
             yield Finding("nginx-breaks-other", refusal, victim, message, remedy)
-    listed = {found for found, _ in pairs(rollout)}
+    listed = {ref for ref, _ in pairs(rollout)}
     others = sorted(
         f"{''.join(key[:2])} of {ref}"
         for key, (name, ref) in loaded.locations.items()
@@ -351,8 +353,8 @@ def _notes(
     rollout: Rollout, stable: ObjectRef, canary: ObjectRef, live: Live, policy: Policy
 ) -> Iterator[Finding]:
     prefix = _stanza(rollout).annotation_prefix
-    found = live[stable].manifest
-    annotations = controller.annotations_of(stable, found)
+    ingress = live[stable].manifest
+    annotations = controller.annotations_of(stable, ingress)
     if annotations.get(f"{prefix}/affinity") == "cookie":
         message = (
             "uses cookie affinity: users keep the version that they were first sent to, whatever the weight"
@@ -366,7 +368,7 @@ def _notes(
     if any("snippet" in key for key, _ in _stanza(rollout).annotations):
         message = "has a snippet annotation: a controller that does not allow snippets keeps the previous version of the object"
         yield Finding("nginx-snippet", Severity.NOTE, canary, message)
-    if controller.default_backend(stable, found):
+    if controller.default_backend(stable, ingress):
         yield Finding(
             "nginx-default-backend",
             Severity.NOTE,

@@ -106,7 +106,7 @@ class Loaded:
         (location.go, updateServerLocations). Regular expressions may be there twice.
         """
         for host, paths in self.blocks.items():
-            blocks = [] if host in self.regex else [block for found in paths.values() for block in found]
+            blocks = [] if host in self.regex else [block for entries in paths.values() for block in entries]
             exact = {block.path for block in blocks if block.path_type == "Exact"}
             seen: set[str] = set()
             for path, kind, ref in blocks:
@@ -163,8 +163,8 @@ def _port(ref: ObjectRef, service: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def annotations_of(ref: ObjectRef, manifest: Manifest) -> Mapping[str, str]:
     """Return the annotations of an Ingress; values that are not text are left out, as the API server has none."""
-    found = _expect(ref, manifest, "metadata", "annotations", kind=dict)
-    return {key: value for key, value in found.items() if isinstance(value, str)}
+    annotations = _expect(ref, manifest, "metadata", "annotations", kind=dict)
+    return {key: value for key, value in annotations.items() if isinstance(value, str)}
 
 
 def class_of(ref: ObjectRef, manifest: Manifest) -> str | None:
@@ -226,22 +226,22 @@ def read_canary(annotations: Mapping[str, str], prefix: str) -> tuple[bool, Poli
 def load(ingresses: Sequence[tuple[ObjectRef, Manifest]], prefix: str) -> Loaded:
     """Return what the controller loads from these Ingresses, given oldest first."""
     loaded = Loaded()
-    canaries = {ref: read_canary(annotations_of(ref, found), prefix) for ref, found in ingresses}
-    for ref, found in ingresses:
+    canaries = {ref: read_canary(annotations_of(ref, manifest), prefix) for ref, manifest in ingresses}
+    for ref, manifest in ingresses:
         enabled, policy, _ = canaries[ref]
-        for path in all_paths(ref, found):
+        for path in all_paths(ref, manifest):
             name = path.upstream(ref.namespace)
             if name not in loaded.upstreams:
                 loaded.upstreams[name] = Upstream(name, ref, enabled, policy if enabled else Policy())
-    normal = [(ref, found) for ref, found in ingresses if not canaries[ref][0]]
-    hosts = {path.location[0] for ref, found in normal for path in read_paths(ref, found)} | {CATCH_ALL}
-    for ref, found in ingresses:
-        _add_locations(loaded, ref, found, prefix, hosts, canary=canaries[ref][0])
+    normal = [(ref, manifest) for ref, manifest in ingresses if not canaries[ref][0]]
+    hosts = {path.location[0] for ref, manifest in normal for path in read_paths(ref, manifest)} | {CATCH_ALL}
+    for ref, manifest in ingresses:
+        _add_locations(loaded, ref, manifest, prefix, hosts, canary=canaries[ref][0])
     if normal:
         servers = {host: _Server(loaded, host) for host in hosts}
-        for ref, found in ingresses:
+        for ref, manifest in ingresses:
             if canaries[ref][0]:
-                _merge(loaded, servers, ref, found)
+                _merge(loaded, servers, ref, manifest)
     return loaded
 
 
@@ -266,9 +266,9 @@ def _add_locations(
         name = path.upstream(ref.namespace)
         upstream = loaded.upstreams[name]
         regex = annotations.get(f"{prefix}/use-regex") in _TRUE or rewritten not in ("", path.location[1])
-        host, at, kind = path.location
+        host, location_path, kind = path.location
         host = host if host in hosts else CATCH_ALL
-        location = (host, at, kind)
+        location = (host, location_path, kind)
         if upstream.no_server:
             if not canary:
                 loaded.skipped.append((name, ref, location))
@@ -280,10 +280,11 @@ def _add_locations(
                     )
                 )
             continue
-        blocks = loaded.blocks.setdefault(host, {"/": [Block("/", "Prefix", None)]}).setdefault(at, [])
+        by_path = loaded.blocks.setdefault(host, {"/": [Block("/", "Prefix", None)]})
+        blocks = by_path.setdefault(location_path, [])
         # Only the first type of a path is looked at, so a second one can come in twice.
         if not blocks or blocks[0].path_type != kind:
-            blocks.append(Block(at, kind, ref))
+            blocks.append(Block(location_path, kind, ref))
         if regex:
             loaded.regex.add(host)
         if location not in loaded.locations:
@@ -302,8 +303,8 @@ class _Server:
     """The locations of one host in the order in which the controller walks them: the root comes first."""
 
     def __init__(self, loaded: Loaded, host: str) -> None:
-        found = [(key, name) for key, (name, _) in loaded.locations.items() if key[0] == host]
-        self.locations = sorted(found, key=lambda item: item[0][1:] != ("/", "Prefix"))
+        entries = [(key, name) for key, (name, _) in loaded.locations.items() if key[0] == host]
+        self.locations = sorted(entries, key=lambda item: item[0][1:] != ("/", "Prefix"))
         self.position = {key: index for index, (key, _) in enumerate(self.locations)}
         self.primary: dict[str, int] = {}
         for index, (_, name) in enumerate(self.locations):
@@ -332,8 +333,8 @@ def _attach(loaded: Loaded, name: str, server: _Server, wanted: Location | None,
     if wanted is None:
         merged = server.locations[:end]
     else:
-        at = server.position.get(wanted, end)
-        merged = server.locations[at : at + 1] if at < end else []
+        position = server.position.get(wanted, end)
+        merged = server.locations[position : position + 1] if position < end else []
     for _, primary in merged:
         upstream = loaded.upstreams.get(primary)  # another canary Ingress may have had it deleted
         if upstream and name not in upstream.alternatives:

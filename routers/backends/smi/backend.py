@@ -46,10 +46,10 @@ def quantity(text: str) -> Fraction | None:
 
     Source: apimachinery, `pkg/api/resource/quantity.go`.
     """
-    found = _QUANTITY.fullmatch(text)
-    if not found:
+    quantity = _QUANTITY.fullmatch(text)
+    if not quantity:
         return None
-    number, exponent, suffix = Fraction(found[1]), found[2], found[3] or ""
+    number, exponent, suffix = Fraction(quantity[1]), quantity[2], quantity[3] or ""
     if suffix.endswith("i"):
         return number * Fraction(1024 ** ("KMGTPE".index(suffix[0]) + 1))
     power = int(exponent) if exponent else _DECIMAL[suffix]
@@ -93,8 +93,8 @@ class SmiBackend:
         """Return the TrafficSplit: stable and canary out of the total, foreign backends with what they have."""
         ref = _ref(rollout)
         version = _version(rollout, live)
-        found = live.manifest(ref)
-        backends = _backends(ref, found) if found else []
+        split = live.manifest(ref)
+        backends = _backends(ref, split) if split else []
         stable, canary = _shares(rollout, want, ref, backends)
         wanted = {rollout.canary_service: canary, rollout.stable_service: stable}
         names = [name for name, _, _ in backends]
@@ -114,10 +114,10 @@ class SmiBackend:
     def observe(self, rollout: Rollout, live: Live) -> Sequence[Reading]:
         """Read the weights of the TrafficSplit; an absent one has none."""
         ref = _ref(rollout)
-        found = live.manifest(ref)
-        if found is None:
+        split = live.manifest(ref)
+        if split is None:
             return [_absent(rollout, live)]
-        backends = _backends(ref, found)
+        backends = _backends(ref, split)
         pair = {name: weight for name, _, weight in backends}
         nearest = nearest_split(
             pair.get(rollout.stable_service, Fraction(0)),
@@ -226,9 +226,9 @@ def _known_versions(rollout: Rollout, live: Live) -> list[str]:
         versions = dig(crd.manifest, "spec", "versions")
         served += [str(dig(entry, "name")) for entry in versions or () if dig(entry, "served")]
     others = {
-        str(found.manifest.get("apiVersion")).rpartition("/")[2]
-        for found in live.of(GROUP, "TrafficSplit")
-        if found is not own
+        str(item.manifest.get("apiVersion")).rpartition("/")[2]
+        for item in live.of(GROUP, "TrafficSplit")
+        if item is not own
     }
     return served or sorted(others, reverse=True)
 
@@ -239,22 +239,22 @@ def _backends(ref: ObjectRef, manifest: Manifest) -> list[tuple[str, Any, Fracti
     Raises:
         ManifestError: a backend without a service, listed twice, or with a weight that is no number or negative.
     """
-    found: list[tuple[str, Any, Fraction]] = []
+    backends: list[tuple[str, Any, Fraction]] = []
     entries = dig(manifest, "spec", "backends") or []
     if not isinstance(entries, list):
         raise ManifestError(ref, [f"spec.backends: found {type(entries).__name__} where a list belongs"])
     for index, entry in enumerate(entries):
         service, raw = dig(entry, "service"), dig(entry, "weight")
         weight = quantity(str(0 if raw is None else raw)) if not isinstance(raw, bool) else None
-        if not isinstance(service, str) or any(service == name for name, _, _ in found):
+        if not isinstance(service, str) or any(service == name for name, _, _ in backends):
             raise ManifestError(
                 ref,
                 [f"spec.backends[{index}].service: {service!r} is no Service name or is listed twice"],
             )
         if weight is None or weight < 0:
             raise ManifestError(ref, [f"spec.backends[{index}].weight: {raw!r} is no weight"])
-        found.append((service, 0 if raw is None else raw, weight))
-    return found
+        backends.append((service, 0 if raw is None else raw, weight))
+    return backends
 
 
 def _shares(
