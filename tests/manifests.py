@@ -122,6 +122,29 @@ def virtual_service(name: str = "web", **sections: Any) -> Manifest:
     }
 
 
+def backend_ref(name: str, weight: int | None = None, port: int = 80, **more: Any) -> dict[str, Any]:
+    """Return one backendRef of a route of Gateway API."""
+    weighted = {} if weight is None else {"weight": weight}
+    return {"name": name, "port": port, **weighted, **more}
+
+
+def http_route(
+    name: str = "web", *rules: Any, kind: str = "HTTPRoute", version: str = "v1", **spec: Any
+) -> Manifest:
+    """Return a route of Gateway API; with no rule given, one with stable 100 and canary 0."""
+    pair = [backend_ref("shop-stable", 100), backend_ref("shop-canary", 0)]
+    return {
+        "apiVersion": f"gateway.networking.k8s.io/{version}",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "parentRefs": [{"name": "gateway"}],
+            "rules": list(rules) or [{"backendRefs": pair}],
+            **spec,
+        },
+    }
+
+
 def destination_rule(name: str = "shop", host: str = "shop", subsets: Any = None) -> Manifest:
     """Return a DestinationRule with the subsets stable and canary."""
     default = [{"name": role, "labels": {"version": role}} for role in ("stable", "canary")]

@@ -25,6 +25,9 @@ POD = "istio-ingressgateway-0"
 ISTIOD = "istiod-0"
 _ADDRESS = "10.244.255.1"
 _PORTS = {"http": 21000, "xds": 21001, "debug": 21002, "monitoring": 21003, "admin": 21004}
+SERVICE = "istio-ingressgateway"
+GATEWAY_PORT = 21005
+"""The port of Envoy and of its Service for a Gateway of Gateway API; see `gateway_api.py`."""
 
 # Stock Envoy lacks Istio's own filters, and without workload certificates automatic mutual TLS never becomes ready.
 _ENVIRONMENT = {
@@ -144,7 +147,7 @@ def _definitions() -> list[dict[str, Any]]:
 
 def _objects() -> list[dict[str, Any]]:
     labels = {"istio": "ingressgateway"}
-    meta = {"name": "istio-ingressgateway", "namespace": NAMESPACE}
+    meta = {"name": SERVICE, "namespace": NAMESPACE}
     port = _PORTS["http"]
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
@@ -154,14 +157,23 @@ def _objects() -> list[dict[str, Any]]:
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": meta,
-            "spec": {"selector": labels, "ports": [{"name": "http2", "port": 80, "targetPort": port}]},
+            "spec": {
+                "selector": labels,
+                "ports": [
+                    {"name": "http2", "port": 80, "targetPort": port},
+                    {"name": "gateway", "port": GATEWAY_PORT, "targetPort": GATEWAY_PORT},
+                ],
+            },
         },
         {
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
             "metadata": {**meta, "labels": {"kubernetes.io/service-name": meta["name"]}},
             "addressType": "IPv4",
-            "ports": [{"name": "http2", "port": port, "protocol": "TCP"}],
+            "ports": [
+                {"name": "http2", "port": port, "protocol": "TCP"},
+                {"name": "gateway", "port": GATEWAY_PORT, "protocol": "TCP"},
+            ],
             "endpoints": [
                 {
                     "addresses": [_ADDRESS],
@@ -241,7 +253,7 @@ def _bootstrap() -> dict[str, Any]:
     return {
         "node": {
             "id": f"router~{_ADDRESS}~{POD}.{NAMESPACE}~{NAMESPACE}.svc.cluster.local",
-            "cluster": f"istio-ingressgateway.{NAMESPACE}",
+            "cluster": f"{SERVICE}.{NAMESPACE}",
             "metadata": {
                 "NAMESPACE": NAMESPACE,
                 "CLUSTER_ID": "Kubernetes",

@@ -19,7 +19,16 @@ SOURCES = {
         "sigs.k8s.io/gateway-api",
         [
             f"config/crd/standard/gateway.networking.k8s.io_{kind}.yaml"
-            for kind in ("gatewayclasses", "gateways", "httproutes", "grpcroutes", "referencegrants")
+            for kind in (
+                "gatewayclasses",
+                "gateways",
+                "httproutes",
+                "grpcroutes",
+                "tlsroutes",
+                "tcproutes",
+                "referencegrants",
+                "backendtlspolicies",  # Traefik waits for each kind that it watches
+            )
         ],
     ),
 }

@@ -34,6 +34,8 @@ KINDS = (
     ("networking.istio.io/v1", "VirtualService"),
     ("networking.istio.io/v1", "DestinationRule"),
     ("split.smi-spec.io/v1alpha3", "TrafficSplit"),
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+    ("gateway.networking.k8s.io/v1", "GRPCRoute"),
     ("discovery.k8s.io/v1", "EndpointSlice"),
     ("v1", "Service"),
     ("v1", "Pod"),

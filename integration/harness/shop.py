@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 NGINX: dict[str, Any] = {"nginx": {"stableIngress": "web"}}
 ISTIO: dict[str, Any] = {"istio": {"virtualService": {"name": "web"}}}
 SMI: dict[str, Any] = {"smi": {}}
+GATEWAY: dict[str, Any] = {"plugins": {"argoproj-labs/gatewayAPI": {"httpRoute": "web"}}}
+"""The place of Argo's plugin: its CRD drops other keys of `trafficRouting`."""
 SUBSETS: dict[str, Any] = {
     "istio": {
         "virtualService": {"name": "web"},
@@ -34,6 +36,8 @@ def objects(routing: dict[str, Any], host: str = "shop.example.com") -> list[Man
         found += [m.virtual_service(http=[{"name": "primary", "route": pair}]), m.destination_rule()]
     elif "istio" in routing:
         found.append(m.virtual_service())
+    if "plugins" in routing:
+        found.append(m.http_route())
     return [*found, m.rollout(routing)]
 
 

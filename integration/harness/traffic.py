@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 import manifests as m
-from data_planes import echo, istio
+from data_planes import echo, gateway_api, istio
 from harness import shop
 from harness.namespace import Namespace
 from harness.waiting import until
@@ -36,6 +36,7 @@ ROUTINGS: dict[str, dict[str, Any]] = {
     "nginx": shop.NGINX,
     "istio": shop.ISTIO,
     "smi": {"smi": {"rootService": "shop"}},
+    **dict.fromkeys(gateway_api.PARENTS, shop.GATEWAY),
 }
 
 
@@ -66,12 +67,15 @@ class Shop:
     def put(self, *objects: Manifest) -> None:
         """Create objects; a Service whose name ends in a version gets the pod of that version, any other all pods.
 
-        A VirtualService answers for the shop's host at the gateway.
+        A VirtualService, an HTTPRoute or a GRPCRoute answers for the shop's host at the gateway.
         """
         for manifest in objects:
             placed = copy.deepcopy(manifest)
             if placed["kind"] == "VirtualService":
                 placed["spec"] |= {"hosts": [self.host], "gateways": [istio.GATEWAY]}
+            if placed["kind"] in ("HTTPRoute", "GRPCRoute"):
+                parents = [gateway_api.PARENTS[self.plane.name]]
+                placed["spec"] = {"hostnames": [self.host], **placed["spec"], "parentRefs": parents}
             if placed["kind"] == "Service":
                 for port in placed["spec"]["ports"]:
                     port["targetPort"] = echo.PORT

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from data_planes import echo
+from data_planes.gateway_api import IstioGateway, TraefikGateway
 from data_planes.ingress_nginx import IngressNginx
 from data_planes.ingress_nginx_in_cluster import IngressNginxInCluster
 from data_planes.istio import Istio
@@ -125,6 +126,21 @@ def smi_mesh(cluster: Cluster, run_plane: RunPlane) -> Iterator[DataPlane]:
     """A running Traefik Mesh."""
     _only_local(cluster, "the SMI mesh")
     with run_plane(SmiMesh()) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def istio_gateway(istio: Istio, run_plane: RunPlane) -> Iterator[DataPlane]:
+    """A Gateway of the running istiod, at its Envoy."""
+    with run_plane(IstioGateway(istio)) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def traefik_gateway(cluster: Cluster, run_plane: RunPlane) -> Iterator[DataPlane]:
+    """A running Traefik with a Gateway."""
+    _only_local(cluster, "Traefik")
+    with run_plane(TraefikGateway()) as plane:
         yield plane
 
 

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "tests"))
 
 from data_planes import DataPlane, echo
+from data_planes.gateway_api import IstioGateway, TraefikGateway
 from data_planes.ingress_nginx import IngressNginx
 from data_planes.istio import Istio
 from data_planes.kubelet import Kubelet
@@ -50,7 +51,7 @@ def environment(shops: list[Shop]) -> dict[str, str]:
         "PS1": "lab$ ",
     }
     for shop in shops:
-        name = shop.plane.name.upper()
+        name = shop.plane.name.upper().replace("-", "_")
         found |= {f"{name}_URL": shop.plane.url, f"{name}_HOST": shop.host}
         if shop.plane.loaded_options:
             found[f"{name}_LOADED"] = " ".join(shop.plane.loaded_options)
@@ -62,7 +63,7 @@ def stay(shops: list[Shop], command: str) -> int:
     if command:
         return subprocess.run(["bash", "-c", command], env=environment(shops), check=False).returncode
     places = "\n".join(
-        f"  {shop.plane.name:6} curl {shop.plane.url} -H 'Host: {shop.host}'" for shop in shops
+        f"  {shop.plane.name:15} curl {shop.plane.url} -H 'Host: {shop.host}'" for shop in shops
     )
     print(BANNER.format(places=places, nginx=" ".join(shops[0].plane.loaded_options)), flush=True)
     return subprocess.run(["bash", "--norc", "-i"], env=environment(shops), check=False).returncode
@@ -77,7 +78,8 @@ def main() -> int:
         print("error: start it with `make lab`, or inside integration/programs/sandbox.py", file=sys.stderr)
         return 1
     signal.signal(signal.SIGTERM, lambda *_words: sys.exit(143))
-    planes: list[DataPlane] = [IngressNginx(), Istio(), SmiMesh()]
+    istio = Istio()
+    planes: list[DataPlane] = [IngressNginx(), istio, SmiMesh(), IstioGateway(istio), TraefikGateway()]
     try:
         with (
             tempfile.TemporaryDirectory(prefix="rollway-lab-") as name,
