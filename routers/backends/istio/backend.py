@@ -8,9 +8,9 @@ whole route table.
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar
 
+from rollway.routers.backends.destinations import check_share
 from rollway.routers.backends.endpoints import (
     Port,
     check_services,
@@ -23,7 +23,6 @@ from rollway.routers.backends.istio.virtual_service import (
     FIELDS,
     GROUP,
     SECTIONS,
-    Target,
     field_of,
     find_targets,
     host_name,
@@ -33,12 +32,11 @@ from rollway.routers.backends.istio.virtual_service import (
     stanza_of,
 )
 from rollway.routers.backends.services import service_needs, unknown_services
-from rollway.routers.errors import RefusedError, RollwayError, together
+from rollway.routers.errors import RollwayError, together
 from rollway.routers.findings import Finding, Severity
 from rollway.routers.model import CANARY, STABLE
 from rollway.routers.objects import Access, Need, ObjectRef, dig, duplicate
 from rollway.routers.traffic import Capabilities, Reading, Traffic
-from rollway.routers.weights import divide, nearest_split, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -96,17 +94,11 @@ class IstioBackend:
 
     def observe(self, rollout: Rollout, live: Live) -> Sequence[Reading]:
         """Read the weights of each route that carries them."""
-        readings = []
-        for service in stanza_of(rollout).virtual_services:
-            for target in find_targets(rollout, service, live):
-                stable, canary = (Fraction(target.weights[index]) for index in (target.stable, target.canary))
-                nearest = nearest_split(stable, canary, rollout.total)
-                weights = tuple(zip(target.labels, (str(weight) for weight in target.weights), strict=True))
-                traffic = Traffic(nearest[0]) if nearest else None
-                readings.append(
-                    Reading(target.ref, target.part, weights, traffic, nearest is None or nearest[1])
-                )
-        return readings
+        return [
+            target.reading(rollout.total)
+            for service in stanza_of(rollout).virtual_services
+            for target in find_targets(rollout, service, live)
+        ]
 
     def check(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Finding]:
         """Report routes that Envoy rejects, of subsets that do not exist, and of shares that come out differently."""
@@ -119,7 +111,7 @@ class IstioBackend:
             findings += _check_sums(ref_of(service), live[ref_of(service)].manifest, want)
             findings += _check_sections(service, live[ref_of(service)].manifest)
             for target in find_targets(rollout, service, live):
-                findings += _check_share(want.split, target)
+                findings += check_share(self.name, want.split, target)
         return findings
 
 
@@ -127,29 +119,11 @@ def _weighted(rollout: Rollout, service: IstioVirtualService, split: Split, live
     changed: Manifest = duplicate(live[ref_of(service)].manifest)
     for target in find_targets(rollout, service, live):
         destinations = changed["spec"][target.section][target.index]["route"]
-        for role, weight in _shares(split, target).items():
+        for role, weight in target.shares(split).items():
             position = getattr(target, role)
             if target.weights[position] != weight:
                 destinations[position]["weight"] = weight
     return changed
-
-
-def _shares(split: Split, target: Target) -> dict[str, int]:
-    """Return the weights of stable and canary in this route.
-
-    The sum of the route stays what it was. Only where that cannot express the share, and no other destination takes
-    part, the two are written out of the total instead.
-    """
-    exact = target.pair > 0 and split.canary * target.pair % split.total == 0
-    if not exact and not target.foreign:
-        return {STABLE: split.stable, CANARY: split.canary}
-    if not target.pair and split.canary:
-        raise RefusedError(
-            f"{target.ref}, {target.part}: stable and canary get no traffic there, only other destinations do",
-            hint="give the stable destination the weight that this Rollout is to share",
-        )
-    stable, canary = divide(split, target.pair)
-    return {STABLE: stable, CANARY: canary}
 
 
 def _check_subsets(rollout: Rollout, want: Traffic, live: Live) -> Iterator[Finding]:
@@ -225,30 +199,6 @@ def _check_sections(service: IstioVirtualService, manifest: Manifest) -> Iterato
         if selectors and not dig(manifest, "spec", section):
             message = f"has no {section} section, so {field_of(section)} of the Rollout names nothing there"
             yield Finding("istio-section-missing", Severity.NOTE, ref_of(service), message)
-
-
-def _check_share(split: Split, target: Target) -> Iterator[Finding]:
-    """Note a share that whole numbers cannot hold; refuse one that leaves a version without any of its traffic."""
-    canary = target.weights[target.canary]
-    if target.foreign:
-        share = f", {percent(Fraction(canary, target.pair))}" if target.pair else ""
-        message = (
-            f"{target.part}: other destinations keep {target.foreign} of {sum(target.weights)}; "
-            f"of the rollout's own {target.pair} the canary gets {canary}{share}"
-        )
-        yield Finding("istio-effective-share", Severity.NOTE, target.ref, message)
-    lost = 0 < split.canary < split.total and canary in (0, target.pair)
-    if lost and target.pair:
-        message = (
-            f"{target.part}: {split} of {target.pair} comes out as {canary}, so one version would get nothing"
-        )
-        yield Finding(
-            "istio-share-lost",
-            Severity.REFUSAL,
-            target.ref,
-            message,
-            "write the route's weights out of a larger sum",
-        )
 
 
 BACKEND = IstioBackend()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rollway.routers.backends.destinations import share_codes
 from rollway.routers.findings import FindingCode
 
 FINDINGS = (
@@ -29,16 +30,5 @@ FINDINGS = (
         "Nothing: the other sections carry the weight.",
         "Leave the selection out, or add the section.",
     ),
-    FindingCode(
-        "istio-effective-share",
-        "Other destinations take part in the route, and keep their weights.",
-        "The canary's share counts of what stable and canary have together, and the message gives it.",
-        "Nothing, if that is what you want.",
-    ),
-    FindingCode(
-        "istio-share-lost",
-        "The weights of the route are too coarse for the share, beside other destinations.",
-        "One of the two versions would get nothing, although it was given a share.",
-        "Write the weights of the route out of a larger sum, or ask for a larger share.",
-    ),
+    *share_codes("istio"),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rollway.routers.backends.destinations import Destinations, positions_of
 from rollway.routers.backends.istio.stanza import IstioTrafficRouting, TLSRoute
 from rollway.routers.errors import AmbiguousError, ManifestError, NotFoundError, together
 from rollway.routers.model import CANARY, STABLE
@@ -36,32 +37,12 @@ class Destination(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Target:
-    """One route that carries the weights: where it stands, and which of its destinations are stable and canary."""
+class Target(Destinations):
+    """One route that carries the weights, and where it stands."""
 
-    ref: ObjectRef
     section: str
     index: int
     name: str
-    stable: int
-    canary: int
-    weights: tuple[int, ...]
-    labels: tuple[str, ...]
-
-    @property
-    def part(self) -> str:
-        """How people call the route: by its name, or by its place."""
-        return f"{self.section} route {self.name}" if self.name else f"{self.section}[{self.index}]"
-
-    @property
-    def pair(self) -> int:
-        """What stable and canary have together: the rollout's own traffic."""
-        return self.weights[self.stable] + self.weights[self.canary]
-
-    @property
-    def foreign(self) -> int:
-        """What all other destinations have together."""
-        return sum(self.weights) - self.pair
 
 
 def stanza_of(rollout: Rollout) -> IstioTrafficRouting:
@@ -273,30 +254,21 @@ def _target(
     place = f"spec.{section}[{index}].route"
     if not isinstance(destinations, list) or not all(isinstance(item, dict) for item in destinations):
         raise ManifestError(ref, [f"{place}: a list of destinations belongs here"])
-    roles: dict[str, list[int]] = {STABLE: [], CANARY: []}
-    for position, item in enumerate(destinations):
-        role = _role(rollout, ref, item, live)
-        if role:
-            roles[role].append(position)
-    if not roles[STABLE] or not roles[CANARY]:
+    positions = positions_of([_role(rollout, ref, item, live) for item in destinations], ref, place)
+    if positions is None:
         return None
     name = str(entry.get("name") or "")
-    for role, positions in roles.items():
-        if len(positions) > 1:
-            raise AmbiguousError(
-                f"{ref}, {place}: {len(positions)} destinations are the {role} one", hint="keep one of them"
-            )
     return Target(
         ref,
-        section,
-        index,
-        name,
-        roles[STABLE][0],
-        roles[CANARY][0],
+        f"{section} route {name}" if name else f"{section}[{index}]",
+        *positions,
         tuple(
             _weight(ref, f"{place}[{position}].weight", item) for position, item in enumerate(destinations)
         ),
         tuple(_label(item) for item in destinations),
+        section,
+        index,
+        name,
     )
 
 
