@@ -75,6 +75,8 @@ class Rollout:
     ping_pong: PingPong | None = None
     status: RolloutStatus = field(default=RolloutStatus(), compare=False, repr=False)
     steps: tuple[Manifest, ...] = field(default=(), compare=False, repr=False)
+    memo: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+    """What pure functions found out about this very Rollout, so that each finds it out once."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stanzas", MappingProxyType(dict(self.stanzas)))

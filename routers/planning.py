@@ -110,6 +110,14 @@ class Proposal(NamedTuple):
     findings: tuple[Finding, ...] = ()
 
 
+class _Needs(NamedTuple):
+    """What the backends of a Rollout need: all of it, what carries weights, and what each backend may write."""
+
+    every: tuple[Need, ...]
+    targets: tuple[Need, ...]
+    writable: dict[str, dict[ObjectRef, Need]]
+
+
 class Simulation(NamedTuple):
     """What a wish comes to: the changes, the objects as they would be then, and what the data planes do with those."""
 
@@ -118,25 +126,39 @@ class Simulation(NamedTuple):
     findings: tuple[Finding, ...]
 
 
-def needs_of(rollout: Rollout) -> list[Need]:
+def needs_of(rollout: Rollout) -> tuple[Need, ...]:
     """Return what the backends of a Rollout need, each object once, with the strongest access that was asked for."""
+    return _needs(rollout).every
+
+
+def target_needs(rollout: Rollout) -> tuple[Need, ...]:
+    """Ask by name for the objects that carry weights, as they are at this moment."""
+    return _needs(rollout).targets
+
+
+def _needs(rollout: Rollout) -> _Needs:
+    """Ask the backends once for what they need: it follows from the Rollout alone."""
+    known: _Needs | None = rollout.memo.get("needs")
+    if known is not None:
+        return known
     strength = [Access.READ, Access.SHARED, Access.MANAGED]
     needs: dict[tuple[str, str, str, str, str], Need] = {}
+    writable: dict[str, dict[ObjectRef, Need]] = {}
     for backend in backends_of(rollout):
-        for need in backend.needs(rollout):
+        own = backend.needs(rollout)
+        writable[backend.name] = {need.ref: need for need in own if _carries_weights(need)}
+        for need in own:
             key = (need.group, need.kind, need.namespace, need.name, need.selector)
             if key not in needs or strength.index(need.access) > strength.index(needs[key].access):
                 needs[key] = need
-    return list(needs.values())
+    every = tuple(needs.values())
+    targets = tuple(replace(need, required=False, fresh=True) for need in every if _carries_weights(need))
+    known = rollout.memo["needs"] = _Needs(every, targets, writable)
+    return known
 
 
-def target_needs(rollout: Rollout) -> list[Need]:
-    """Ask by name for the objects that carry weights, as they are at this moment."""
-    return [
-        replace(need, required=False, fresh=True)
-        for need in needs_of(rollout)
-        if need.name and need.access is not Access.READ
-    ]
+def _carries_weights(need: Need) -> bool:
+    return bool(need.name) and need.access is not Access.READ
 
 
 def observe(rollout: Rollout, live: Live) -> Observation:
@@ -328,11 +350,7 @@ def plan_of(context: Context, simulation: Simulation) -> Plan:
 
 def _rendered(backend: Backend, context: Context) -> Iterator[tuple[Need, Manifest]]:
     """Render with one backend, and pair each object with the need that allows it to be written."""
-    writable = {
-        need.ref: need
-        for need in backend.needs(context.rollout)
-        if need.name and need.access is not Access.READ
-    }
+    writable = _needs(context.rollout).writable[backend.name]
     for wanted in backend.render(*context):
         metadata = wanted["metadata"]
         ref = next(

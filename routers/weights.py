@@ -68,19 +68,18 @@ def parse_weight(text: int | str, total: int) -> int:
         raise WeightError(f"weight {word[:60]!r} cannot be read", hint=readable)
     if slash and int(denominator) == 0:
         raise WeightError(f"weight {word!r} divides by zero", hint=readable)
-    if percent_sign:
-        share = Fraction("".join(digits) + "/1" + "0" * len("".join(digits[1:]))) / 100
-    else:
-        share = Fraction(int(digits[0]), int(denominator) if slash else total)
-    if sign or share > 1:
+    count = int("".join(digits) if percent_sign else digits[0])
+    whole = 100 * 10 ** len("".join(digits[1:])) if percent_sign else int(denominator) if slash else total
+    if sign or count > whole:
         raise WeightError(f"weight {word} is outside 0..{total}", hint=readable)
-    weight = share * total
-    if weight.denominator != 1:
+    weight, remainder = divmod(count * total, whole)
+    if remainder:
+        share = Fraction(count, whole)
         raise UnsupportedError(
             f"weight {word} is {percent(share)}, which is no whole number out of total {total}",
             hint=f"set spec.strategy.canary.trafficRouting.maxTrafficWeight to a multiple of {share.denominator}",
         )
-    return int(weight)
+    return weight
 
 
 def divide(split: Split, budget: int) -> tuple[int, int]:
@@ -94,20 +93,16 @@ def divide(split: Split, budget: int) -> tuple[int, int]:
     return budget - canary, canary
 
 
-def nearest_split(stable: Fraction, canary: Fraction, total: int) -> tuple[Split, bool] | None:
+def nearest_split(stable: Fraction | int, canary: Fraction | int, total: int) -> tuple[Split, bool] | None:
     """Read live weights of the pair as a Split of `total`, and whether it is exact; None when both are zero.
 
     Inverts `divide` for every budget that is not smaller than the total.
     """
-    budget = stable + canary
+    # Whole numbers in the same proportion: arithmetic on fractions would take ten times as long.
+    shares = stable.numerator * canary.denominator, canary.numerator * stable.denominator
+    budget = sum(shares)
     if budget <= 0:
         return None
-    scaled = canary * total / budget
-    weight = scaled.numerator // scaled.denominator
-    if 2 * (scaled - weight) >= 1:
-        weight += 1
-    split = Split(weight, total)
-    exact = scaled == weight or (
-        budget.denominator == 1 and (int(stable), int(canary)) == divide(split, int(budget))
-    )
-    return split, exact
+    weight, rest = divmod(shares[1] * total, budget)
+    split = Split(weight + (2 * rest >= budget), total)
+    return split, not rest or ((stable, canary) == shares and divide(split, budget) == shares)

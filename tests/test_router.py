@@ -567,6 +567,24 @@ def test_the_strongest_access_to_an_object_counts(monkeypatch: pytest.MonkeyPatc
     assert len(needs_of(found)) == 4
 
 
+def test_a_rollout_is_asked_once_for_its_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often the same Rollout is changed, its backends name their needs once; a copy of it has needs of its own."""
+    part = backends.backend("istio")
+    real, asked = part.needs, []
+
+    def needs(_self: Any, rollout: Any) -> Any:
+        asked.append(rollout.namespace)
+        return real(rollout)
+
+    monkeypatch.setattr(type(part), "needs", needs)
+    found = router(ISTIO)
+    found.set_weight(20)
+    found.set_weight(30)
+    assert asked == ["default"]
+    moved = replace(found.rollout, namespace="other")
+    assert {need.namespace for need in needs_of(moved) if need.kind == "Service"} == {"other"}
+
+
 def test_public_names_are_importable() -> None:
     """Every public name is there, and nothing else pretends to be."""
     assert all(getattr(routers, name) for name in routers.__all__)

@@ -199,4 +199,7 @@ def packages_of(rollout: Rollout) -> tuple[BackendPackage, ...]:
 
 def backends_of(rollout: Rollout) -> tuple[Backend, ...]:
     """Return the translations that the Rollout uses, in the order in which they are applied."""
-    return tuple(backend(name) for name in rollout.backends)
+    known: tuple[Backend, ...] | None = rollout.memo.get("backends")
+    if known is None:
+        known = rollout.memo["backends"] = tuple(backend(name) for name in rollout.backends)
+    return known
