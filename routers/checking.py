@@ -9,7 +9,7 @@ import enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.routers.data_planes import data_plane_probes
-from rollway.routers.errors import RollwayError
+from rollway.routers.errors import NotServedError, RollwayError
 from rollway.routers.linting import FAULT, NOTE, lint
 from rollway.routers.lookup import read_rollout
 from rollway.routers.objects import Access
@@ -80,24 +80,22 @@ def check_rollout(
 
 def _served(store: ClusterAccess, rollout: Rollout) -> Iterator[Check]:
     """Yield whether the cluster serves each kind that the Rollout's objects have."""
-    needed = {(need.group, need.kind) for need in needs_of(rollout) if need.name}
+    # Every API server serves CustomResourceDefinition, which no role needs.
+    needed = {
+        (need.group, need.kind)
+        for need in needs_of(rollout)
+        if need.name and need.kind != "CustomResourceDefinition"
+    }
     for group, kind in sorted(needed):
         subject = f"{kind}.{group}" if group else kind
         try:
-            served = store.is_served(group, kind, required=False)
+            store.is_served(group, kind, required=True)
+        except NotServedError as error:
+            yield Check("kinds", subject, CheckResult.PROBLEM, "is not served by the cluster", error.hint)
         except RollwayError as error:
             yield Check("kinds", subject, CheckResult.UNKNOWN, error.message, error.hint)
-            continue
-        if served:
+        else:
             yield Check("kinds", subject, CheckResult.OK, "is served")
-        elif kind != "CustomResourceDefinition":
-            yield Check(
-                "kinds",
-                subject,
-                CheckResult.PROBLEM,
-                "is not served by the cluster",
-                "install what brings its CustomResourceDefinition",
-            )
 
 
 def _rights(store: ClusterAccess, rollout: Rollout) -> Iterator[Check]:

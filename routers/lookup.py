@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rollway.routers.errors import AmbiguousError, ForbiddenError, NotFoundError, RollwayError
+from rollway.routers.model import ROLLOUT_GROUP, ROLLOUT_KIND
 from rollway.routers.objects import Need, dig
 from rollway.routers.rollout import parse_rollout
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from rollway.routers.model import Rollout
     from rollway.routers.objects import LiveObject
     from rollway.routers.stores import Store
-
-ROLLOUT_GROUP, ROLLOUT_KIND = "argoproj.io", "Rollout"
 
 
 def read_rollout(store: Store, name: str, namespace: str = "") -> Rollout:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _Stanza = TypeVar("_Stanza")
 
 
+ROLLOUT_GROUP, ROLLOUT_KIND = "argoproj.io", "Rollout"
 STABLE = "stable"
 CANARY = "canary"
 
@@ -95,7 +96,7 @@ class Rollout:
     @property
     def ref(self) -> ObjectRef:
         """The Rollout object itself."""
-        return ObjectRef("argoproj.io", "Rollout", self.namespace, self.name)
+        return ObjectRef(ROLLOUT_GROUP, ROLLOUT_KIND, self.namespace, self.name)
 
     def stanza(self, kind: type[_Stanza]) -> _Stanza:
         """Return the stanza of a type; a backend asks for its own.

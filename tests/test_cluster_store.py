@@ -8,7 +8,7 @@ import pytest
 from api_server import ApiServer, Fault, api_server
 
 import manifests as m
-from rollway.routers.errors import ForbiddenError, UncertainError
+from rollway.routers.errors import ForbiddenError, NotServedError, UncertainError
 from rollway.routers.kube.connection import Connection
 from rollway.routers.objects import Need, ObjectRef
 from rollway.routers.plan import Action, Change
@@ -97,3 +97,20 @@ def test_endpoints_come_from_the_cache_and_routing_objects_do_not(
         path.partition("?")[0].rpartition("/")[2]: path.partition("?")[2] for _, path in server.requests
     }
     assert queries == {"apis": "", "endpointslices": "resourceVersion=0", "ingresses": "limit=500"}
+
+
+@pytest.mark.parametrize(
+    ("group", "kind", "hint"),
+    [
+        ("split.smi-spec.io", "TrafficSplit", "install a mesh with SMI"),
+        ("argoproj.io", "Rollout", "-f FILE"),
+        ("example.com", "Nothing", "install the CustomResourceDefinition"),
+    ],
+)
+def test_a_kind_that_is_not_served_comes_with_what_to_install(
+    group: str, kind: str, hint: str, store: ClusterStore
+) -> None:
+    """The backend whose API it is knows that; for the API of nobody the definition itself is named."""
+    with pytest.raises(NotServedError) as caught:
+        store.read([Need(group, kind, "x", "default")])
+    assert hint in caught.value.hint

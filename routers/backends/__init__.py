@@ -98,6 +98,8 @@ class BackendPackage(NamedTuple):
     module: str
     paths: tuple[tuple[str, ...], ...] = ()
     addresses: tuple[AddressOption, ...] = ()
+    install: tuple[tuple[str, str], ...] = ()
+    """API groups whose kinds a cluster may lack, each with what to install then."""
 
     @property
     def places(self) -> tuple[tuple[str, ...], ...]:
@@ -173,6 +175,11 @@ def installed_packages() -> tuple[BackendPackage, ...]:
 def packages() -> tuple[BackendPackage, ...]:
     """Return every backend, in the order in which they are applied; raises what `installed_packages` raises."""
     return (*builtin_packages(), *installed_packages())
+
+
+def install_hint(group: str) -> str:
+    """Return what to install where the kinds of an API group are not served; empty where no backend has the group."""
+    return next((hint for each in packages() for name, hint in each.install if name == group), "")
 
 
 def package(name: str) -> BackendPackage:

@@ -17,7 +17,7 @@ from rollway.routers.errors import NotServedError, RollwayError
 from rollway.routers.kube.failures import RequestInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from rollway.routers.kube.connection import Connection
 
@@ -79,15 +79,15 @@ class Resource(NamedTuple):
 class Discovery:
     """What one API server serves.
 
-    `folder` keeps it between processes; empty keeps it in memory only. `install` names, by group, what to install where its
-    kinds are not served.
+    `folder` keeps it between processes; empty keeps it in memory only. `install` returns what to install where the kinds
+    of an API group are not served, or an empty text.
     """
 
     def __init__(
-        self, connection: Connection, folder: str = "", install: Mapping[str, str] | None = None
+        self, connection: Connection, folder: str = "", install: Callable[[str], str] = lambda _group: ""
     ) -> None:
         self._connection = connection
-        self._install = install or {}
+        self._install = install
         host = re.sub(r"[^A-Za-z0-9.]+", "_", connection.host.partition("://")[2] or connection.host)
         self._file = os.path.join(folder, f"{host}.json") if folder else ""
         self._lock = threading.Lock()
@@ -109,7 +109,7 @@ class Discovery:
         if resource is None:
             raise NotServedError(
                 f"{self._connection.host} does not serve {kind}.{group}: its CustomResourceDefinition is not installed",
-                hint=self._install.get(group, "install the CustomResourceDefinition"),
+                hint=self._install(group) or "install the CustomResourceDefinition",
             )
         return resource
 

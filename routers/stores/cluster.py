@@ -1,9 +1,4 @@
-"""A Kubernetes cluster as a store.
-
-Objects of ours are written by server-side apply with the field manager `rollway`, unforced; objects of the user by JSON
-Patch with tests. A write whose answer got lost is not sent again, because the answer to the second one would be about
-the first; it is an UncertainError, and only a read finds out.
-"""
+"""A Kubernetes cluster as a store; `cluster_writes` has the requests of a write."""
 
 from __future__ import annotations
 
@@ -13,9 +8,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from jsonpointer import JsonPointer
-
-from rollway.routers import ownership, stores
+from rollway.routers import stores
+from rollway.routers.backends import install_hint
 from rollway.routers.errors import (
     ConflictError,
     ForbiddenError,
@@ -27,23 +21,23 @@ from rollway.routers.errors import (
 from rollway.routers.findings import Finding, FindingCode, Severity
 from rollway.routers.kube import port_forward
 from rollway.routers.kube.access import is_allowed
-from rollway.routers.kube.client import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, Client, Target
+from rollway.routers.kube.client import Client, Target
 from rollway.routers.kube.connection import TIMEOUT_S, Connection
 from rollway.routers.kube.discovery import Discovery
 from rollway.routers.kube.kubeconfig import Identity
-from rollway.routers.objects import Live, LiveObject, Need, ObjectRef, dig, without_server_fields
-from rollway.routers.plan import Action, pointer
+from rollway.routers.model import ROLLOUT_GROUP
+from rollway.routers.objects import Live, LiveObject, Need, ObjectRef, dig
+from rollway.routers.stores.cluster_writes import FIELD_MANAGER, RESTORER, ClusterWrite, live_object
 from rollway.routers.traffic import Evidence
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from contextlib import AbstractContextManager
 
-    from rollway.routers.kube.connection import Answer
     from rollway.routers.model import Rollout
     from rollway.routers.objects import Manifest
-    from rollway.routers.plan import Change, Operation
+    from rollway.routers.plan import Change
 
 FINDINGS = (
     FindingCode(
@@ -54,15 +48,6 @@ FINDINGS = (
     ),
 )
 
-FIELD_MANAGER = "rollway"
-_RESTORER = "rollway-restored"
-"""The manager of foreign fields that are put back with a deleted object, so that they are not ours afterwards."""
-
-_INSTALL = {
-    "networking.istio.io": "install Istio, or its CRDs from istio.io/api",
-    "split.smi-spec.io": "install a mesh with SMI, or the CRDs of smi-sdk-go",
-    "argoproj.io": "install the CRD of Argo Rollouts, or give the Rollout with -f FILE",
-}
 _EVENT_ATTEMPTS = 3
 _PARALLEL = 8
 CRD = ("apiextensions.k8s.io", "CustomResourceDefinition")
@@ -85,7 +70,7 @@ class ClusterStore:
     def __init__(self, connection: Connection, *, cache: bool = True) -> None:
         self.connection = connection
         self.namespace = connection.namespace
-        self.client = Client(connection, Discovery(connection, _cache_folder() if cache else "", _INSTALL))
+        self.client = Client(connection, Discovery(connection, _cache_folder() if cache else "", _install))
         self._threads = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="rollway-read")
         self._narrowed: set[tuple[str, str]] = set()
 
@@ -159,16 +144,8 @@ class ClusterStore:
             AdmissionError: the API server or a webhook refuses the object, in its words.
             StoreError: the cluster cannot be written.
         """
-        query = {"dryRun": "All"} if dry_run else {}
         try:
-            if change.action is Action.PATCH:
-                return self._patch(change.ref, change.before or {}, change.patch, query)
-            if change.after is None:
-                self._delete(change, query)
-                return None
-            if change.action is Action.CREATE:
-                return self._create(change, change.after, query)
-            return self._apply(change, change.after, query)
+            return ClusterWrite(self.client, change, dry_run).send()
         except NotFoundError as error:
             if isinstance(error, NotServedError):
                 raise
@@ -210,7 +187,7 @@ class ClusterStore:
             manifest = next((item for item in listed if item["metadata"]["name"] == ref.name), None)
         entries = dig(manifest, "metadata", "managedFields") or ()
         managers = dict.fromkeys(str(entry.get("manager")) for entry in entries)
-        return [name for name in managers if name not in (FIELD_MANAGER, _RESTORER)]
+        return [name for name in managers if name not in (FIELD_MANAGER, RESTORER)]
 
     def may_forward(self, namespace: str) -> bool:
         """Return whether the role allows port-forward to the pods of a namespace; see `port_forward`."""
@@ -308,84 +285,12 @@ class ClusterStore:
         manifests, _ = self.client.list(target, from_cache=from_cache)
         return [live_object(manifest) for manifest in manifests]
 
-    # -- writing
 
-    def _patch(
-        self, ref: ObjectRef, manifest: Manifest, patch: Sequence[Operation], query: dict[str, str]
-    ) -> LiveObject:
-        options = {"fieldManager": FIELD_MANAGER, **query}
-        return live_object(self.client.patch(_target(ref, manifest), list(patch), JSON_PATCH, options).body)
-
-    def _server_side_apply(
-        self, change: Change, ours: Manifest, query: dict[str, str], *, force: bool
-    ) -> Answer:
-        options = {"fieldManager": FIELD_MANAGER, "force": str(force).lower(), **query}
-        return self.client.patch(_target(change.ref, ours), ours, APPLY_PATCH, options)
-
-    def _create(self, change: Change, after: Manifest, query: dict[str, str]) -> LiveObject:
-        """Create an object of ours; one that somebody else made in the meantime stays as it was."""
-        ours = ownership.applied(after)
-        answer = self._server_side_apply(change, ours, query, force=False)
-        others = {
-            entry.get("manager")
-            for entry in dig(answer.body, "metadata", "managedFields") or ()
-            if entry.get("manager") != FIELD_MANAGER and not entry.get("subresource")
-        }
-        if answer.status == 200 and others and not query:
-            # Applying nothing gives back what only we set; fields of theirs were never changed, as it was unforced.
-            metadata = {"name": change.ref.name, "namespace": change.ref.namespace}
-            nothing = {"apiVersion": ours["apiVersion"], "kind": ours["kind"], "metadata": metadata}
-            with _begun(change.ref):
-                self._server_side_apply(change, nothing, {}, force=False)
-            raise ConflictError(f"{change.ref} exists already, made by {', '.join(sorted(map(str, others)))}")
-        manifest = without_server_fields(after)
-        if manifest != ours and not query:
-            with _begun(change.ref):
-                options = {"fieldManager": _RESTORER}
-                answer = self.client.patch(_target(change.ref, ours), manifest, MERGE_PATCH, options)
-        return live_object(answer.body)
-
-    def _apply(self, change: Change, after: Manifest, query: dict[str, str]) -> LiveObject:
-        """Bring an object of ours to `after`."""
-        ours = ownership.applied(after)
-        if "spec" not in ours:
-            # Taking it over is being undone: it goes back to what it was, field by field.
-            body = {**after, "metadata": {**after["metadata"], "resourceVersion": change.version}}
-            return live_object(self.client.update(body, options={"fieldManager": _RESTORER, **query}).body)
-        freed = self._drop_controllers(change, query) if change.adopt else ""
-        ours["metadata"]["resourceVersion"] = freed or change.version
-        with _begun(change.ref) if freed else contextlib.nullcontext():
-            answer = self._server_side_apply(change, ours, query, force=change.adopt)
-        stored = live_object(answer.body)
-        # Server-side apply leaves a key that another manager set as well; those of `own_keys` are ours by nature.
-        left = [
-            {"op": "remove", "path": operation["path"]}
-            for operation in change.patch
-            if operation["op"] == "remove" and _has(stored.manifest, operation["path"])
-        ]
-        if not left or query:
-            return stored
-        test = {"op": "test", "path": "/metadata/resourceVersion", "value": stored.version}
-        with _begun(change.ref):
-            return self._patch(change.ref, after, [test, *left], query)
-
-    def _drop_controllers(self, change: Change, query: dict[str, str]) -> str:
-        """Remove the controllers that the object had, which its new one replaces; return the new version, if any."""
-        kept = dig(change.after, "metadata", "ownerReferences") or []
-        owners = dig(change.before, "metadata", "ownerReferences") or []
-        gone = [index for index, entry in enumerate(owners) if entry.get("controller") and entry not in kept]
-        if not gone or query:
-            return ""
-        test = {"op": "test", "path": "/metadata/resourceVersion", "value": change.version}
-        removals = [
-            {"op": "remove", "path": pointer(("metadata", "ownerReferences", index))} for index in gone[::-1]
-        ]
-        return self._patch(change.ref, change.before or {}, [test, *removals], query).version
-
-    def _delete(self, change: Change, query: dict[str, str]) -> None:
-        uid = dig(change.before, "metadata", "uid")
-        preconditions = {"resourceVersion": change.version, **({"uid": uid} if uid else {})}
-        self.client.delete(_target(change.ref, change.before or {}), preconditions, query)
+def _install(group: str) -> str:
+    """Return what brings the kinds of an API group."""
+    if group == ROLLOUT_GROUP:
+        return "install the CRD of Argo Rollouts, or give the Rollout with -f FILE"
+    return install_hint(group)
 
 
 def _cache_folder() -> str:
@@ -393,41 +298,7 @@ def _cache_folder() -> str:
     return os.path.join(os.environ.get("KUBECACHEDIR") or os.path.expanduser("~/.kube/cache"), "rollway")
 
 
-def live_object(manifest: Manifest) -> LiveObject:
-    """Return an object as the API server answered it, without the record of its field managers."""
-    metadata = manifest["metadata"]
-    metadata.pop("managedFields", None)
-    group = manifest["apiVersion"].rpartition("/")[0]
-    ref = ObjectRef(group, manifest["kind"], metadata.get("namespace", ""), metadata["name"])
-    return LiveObject(ref, manifest, metadata.get("resourceVersion", ""))
-
-
 def namespace_only(why: str, namespaces: str) -> Finding:
     """Return the note about a kind that was not looked at in the whole cluster."""
     message = f"{why}, so only those of namespace {namespaces} were checked"
     return Finding("namespace-only", Severity.NOTE, None, message)
-
-
-def _target(ref: ObjectRef, manifest: Manifest) -> Target:
-    """Return the target of an object in the API version that it is written in."""
-    version = str(manifest.get("apiVersion", "")).rpartition("/")[2]
-    return Target(ref.group, ref.kind, ref.namespace, ref.name, version=version)
-
-
-@contextlib.contextmanager
-def _begun(ref: ObjectRef) -> Iterator[None]:
-    """Turn the failure of a later request of one write into what it is for the caller: the first one was stored."""
-    try:
-        yield
-    except RollwayError as error:
-        raise UncertainError(
-            f"{ref} was written in part, and then: {error.message}",
-            hint="run the same command again: it goes on from what is there",
-        ) from error
-
-
-_ABSENT = object()
-
-
-def _has(manifest: object, path: str) -> bool:
-    return JsonPointer(path).resolve(manifest, _ABSENT) is not _ABSENT

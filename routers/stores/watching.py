@@ -18,7 +18,8 @@ from rollway.routers.kube.client import Target
 from rollway.routers.kube.informer import Informer
 from rollway.routers.objects import Kind, Live, LiveObject, ObjectRef
 from rollway.routers.snapshot import Snapshot
-from rollway.routers.stores.cluster import CRD, live_object, namespace_only
+from rollway.routers.stores.cluster import CRD, namespace_only
+from rollway.routers.stores.cluster_writes import live_object
 from rollway.routers.traffic import Evidence
 
 if TYPE_CHECKING:

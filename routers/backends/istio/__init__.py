@@ -10,4 +10,9 @@ ISTIOD = AddressOption(
     "Debug port (8080) of istiod, asked why an Envoy rejected an update; repeat it for every pod.",
     explains=ADMIN.name,
 )
-PACKAGE = BackendPackage("istio", __name__, addresses=(ADMIN, ISTIOD))
+PACKAGE = BackendPackage(
+    "istio",
+    __name__,
+    addresses=(ADMIN, ISTIOD),
+    install=(("networking.istio.io", "install Istio, or its CRDs from istio.io/api"),),
+)
