@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from rollway.routers import guards, linting, planning, removing, router
-from rollway.routers.backends import endpoints, packages, services
+from rollway.routers.backends import affinity, endpoints, packages, services
 from rollway.routers.errors import InvalidInputError
 from rollway.routers.stores import cluster, directory, manifest_files
 
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 _OWN: tuple[tuple[str, Sequence[FindingCode]], ...] = (
     (
         "Every backend",
-        (*endpoints.FINDINGS, *services.FINDINGS, *planning.FINDINGS, *removing.FINDINGS, *router.FINDINGS),
+        (
+            *endpoints.FINDINGS,
+            *services.FINDINGS,
+            *affinity.FINDINGS,
+            *planning.FINDINGS,
+            *removing.FINDINGS,
+            *router.FINDINGS,
+        ),
     ),
     ("Limits", guards.FINDINGS),
     ("Stores", (*manifest_files.FINDINGS, *directory.FINDINGS, *cluster.FINDINGS)),
