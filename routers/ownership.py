@@ -81,6 +81,11 @@ def applied(manifest: Manifest) -> Manifest:
     return ours
 
 
+def recorded_annotations(manifest: Manifest) -> frozenset[str]:
+    """Return the keys of the annotations that we set, by the record."""
+    return frozenset(_record(manifest).get("annotations", ()))
+
+
 def owned_by(manifest: Manifest, rollout: Rollout) -> bool:
     """Return whether the live object is this Rollout's: by our stamp, or by Argo Rollouts' controller reference."""
     annotations = _dig(manifest, ("metadata", "annotations"))

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 import manifests as m
 from rollway.routers.backends import BUILTIN, backend
 from rollway.routers.backends.istio.virtual_service import host_name
-from rollway.routers.backends.nginx.backend import canary_name
-from rollway.routers.backends.nginx.controller import Policy, load, read_canary, read_paths
+from rollway.routers.backends.nginx.controller import load, read_paths
+from rollway.routers.backends.nginx.ingresses import canary_name
 from rollway.routers.backends.nginx.neighbours import Neighbours
+from rollway.routers.backends.nginx.policy import Policy, read_canary
 from rollway.routers.backends.nginx.stanza import DEFAULT_PREFIX
 from rollway.routers.backends.smi.backend import quantity
 from rollway.routers.errors import ManifestError, NotFoundError, RollwayError

@@ -21,7 +21,8 @@ class _Contract(BackendContract):
     namespace = "default"
 
     def rollout(self) -> Rollout:
-        return parse_rollout(m.placed(m.rollout(self.routing), self.namespace))
+        routing = {"managedRoutes": [{"name": "beta"}], **self.routing}
+        return parse_rollout(m.placed(m.rollout(routing), self.namespace))
 
 
 class TestNginx(_Contract):

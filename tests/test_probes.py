@@ -23,7 +23,16 @@ from rollway.routers.probes.requests import Identity, Sample, check_sample, inte
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
 from rollway.routers.testing import MemoryStore
-from rollway.routers.traffic import Evidence, Outcome, RequestSample, Traffic, Verdict
+from rollway.routers.traffic import (
+    Evidence,
+    HeaderRoute,
+    Outcome,
+    RequestMatch,
+    RequestSample,
+    StringMatch,
+    Traffic,
+    Verdict,
+)
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
@@ -282,6 +291,41 @@ def test_a_canary_that_is_gone_must_be_gone_in_the_controller() -> None:
         ).outcome
         is Outcome.MATCHES
     )
+
+
+BETA = HeaderRoute("beta", (RequestMatch((("X-Beta", StringMatch("exact", "yes")),)),))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, "has canary 0 of 100, 0 % and header route beta"),
+        ({"header": ""}, "has header ''"),
+        ({"headerValue": "no"}, "has headerValue 'no'"),
+        ({"headerPattern": "^y"}, "has headerPattern '^y'"),
+    ],
+)
+def test_a_header_route_is_judged_at_weight_0_too(change: dict[str, str], words: str) -> None:
+    """A controller matches only with the header and the value of the route, and with endpoints for it."""
+    routing = {"managedRoutes": [{"name": "beta"}], **NGINX}
+    found = TrafficRouter(
+        parse_rollout(m.rollout(routing)),
+        MemoryStore([m.ingress(), m.service("shop-stable"), m.service("shop-canary")]),
+    )
+    want = Traffic(Split(0), (BETA,))
+    found.set_traffic(want)
+    context = Context(found.rollout, want, found.store.read(needs_of(found.rollout)))
+    document = backends(0)
+    document[1]["trafficShapingPolicy"] |= {"header": "X-Beta", "headerValue": "yes", **change}
+    verdict = ingress_nginx.compare(document, context)
+    assert verdict.outcome is (Outcome.DIFFERS if change else Outcome.MATCHES)
+    assert words in verdict.objects[0].reason
+    for missing, reason in (("endpoints", "no endpoints"), ("alternativeBackends", "uses no canary")):
+        lacking = copy.deepcopy(document)
+        for upstream in lacking:
+            if missing == "alternativeBackends" or upstream["noServer"]:
+                upstream[missing] = None
+        assert reason in ingress_nginx.compare(lacking, context).reason
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import manifests as m
 from harness.waiting import until
 from rollway.routers.backends.nginx import controller as model
+from rollway.routers.backends.nginx.policy import Policy, read_canary
 from rollway.routers.backends.nginx.stanza import DEFAULT_PREFIX
 from rollway.routers.objects import ObjectRef
 
@@ -39,7 +40,7 @@ def _pair(chance: random.Random, number: int) -> list[Manifest]:
     chosen = {f"{DEFAULT_PREFIX}/{name}": chance.choice(values) for name, values in _CHOICES.items()}
     annotations = {key: value for key, value in chosen.items() if value is not None}
     # Whether nothing else uses the canary's Service, so that its Ingress makes no location of its own.
-    plain = chance.random() < 0.5 and model.read_canary(annotations, DEFAULT_PREFIX)[0]
+    plain = chance.random() < 0.5 and read_canary(annotations, DEFAULT_PREFIX)[0]
     at = chance.choice(["/", "/", "/shop", None])
     if not plain and at != "/shop":
         # One path in two types, or the root in another type than Prefix, twice on one host makes a configuration that
@@ -149,7 +150,7 @@ def test_the_model_agrees_with_the_controller(
 
 
 def _predicted(upstream: model.Upstream) -> dict[str, Any]:
-    policy = upstream.policy if upstream.no_server else model.Policy(0, 0)
+    policy = upstream.policy if upstream.no_server else Policy(0, 0)
     return {"alternatives": list(upstream.alternatives), "canary": upstream.no_server, "policy": list(policy)}
 
 

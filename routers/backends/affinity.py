@@ -12,7 +12,7 @@ from rollway.routers.findings import Finding, FindingCode, Severity
 from rollway.routers.objects import dig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from rollway.routers.model import Rollout
     from rollway.routers.objects import Live, ObjectRef
@@ -35,16 +35,22 @@ def session_affinity(ref: ObjectRef, cause: str, meaning: str) -> Finding:
     return Finding("session-affinity", Severity.NOTE, ref, f"{cause}: {meaning}")
 
 
-def unused_client_ip(rollout: Rollout, live: Live, data_plane: str) -> Iterator[Finding]:
-    """Note each Service with `sessionAffinity: ClientIP`, for a data plane that sends to the endpoints itself.
+def client_ip_services(rollout: Rollout, live: Live) -> Iterator[ObjectRef]:
+    """Yield the Services of the Rollout with `sessionAffinity: ClientIP`.
 
     Only kube-proxy acts on it (Kubernetes, "Virtual IPs and Service Proxies", Session affinity).
     """
     for ref in service_refs(rollout):
         if dig(live.manifest(ref), "spec", "sessionAffinity") == "ClientIP":
-            yield session_affinity(
-                ref,
-                "has sessionAffinity ClientIP",
-                f"{data_plane} sends to the endpoints itself and does not use it, so the weight is the share of all requests, and "
-                "a user can get another version with each",
-            )
+            yield ref
+
+
+def unused_client_ip(services: Iterable[ObjectRef], data_plane: str) -> Iterator[Finding]:
+    """Note that Services have `sessionAffinity: ClientIP`, and that a data plane sends to their endpoints itself."""
+    for ref in services:
+        yield session_affinity(
+            ref,
+            "has sessionAffinity ClientIP",
+            f"{data_plane} sends to the endpoints itself and does not use it, so the weight is the share of all requests, and "
+            "a user can get another version with each",
+        )

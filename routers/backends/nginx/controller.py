@@ -7,10 +7,10 @@ logs, `Loaded.log` holds.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from rollway.routers.backends.nginx.policy import TRUE, Policy, read_canary
 from rollway.routers.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 DEFAULT_UPSTREAM = "upstream-default-backend"
 CATCH_ALL = "_"
-
-_TRUE, _FALSE = {"1", "t", "T", "TRUE", "true", "True"}, {"0", "f", "F", "FALSE", "false", "False"}
-# Spaces are taken out before the controller looks (validators.go, ValidateRegex), except in a pattern.
-_HEADER_SYNTAX = re.compile(r"[-._~a-zA-Z0-9/: ]*")
-_PATTERN_SYNTAX = re.compile(r"[-._~a-zA-Z0-9/:^$\[\](){}*+?\\|&=]*")
-_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 Location: TypeAlias = tuple[str, str, str]
 """Server name, path and pathType, as the controller keys its locations."""
@@ -53,17 +47,6 @@ class IngressPath(NamedTuple):
         return f"{namespace}-{self.service}-{self.port.get('name') or self.port.get('number')}"
 
 
-class Policy(NamedTuple):
-    """How a canary takes its share: weight out of total, header and cookie."""
-
-    weight: int = 0
-    total: int = 100
-    header: str = ""
-    header_value: str = ""
-    header_pattern: str = ""
-    cookie: str = ""
-
-
 @dataclass
 class Upstream:
     """A Service and port; the first Ingress that mentions it decides whether it is a canary, and its policy."""
@@ -73,6 +56,12 @@ class Upstream:
     no_server: bool = False
     policy: Policy = field(default_factory=Policy)
     alternatives: list[str] = field(default_factory=list)
+    affinity: ObjectRef | None = None
+    """The Ingress that asks for cookie affinity; a cookie keeps a user with the version that has set it."""
+    hash_by: str = ""
+    """What chooses one endpoint of this upstream (`upstream-hash-by`), once the version is chosen."""
+    through_service: bool = False
+    """Whether requests go to the Service instead of its endpoints (`service-upstream`)."""
 
 
 class Block(NamedTuple):
@@ -190,39 +179,6 @@ def _expect(ref: ObjectRef, value: Any, *path: str, kind: type, default: Any = (
     return value
 
 
-def read_canary(annotations: Mapping[str, str], prefix: str) -> tuple[bool, Policy, tuple[str, ...]]:
-    """Return (enabled, policy, problems) as the annotation parser does: an invalid value falls back to its default."""
-    problems: list[str] = []
-
-    def text(name: str, syntax: re.Pattern[str] = _HEADER_SYNTAX) -> str:
-        value = annotations.get(f"{prefix}/{name}", "")
-        if syntax.fullmatch(value):
-            return value
-        problems.append(f"{name} {value!r} is not valid, so the controller drops it")
-        return ""
-
-    def number(name: str, default: int) -> int:
-        value = annotations.get(f"{prefix}/{name}")
-        if value is None or _INTEGER.fullmatch(value):
-            return default if value is None else int(value)
-        problems.append(f"{name} {value!r} is no whole number, so the controller reads {default}")
-        return default
-
-    flag = annotations.get(f"{prefix}/canary")
-    enabled = flag in _TRUE
-    if flag is not None and not enabled and flag not in _FALSE:
-        problems.append(f"canary {flag!r} is neither true nor false, so the controller reads false")
-    policy = Policy(
-        number("canary-weight", 0),
-        number("canary-weight-total", 100),
-        text("canary-by-header"),
-        text("canary-by-header-value"),
-        text("canary-by-header-pattern", _PATTERN_SYNTAX),
-        text("canary-by-cookie"),
-    )
-    return enabled, policy, tuple(problems)
-
-
 def load(ingresses: Sequence[tuple[ObjectRef, Manifest]], prefix: str) -> Loaded:
     """Return what the controller loads from these Ingresses, given oldest first."""
     loaded = Loaded()
@@ -232,7 +188,11 @@ def load(ingresses: Sequence[tuple[ObjectRef, Manifest]], prefix: str) -> Loaded
         for path in all_paths(ref, manifest):
             name = path.upstream(ref.namespace)
             if name not in loaded.upstreams:
-                loaded.upstreams[name] = Upstream(name, ref, enabled, policy if enabled else Policy())
+                annotations = annotations_of(ref, manifest)
+                upstream = Upstream(name, ref, enabled, policy if enabled else Policy())
+                upstream.hash_by = annotations.get(f"{prefix}/upstream-hash-by", "").strip()
+                upstream.through_service = annotations.get(f"{prefix}/service-upstream") in TRUE
+                loaded.upstreams[name] = upstream
     normal = [(ref, manifest) for ref, manifest in ingresses if not canaries[ref][0]]
     hosts = {path.location[0] for ref, manifest in normal for path in read_paths(ref, manifest)} | {CATCH_ALL}
     for ref, manifest in ingresses:
@@ -241,7 +201,7 @@ def load(ingresses: Sequence[tuple[ObjectRef, Manifest]], prefix: str) -> Loaded
         servers = {host: _Server(loaded, host) for host in hosts}
         for ref, manifest in ingresses:
             if canaries[ref][0]:
-                _merge(loaded, servers, ref, manifest)
+                _merge(loaded, servers, ref, manifest, prefix)
     return loaded
 
 
@@ -265,7 +225,7 @@ def _add_locations(
     for path in read_paths(ref, manifest):
         name = path.upstream(ref.namespace)
         upstream = loaded.upstreams[name]
-        regex = annotations.get(f"{prefix}/use-regex") in _TRUE or rewritten not in ("", path.location[1])
+        regex = annotations.get(f"{prefix}/use-regex") in TRUE or rewritten not in ("", path.location[1])
         host, location_path, kind = path.location
         host = host if host in hosts else CATCH_ALL
         location = (host, location_path, kind)
@@ -280,6 +240,8 @@ def _add_locations(
                     )
                 )
             continue
+        if annotations.get(f"{prefix}/affinity", "").strip() == "cookie":
+            upstream.affinity = ref
         by_path = loaded.blocks.setdefault(host, {"/": [Block("/", "Prefix", None)]})
         blocks = by_path.setdefault(location_path, [])
         # Only the first type of a path is looked at, so a second one can come in twice.
@@ -311,11 +273,15 @@ class _Server:
             self.primary.setdefault(name, index)
 
 
-def _merge(loaded: Loaded, servers: Mapping[str, _Server], ref: ObjectRef, manifest: Manifest) -> None:
+def _merge(
+    loaded: Loaded, servers: Mapping[str, _Server], ref: ObjectRef, manifest: Manifest, prefix: str
+) -> None:
     """Attach a canary Ingress to the primary upstreams of the locations that it matches."""
+    behaviour = annotations_of(ref, manifest).get(f"{prefix}/affinity-canary-behavior", "").strip()
+    canary = _Canary(ref, sticky=behaviour != "legacy")
     default = default_backend(ref, manifest)
     if default:
-        _attach(loaded, default.upstream(ref.namespace), servers[CATCH_ALL], None, ref)
+        _attach(loaded, default.upstream(ref.namespace), servers[CATCH_ALL], None, canary)
     for path in read_paths(ref, manifest):
         name = path.upstream(ref.namespace)
         host = path.location[0]
@@ -324,10 +290,17 @@ def _merge(loaded: Loaded, servers: Mapping[str, _Server], ref: ObjectRef, manif
         if host not in servers:
             loaded.log.append((name, f"host {host} of {ref} is served by no other Ingress"))
             continue
-        _attach(loaded, name, servers[host], path.location, ref)
+        _attach(loaded, name, servers[host], path.location, canary)
 
 
-def _attach(loaded: Loaded, name: str, server: _Server, wanted: Location | None, ref: ObjectRef) -> None:
+class _Canary(NamedTuple):
+    """A canary Ingress that is merged, and whether its users are kept as those of the primary are."""
+
+    ref: ObjectRef
+    sticky: bool
+
+
+def _attach(loaded: Loaded, name: str, server: _Server, wanted: Location | None, canary: _Canary) -> None:
     """Merge into the location wanted (a default backend: into all), up to the first that the Service itself serves."""
     end = server.primary.get(name, len(server.locations))
     if wanted is None:
@@ -339,13 +312,15 @@ def _attach(loaded: Loaded, name: str, server: _Server, wanted: Location | None,
         upstream = loaded.upstreams.get(primary)  # another canary Ingress may have had it deleted
         if upstream and name not in upstream.alternatives:
             upstream.alternatives.append(name)
+            if canary.sticky and name in loaded.upstreams:
+                loaded.upstreams[name].affinity = upstream.affinity
     if name in server.primary:
         host = server.locations[end][0][0]
         loaded.log.append(
-            (name, f"the Service of {ref} is a primary of host {host} already, so it is not merged")
+            (name, f"the Service of {canary.ref} is a primary of host {host} already, so it is not merged")
         )
     elif not merged:
         loaded.log.append(
-            (name, f"a path of {ref} matches no location, so the controller deletes the whole canary")
+            (name, f"a path of {canary.ref} matches no location, so the controller deletes the whole canary")
         )
         del loaded.upstreams[name]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rollway.routers.backends.data_plane import DataPlane
 from rollway.routers.backends.nginx import STATUS, controller
-from rollway.routers.backends.nginx.backend import GROUP, pairs
+from rollway.routers.backends.nginx.ingresses import GROUP, pairs
 from rollway.routers.backends.nginx.metrics import metric
 from rollway.routers.backends.nginx.probe import IngressNginxProbe
 from rollway.routers.objects import Need, dig

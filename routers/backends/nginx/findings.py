@@ -72,12 +72,6 @@ FINDINGS = (
         "Add the port to the Service.",
     ),
     FindingCode(
-        "nginx-sticky",
-        "The stable Ingress uses cookie affinity.",
-        "Users who came before keep the version that they were sent to, so the share of requests differs from the weight.",
-        "Nothing, if that is what you want; the share holds for new users.",
-    ),
-    FindingCode(
         "nginx-header-first",
         "The canary Ingress has a header or a cookie that chooses the version.",
         "Requests with it go by it, and not by the weight.",

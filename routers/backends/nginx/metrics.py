@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollway.routers.backends.nginx.backend import pairs, policy_of, stable_paths
+from rollway.routers.backends.nginx.ingresses import pairs, policy_of, stable_paths
 from rollway.routers.model import CANARY, STABLE
 from rollway.routers.probes.http import NoAnswerError
 from rollway.routers.probes.prometheus import Metric

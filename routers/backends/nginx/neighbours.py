@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from rollway.routers.backends.nginx.controller import CATCH_ALL, all_paths, annotations_of, read_canary
+from rollway.routers.backends.nginx.controller import CATCH_ALL, all_paths, annotations_of
+from rollway.routers.backends.nginx.policy import read_canary
 from rollway.routers.errors import ManifestError
 
 if TYPE_CHECKING:

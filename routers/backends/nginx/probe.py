@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rollway.routers.backends.nginx.backend import pairs, policy_of, stable_paths
+from rollway.routers.backends.nginx.ingresses import pairs, policy_of, stable_paths
 from rollway.routers.objects import dig
 from rollway.routers.probes.http import ask_each, fetch, summary, unknown
 from rollway.routers.traffic import Evidence, ObjectVerdict, Outcome
@@ -17,7 +17,7 @@ from rollway.routers.traffic import Evidence, ObjectVerdict, Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rollway.routers.backends.nginx.controller import Policy
+    from rollway.routers.backends.nginx.policy import Policy
     from rollway.routers.model import Context, Rollout
     from rollway.routers.objects import ObjectRef
     from rollway.routers.probes.http import Address, Find
@@ -71,8 +71,13 @@ def compare(document: Any, context: Context) -> Verdict:
     for stable, canary in pairs(rollout):
         differences = list(dict.fromkeys(_differences(upstreams, context, stable, canary)))
         outcome = Outcome.DIFFERS if differences else Outcome.MATCHES
-        verdicts.append(ObjectVerdict(canary, outcome, "; ".join(differences) or f"has canary {want.split}"))
+        verdicts.append(ObjectVerdict(canary, outcome, "; ".join(differences) or _has(want)))
     return summary(verdicts)
+
+
+def _has(want: Traffic) -> str:
+    routes = "".join(f" and header route {route.name}" for route in want.header_routes)
+    return f"has canary {want.split}{routes}"
 
 
 def _objects(rollout: Rollout) -> list[ObjectRef]:
@@ -122,7 +127,8 @@ def _check_alternative(
 ) -> Iterator[str]:
     """Compare what is attached to one primary upstream; balancer.lua looks at the first alternative only."""
     used = attached[0] if attached else None
-    if policy is None or (used is None and not want.split.canary):
+    wants_canary = bool(want.split.canary or want.header_routes)
+    if policy is None or (used is None and not wants_canary):
         if used == alternative:
             yield f"still has the canary {alternative}"
         return
@@ -144,5 +150,5 @@ def _check_alternative(
     for ours, theirs in _POLICY.items():
         if (loaded.get(theirs) or "") != getattr(policy, ours):
             yield f"has {theirs} {loaded.get(theirs)!r} for {alternative}"
-    if want.split.canary and not upstream.get("endpoints"):
+    if wants_canary and not upstream.get("endpoints"):
         yield f"has no endpoints for {alternative}, so it sends all to stable"

@@ -9,7 +9,7 @@ import re
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rollway.routers.backends.affinity import unused_client_ip
+from rollway.routers.backends.affinity import client_ip_services, unused_client_ip
 from rollway.routers.backends.endpoints import addresses, check_services, slice_need
 from rollway.routers.backends.services import service_needs, service_refs, unknown_services
 from rollway.routers.backends.smi.stanza import SmiTrafficRouting
@@ -136,7 +136,7 @@ class SmiBackend:
         findings = [
             *unknown_services(rollout, live),
             *check_services(rollout, want.split, live, {}),
-            *unused_client_ip(rollout, live, "a mesh"),
+            *unused_client_ip(client_ip_services(rollout, live), "a mesh"),
         ]
         by_root = live.all_of(GROUP, ref.kind).index("root", lambda: Groups(_root_of))
         for other in by_root.of((ref.namespace, root)):
