@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from rollway.routers.snapshot import Snapshot
 
@@ -32,8 +32,7 @@ class Access(enum.Enum):
     """Ours: created, stamped, updated and deleted."""
 
 
-@dataclass(frozen=True)
-class ObjectRef:
+class ObjectRef(NamedTuple):
     """Name one Kubernetes object, whatever API version it is written in."""
 
     group: str
@@ -113,8 +112,12 @@ class Live(Mapping[ObjectRef, LiveObject]):
         for ref in deleted:
             gone.setdefault((ref.group, ref.kind), []).append(ref)
         for kind in {**written, **gone}:
-            known = self._kinds.get(kind) or Snapshot({})
-            self._kinds[kind] = known.after(written.get(kind, {}), gone.get(kind, ()))
+            known = self._kinds.get(kind)
+            self._kinds[kind] = (
+                Snapshot(written.get(kind, {}))
+                if known is None
+                else known.after(written.get(kind, {}), gone.get(kind, ()))
+            )
 
     def __getitem__(self, ref: ObjectRef) -> LiveObject:
         return self._kinds[ref.group, ref.kind][ref]

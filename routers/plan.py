@@ -111,7 +111,8 @@ class Plan:
     before: tuple[Reading, ...]
     after: tuple[Reading, ...]
     findings: tuple[Finding, ...]
-    fingerprint: str
+    versions: Mapping[ObjectRef, str]
+    """The versions of the objects that the plan was made from, of those that a need names."""
     adopt: bool = False
     create: bool = True
     """Whether an object that is absent is created; off for a wish that an absent object fulfils."""
@@ -119,6 +120,11 @@ class Plan:
     """Whether the plan deletes our objects; with `adopt` and `create`, what planning the same again needs to know."""
     observed: Live = field(default_factory=lambda: Live(()), compare=False, repr=False)
     """The objects that the plan was made from."""
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """What stands for the plan when it is reviewed; see the function of that name."""
+        return fingerprint(self.rollout, self.want, self.versions, self.changes, self.findings)
 
     @property
     def refusals(self) -> tuple[Finding, ...]:

@@ -16,7 +16,7 @@ from rollway.routers.errors import (
 from rollway.routers.findings import Finding, FindingCode, Severity
 from rollway.routers.model import Context
 from rollway.routers.objects import Access, LiveObject, Need, without_server_fields
-from rollway.routers.plan import Action, Change, Plan, change_for, fingerprint
+from rollway.routers.plan import Action, Change, Plan, change_for
 from rollway.routers.traffic import Evidence, Traffic
 from rollway.routers.weights import Split
 
@@ -213,7 +213,8 @@ def simulate(context: Context, *, adopt: bool, backends: Sequence[Backend] | Non
             wanted = _as_it_was(backend, context, present, rendered)
             change = change_for(need, present, wanted, rollout, adopt=adopt)
             if change and change.action is Action.PATCH:
-                change = replace(change, original=_to_remember(backend, context, change, present))
+                original = _to_remember(backend, context, change, present)
+                change = replace(change, original=original) if original else change
             if change:
                 changes.append(change)
                 assert change.after is not None, "rendering never deletes"
@@ -344,8 +345,7 @@ def plan_of(context: Context, simulation: Simulation) -> Plan:
         need.ref: live[need.ref].version for need in needs_of(rollout) if need.name and need.ref in live
     }
     changes, findings = simulation.changes, simulation.findings
-    mark = fingerprint(rollout, want, versions, changes, findings)
-    return Plan(rollout, want, changes, before, after, findings, mark, observed=live)
+    return Plan(rollout, want, changes, before, after, findings, versions, observed=live)
 
 
 def _rendered(backend: Backend, context: Context) -> Iterator[tuple[Need, Manifest]]:

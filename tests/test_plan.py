@@ -136,7 +136,7 @@ def test_relied_fields_that_are_not_there_are_left_out() -> None:
 def test_a_plan_sorts_its_findings() -> None:
     """Refusals and notes of a plan can be asked for apart."""
     refusal, note = (Finding("files-only", kind, None, "x") for kind in (Severity.REFUSAL, Severity.NOTE))
-    plan = Plan(ROUTE, Traffic(Split(1)), (), (), (), (refusal, note), "")
+    plan = Plan(ROUTE, Traffic(Split(1)), (), (), (), (refusal, note), {})
     assert (plan.refusals, plan.notes) == ((refusal,), (note,))
 
 

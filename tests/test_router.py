@@ -657,7 +657,7 @@ def test_a_memory_store_behaves() -> None:
     with pytest.raises(ConflictError, match="exists already"):
         memory.write(Change(Action.CREATE, ref, None, m.service("a")))
     with pytest.raises(ConflictError, match="is gone"):
-        memory.write(Change(Action.APPLY, replace(ref, name="b"), None, m.service("b")))
+        memory.write(Change(Action.APPLY, ref._replace(name="b"), None, m.service("b")))
     with pytest.raises(ConflictError, match="relies on it"):
         memory.write(
             Change(Action.PATCH, ref, None, m.service("a"), ({"op": "test", "path": "/kind", "value": "X"},))

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rollway.routers import stores
@@ -180,7 +179,7 @@ class DirectoryStore:
         if not any(need.name for need in asking):
             for place in places:
                 if place is not chosen:
-                    copy = replace(ref, name=f"{ref.name} ({place.path})")
+                    copy = ref._replace(name=f"{ref.name} ({place.path})")
                     yield self._live_object(copy, place, problem, is_copy=True)
 
     def _overlaid(self, ref: ObjectRef, place: Place) -> UnsupportedError | None:

@@ -7,7 +7,6 @@ escapes. What cannot be read is kept with its place, so that nothing is overlook
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.routers.findings import Finding, FindingCode, Severity
@@ -127,7 +126,7 @@ class ManifestFiles:
         """Name an object of these files; one of an old API group has the name that it has in the new one."""
         ref, version = ref_of(place.placed.manifest, self.namespace), moved_to(place.placed)
         group = version.partition("/")[0] if version else ref.group
-        return replace(ref, group=group, namespace=place.view.namespace or ref.namespace)
+        return ref._replace(group=group, namespace=place.view.namespace or ref.namespace)
 
     def locate(self, place: Place, pointer: Pointer = ()) -> str:
         """Return where a value of an object stands: `k8s/web.yaml:12`."""
