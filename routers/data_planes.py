@@ -125,10 +125,7 @@ def _in_cluster(
     access = pod_access(store)
     if access is None:
         return DataPlaneProbes(
-            obstacles={
-                package.name: f"the store reaches no pods; give --{package.addresses[0].name}"
-                for package in lacking
-            }
+            obstacles={package.name: f"the store reaches no pods; give {package.ways}" for package in lacking}
         )
     live = access.read(needs_of(rollout))
     pods = Pods(access, tuple(namespaces))
@@ -143,13 +140,23 @@ def _in_cluster(
 def _pod_probe(package: BackendPackage, pods: Pods) -> Probe:
     """Return the probe that asks the pods of a backend's data plane."""
     assert package.data_plane is not None, "a backend with addresses has a data plane"
-    places = {name: pods.addresses(package.name, find) for name, find in package.data_plane.pods.items()}
+    places = {
+        option.name: pods.addresses(
+            package.name, package.data_plane.pods[option.name], optional=option.optional
+        )
+        for option in package.addresses
+    }
     return package.data_plane.probe(places)
 
 
 def _obstacle(package: BackendPackage, pods: Pods, rollout: Rollout, live: Live) -> str:
     """Return why the pods that are evidence cannot be asked; those that only explain are not looked for."""
     assert package.data_plane is not None, "a backend with addresses has a data plane"
-    needed = [option.name for option in package.addresses if not option.explains]
-    reasons = [pods.obstacle(package.name, package.data_plane.pods[name], rollout, live) for name in needed]
-    return "; ".join(filter(None, reasons))
+    reasons = [
+        pods.obstacle(
+            package.name, package.data_plane.pods[option.name], rollout, live, optional=option.optional
+        )
+        for option in package.addresses
+        if not option.explains
+    ]
+    return "; ".join(dict.fromkeys(filter(None, reasons)))

@@ -140,7 +140,7 @@ def _hint(level: Evidence) -> str:
         return "no backend of it has a data plane that reports in the objects what it has accepted"
     if level is Evidence.MEASURED:
         return "measured needs a --url or a --prometheus"
-    options = ", ".join(f"--{package.addresses[0].name}" for package in packages() if package.addresses)
+    options = ", ".join(package.ways for package in packages() if package.addresses)
     return f"loaded needs the address of the data plane of every backend ({options})"
 
 

@@ -147,7 +147,7 @@ def data_plane_probes(
     if reasons and level == "loaded":
         from rollway.routers.errors import UnsupportedError  # noqa: PLC0415
 
-        options = ", ".join(f"--{package(name).addresses[0].name}" for name in result.obstacles)
+        options = ", ".join(package(name).ways for name in result.obstacles)
         raise UnsupportedError(
             f"evidence 'loaded' cannot be shown for {router.rollout.ref}: {reasons}",
             hint=f"give the role the rules of `rollway rbac --data-plane NAMESPACE`, or the addresses ({options})",

@@ -79,12 +79,14 @@ class Backend(Protocol):
 class AddressOption(NamedTuple):
     """One option for the addresses of a data plane: a name (`nginx-status`) and help for people.
 
-    What answers under an option that `explains` another one is no evidence, and is asked only beside the other.
+    What answers under an option that `explains` another one is no evidence, and is asked only beside the other. Of
+    those that are `optional`, a Rollout has the ones that its objects show.
     """
 
     name: str
     help: str
     explains: str = ""
+    optional: bool = False
 
 
 class BackendPackage(NamedTuple):
@@ -105,6 +107,11 @@ class BackendPackage(NamedTuple):
     def places(self) -> tuple[tuple[str, ...], ...]:
         """Where the stanza may stand below `trafficRouting`."""
         return self.paths or ((self.name,),)
+
+    @property
+    def ways(self) -> str:
+        """The options that show evidence, for people: `--a or --b`."""
+        return " or ".join(f"--{option.name}" for option in self.addresses if not option.explains)
 
     @property
     def stanza(self) -> Stanza:

@@ -19,7 +19,7 @@ from rollway.routers.traffic import Evidence, Outcome, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from rollway.routers.model import Context, Rollout
+    from rollway.routers.model import Context
     from rollway.routers.objects import ObjectRef
     from rollway.routers.probes.http import Address, Find
 
@@ -38,11 +38,12 @@ class Cluster(NamedTuple):
 
 
 class LoadedRoute(NamedTuple):
-    """One route of Envoy: the Istio object that it comes from, its name, what it matches, and where it leads.
+    """One route of Envoy: its host names, the Istio object that it comes from, its name, what it matches, where it leads.
 
     `match` and each of `mirrors` are as Envoy writes them (RouteMatch, RouteAction.RequestMirrorPolicy).
     """
 
+    domains: Sequence[str]
     source: str
     name: str
     match: Mapping[str, Any]
@@ -59,7 +60,7 @@ class EnvoyProbe:
     istiod: Find | None
     """Where istiod answers (port 8080 on the pod's loopback), which knows why an Envoy rejected an update."""
     backend: str
-    objects: Callable[[Rollout], Sequence[ObjectRef]]
+    objects: Callable[[Context], Sequence[ObjectRef]]
     """The routing objects that it judges."""
     compare: Callable[[Sequence[LoadedRoute], Context], Verdict]
     """Compares the routes of one Envoy with the objects."""
@@ -85,7 +86,7 @@ class EnvoyProbe:
             return verdict._replace(reason=f"{verdict.reason} ({rejected})")
 
         rejecting: list[Address] = []
-        verdict = ask_each("Envoy", self.find, context, self.objects(context.rollout), look)
+        verdict = ask_each("Envoy", self.find, context, self.objects(context), look)
         # istiod knows the reasons of all of them, so it is asked once.
         why = self._reasons(context) if rejecting else []
         return verdict._replace(reason="; ".join([verdict.reason, *why]))
@@ -95,7 +96,7 @@ class EnvoyProbe:
         try:
             routes = list(_routes(document))
         except (TypeError, KeyError, AttributeError, ValueError):
-            return unknown(self.objects(context.rollout), "answered something else than its routes")
+            return unknown(self.objects(context), "answered something else than its routes")
         return self.compare(routes, context)
 
     def _reasons(self, context: Context) -> list[str]:
@@ -132,9 +133,13 @@ def _routes(document: Any) -> Iterator[LoadedRoute]:
                 action = entry.get("route")
                 if not isinstance(source, str) or action is None:
                     continue
-                mirrors = action.get("request_mirror_policies", [])
                 yield LoadedRoute(
-                    source, str(entry.get("name") or ""), entry.get("match", {}), _weights(action), mirrors
+                    host.get("domains", []),
+                    source,
+                    str(entry.get("name") or ""),
+                    entry.get("match", {}),
+                    _weights(action),
+                    action.get("request_mirror_policies", []),
                 )
 
 

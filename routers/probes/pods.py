@@ -49,6 +49,18 @@ class PodPort(NamedTuple):
     number: int
 
 
+def flags_of(pod: Manifest) -> dict[str, str]:
+    """Return the flags that the containers of a pod are started with: `--name=value`."""
+    words = [
+        word
+        for container in dig(pod, "spec", "containers") or ()
+        for key in ("command", "args")
+        for word in dig(container, key) or ()
+        if isinstance(word, str) and word.startswith("--")
+    ]
+    return {name: value for name, _, value in (word.removeprefix("--").partition("=") for word in words)}
+
+
 FindPods: TypeAlias = "Callable[[Pods, Rollout, Live], Iterable[PodPort]]"
 """Finds the pods that serve a Rollout, all of which have to do as asked; raises what reading the cluster raises."""
 
@@ -76,16 +88,18 @@ class Pods:
             and labels.items() <= (pod.manifest["metadata"].get("labels") or {}).items()
         ]
 
-    def addresses(self, backend: str, find: FindPods) -> Find:
+    def addresses(self, backend: str, find: FindPods, *, optional: bool = False) -> Find:
         """Return what finds the addresses of pods each time, since they come and go."""
         return lambda rollout, live: [
-            self._address(port) for port in self._ports(backend, find, rollout, live)
+            self._address(port) for port in self._ports(backend, find, rollout, live, optional=optional)
         ]
 
-    def obstacle(self, backend: str, find: FindPods, rollout: Rollout, live: Live) -> str:
-        """Return why the pods that serve a Rollout cannot be asked; empty when they can."""
+    def obstacle(
+        self, backend: str, find: FindPods, rollout: Rollout, live: Live, *, optional: bool = False
+    ) -> str:
+        """Return why the pods that serve a Rollout cannot be asked; empty when they can, or are `optional` and not there."""
         try:
-            ports = self._ports(backend, find, rollout, live)
+            ports = self._ports(backend, find, rollout, live, optional=optional)
             spaces = sorted({port.ref.namespace for port in ports})
             with _refusals_as_no_answer():
                 closed = [space for space in spaces if not self.access.may_forward(space)]
@@ -93,10 +107,12 @@ class Pods:
             return str(error)
         return f"the role may not port-forward to pods in namespace {', '.join(closed)}" if closed else ""
 
-    def _ports(self, backend: str, find: FindPods, rollout: Rollout, live: Live) -> list[PodPort]:
+    def _ports(
+        self, backend: str, find: FindPods, rollout: Rollout, live: Live, *, optional: bool
+    ) -> list[PodPort]:
         with _refusals_as_no_answer():
             ports = list(dict.fromkeys(find(self, rollout, live)))
-        if not ports:
+        if not ports and not optional:
             where = f"namespace {', '.join(self.namespaces)}" if self.namespaces else "the cluster"
             raise NoAnswerError(f"no running pod of the {backend} data plane was found in {where}")
         return ports

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rollway.routers.backends.istio.virtual_service import Target
-    from rollway.routers.model import Context, Rollout
+    from rollway.routers.model import Context
     from rollway.routers.objects import Manifest, ObjectRef
     from rollway.routers.probes.envoy import Cluster, LoadedRoute
     from rollway.routers.probes.http import Find
@@ -51,8 +51,8 @@ def compare(loaded: Sequence[LoadedRoute], context: Context) -> Verdict:
     return summary(verdicts)
 
 
-def _objects(rollout: Rollout) -> list[ObjectRef]:
-    return [ref_of(service) for service in stanza_of(rollout).virtual_services]
+def _objects(context: Context) -> list[ObjectRef]:
+    return [ref_of(service) for service in stanza_of(context.rollout).virtual_services]
 
 
 def _differences(

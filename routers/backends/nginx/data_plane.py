@@ -13,13 +13,13 @@ from rollway.routers.backends.nginx.ingresses import GROUP, pairs
 from rollway.routers.backends.nginx.metrics import metric
 from rollway.routers.backends.nginx.probe import IngressNginxProbe
 from rollway.routers.objects import Need, dig
-from rollway.routers.probes.pods import PodPort
+from rollway.routers.probes.pods import PodPort, flags_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rollway.routers.model import Rollout
-    from rollway.routers.objects import Live, Manifest
+    from rollway.routers.objects import Live
     from rollway.routers.probes.pods import Pods
 
 LABELS = "app.kubernetes.io/component=controller,app.kubernetes.io/name=ingress-nginx"
@@ -29,7 +29,7 @@ _CONTROLLER = "k8s.io/ingress-nginx"
 
 def controllers(pods: Pods, rollout: Rollout, live: Live) -> Iterator[PodPort]:
     """Yield the status ports of the controllers that watch the Rollout's namespace and serve its Ingress class."""
-    running = [(ref, _flags(pod)) for ref, pod in pods.running(LABELS)]
+    running = [(ref, flags_of(pod)) for ref, pod in pods.running(LABELS)]
     names = {flags.get("controller-class", _CONTROLLER) for _, flags in running}
     # The class is looked up only where there is a choice: reading it is a right that a Role does not have.
     wanted = _controller_names(pods, rollout, live) if len(names) > 1 else names
@@ -50,18 +50,6 @@ def _controller_names(pods: Pods, rollout: Rollout, live: Live) -> set[str]:
         for ingress_class in classes.of(GROUP, "IngressClass")
         if ingress_class.ref.name in names
     }
-
-
-def _flags(pod: Manifest) -> dict[str, str]:
-    """Return the flags that the pod's containers are started with: `--name=value`."""
-    words = [
-        word
-        for container in dig(pod, "spec", "containers") or ()
-        for key in ("command", "args")
-        for word in dig(container, key) or ()
-        if isinstance(word, str) and word.startswith("--")
-    ]
-    return {name: value for name, _, value in (word.removeprefix("--").partition("=") for word in words)}
 
 
 DATA_PLANE = DataPlane(

@@ -1,0 +1,88 @@
+"""What Traefik has loaded: its routers and their weighted services, by its API.
+
+Sources: Traefik v3, pkg/api/handler.go (`/api/rawdata`) and pkg/config/runtime. Its API answers on the entry point
+`traefik` (port 8080), without a password only with `--api.insecure=true`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rollway.routers.objects import dig
+from rollway.routers.probes.http import NoAnswerError, ask_each, fetch, unknown
+from rollway.routers.traffic import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rollway.routers.model import Context
+    from rollway.routers.objects import ObjectRef
+    from rollway.routers.probes.http import Address, Find
+    from rollway.routers.traffic import Verdict
+
+_DATA = "/api/rawdata"
+
+
+class LoadedRouter(NamedTuple):
+    """One router: its name with the provider (`NAME@PROVIDER`), what it matches, its service, and the weights of that.
+
+    `weights` lists the parts of a weighted service in their order; it is empty for any other service.
+    """
+
+    name: str
+    rule: str
+    service: str
+    weights: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class TraefikProbe:
+    """Ask the API of every Traefik that is given."""
+
+    find: Find
+    """Where every pod is."""
+    backend: str
+    objects: Callable[[Context], Sequence[ObjectRef]]
+    """The routing objects that it judges."""
+    compare: Callable[[Sequence[LoadedRouter], Context], Verdict]
+    """Compares the routers of one Traefik with the objects."""
+    evidence: Evidence = Evidence.LOADED
+
+    @property
+    def backends(self) -> frozenset[str]:
+        """The backend whose objects it judges."""
+        return frozenset({self.backend})
+
+    def judge(self, context: Context) -> Verdict:
+        """Compare the routers that each Traefik has with the routing objects."""
+
+        def look(address: Address) -> Verdict:
+            try:
+                document = fetch(address, _DATA)
+            except NoAnswerError as error:
+                if "HTTP 404" not in str(error):
+                    raise
+                raise NoAnswerError(f"{error}: its API is off (--api.insecure=true turns it on)") from None
+            return self.judge_document(document, context)
+
+        return ask_each("Traefik", self.find, context, self.objects(context), look)
+
+    def judge_document(self, document: Any, context: Context) -> Verdict:
+        """Compare what one Traefik answered with the routing objects; needs no network."""
+        try:
+            routers = list(_routers(document))
+        except (TypeError, KeyError, AttributeError, ValueError):
+            return unknown(self.objects(context), "answered something else than its routers")
+        return self.compare(routers, context)
+
+
+def _routers(document: Any) -> Iterator[LoadedRouter]:
+    services = document.get("services", {})
+    for name, router in document["routers"].items():
+        service = str(router["service"])
+        # Within its own provider, a service is named without it.
+        whole = service if "@" in service else f"{service}@{name.rpartition('@')[2]}"
+        parts = dig(services, whole, "weighted", "services") or []
+        weights = tuple((str(part["name"]), int(part.get("weight", 1))) for part in parts)
+        yield LoadedRouter(name, str(router["rule"]), service, weights)
