@@ -19,6 +19,7 @@ import yaml
 import manifests as m
 from harness import shop
 from harness.process import started
+from harness.waiting import until
 from rollway.routers.gitops import jq_path
 from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
@@ -117,7 +118,7 @@ def test_status_watch_shows_each_change(namespace: Namespace) -> None:
         while "35 of 100" not in (line := process.stdout.readline()):
             assert line
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert process.returncode == 130
 
 
@@ -182,7 +183,7 @@ def test_an_interrupted_ramp_without_a_terminal(
     with started("ramp", "shop", "20..100", "--step", "20", "--every", "60s", *words) as process:
         first_step(process)
         process.send_signal(number)
-        _, reported = process.communicate(timeout=30)
+        _, reported = process.communicate(timeout=60)
     assert (process.returncode, "interrupted: " in reported) == (code, True)
     assert weight_of(namespace) == Split(weight)
 
@@ -206,10 +207,10 @@ def test_an_interrupted_ramp_asks_on_a_terminal(answer: str, weight: int, namesp
 def test_a_ramp_stops_when_somebody_else_sets_the_weight(namespace: Namespace) -> None:
     """A ramp stops when somebody sends the traffic back to stable."""
     shop.put(namespace, shop.ISTIO)
-    with started("ramp", "shop", "20..100", "--step", "20", "--every", "2s") as process:
+    with started("ramp", "shop", "20..100", "--step", "20", "--every", "5s") as process:
         first_step(process)
         namespace.router().set_weight(0)
-        _, reported = process.communicate(timeout=30)
+        _, reported = process.communicate(timeout=60)
     assert (process.returncode, "somebody else set it" in reported) == (4, True)
     assert weight_of(namespace) == Split(0)
 
@@ -361,9 +362,7 @@ def test_a_role_that_may_not_write_events(namespace: Namespace) -> None:
     roles[0]["rules"] = [rule for rule in roles[0]["rules"] if rule["resources"] != ["events"]]
     namespace.api.put(roles[0])
     namespace.bind("Role", "rollway-shop", "ann")
-    deadline = time.monotonic() + 10
-    while rollway("status", "shop", "--as", "ann").code:
-        assert time.monotonic() < deadline
+    until(lambda: not rollway("status", "shop", "--as", "ann").code, "the API server has the Role", 60)
     ran = rollway("set-weight", "shop", "20", "--as", "ann")
     assert (ran.code, "the Event about it was not written" in ran.stderr, "--no-events" in ran.stderr) == (
         0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import pytest
 
 import manifests as m
 from harness import shop
+from harness.process import started
 from running import rollway
 
 if TYPE_CHECKING:
@@ -96,13 +96,13 @@ def test_wait_waits_for_readiness(namespace: Namespace) -> None:
     namespace.ready("shop-canary", 0, 1)
     ran = rollway("set-weight", "shop", "20", "--wait", "1s")
     assert ran.code == 4
-    timer = threading.Timer(1.5, namespace.ready, ("shop-canary", 1))
-    timer.start()
-    started = time.monotonic()
-    ran = rollway("set-weight", "shop", "20", "--wait", "60s")
-    timer.join()
-    assert (ran.code, ran.stderr.count("waiting:")) == (0, 1)
-    assert time.monotonic() - started < 30
+    with started("set-weight", "shop", "20", "--wait", "60s") as process:
+        assert process.stderr is not None
+        while "waiting:" not in (line := process.stderr.readline()):
+            assert line
+        namespace.ready("shop-canary", 1)
+        _, further = process.communicate(timeout=120)
+    assert (process.returncode, "waiting:" in further) == (0, False)
 
 
 def test_the_nginx_check_sees_the_whole_cluster(namespace: Namespace) -> None:

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,10 +62,7 @@ def test_a_cluster_to_play_with_ends_with_ctrl_c() -> None:
         process.terminate()
         process.wait(timeout=30)
         process.stdout.close()
-    deadline = time.monotonic() + 10
-    while listening(port):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: not listening(port), "the port is free again", 60)
 
 
 @pytest.mark.parametrize(

@@ -58,13 +58,13 @@ def test_an_informer_of_labels(namespace: Namespace) -> None:
     service = m.service("one")
     service["metadata"]["labels"] = {"app": "shop"}
     namespace.put(service)
-    assert changes.get(timeout=20)[1:] == ("one", None, {"app": "shop"})
+    assert changes.get(timeout=60)[1:] == ("one", None, {"app": "shop"})
     assert informer.labelled("app", ["shop"]) == [{"app": "shop"}]
     service["metadata"]["labels"] = {"app": "cart"}
     namespace.put(service)
-    assert changes.get(timeout=20)[1:] == ("one", {"app": "shop"}, {"app": "cart"})
+    assert changes.get(timeout=60)[1:] == ("one", {"app": "shop"}, {"app": "cart"})
     namespace.api.delete(m.placed(service, namespace.name))
-    assert changes.get(timeout=20)[1:] == ("one", {"app": "cart"}, None)
+    assert changes.get(timeout=60)[1:] == ("one", {"app": "cart"}, None)
     informer.stop()
     informer.join()
 

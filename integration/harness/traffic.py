@@ -103,6 +103,16 @@ class Shop:
             headers={"Host": self.host, **(headers or {})},
         )
 
+    def settled_share(self, weight: int) -> None:
+        """Wait until the whole data plane has what was written, and require that share of the requests after it.
+
+        Nobody can ask every data plane for that, and on a busy machine each pause is too short now and then.
+        """
+        self.settle()
+        split = Split(weight, 100)
+        until(lambda: judge(self.sample(), IDENTITY, split).outcome is Outcome.MATCHES, f"share {split}", 60)
+        self.require_share(weight)
+
     def require_share(self, weight: int, requests: int = 2000, of: int = 100, **headers: str) -> None:
         """Require that this share of requests with such headers (`_` for `-`) is the canary's, and print the sample."""
         words = {name.replace("_", "-"): value for name, value in headers.items()}

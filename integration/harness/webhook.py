@@ -77,7 +77,7 @@ def refusing_webhook(namespace: Namespace, *resources: str, answering: bool = Tr
                 "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace.name}},
                 "sideEffects": "None",
                 "admissionReviewVersions": ["v1"],
-                "timeoutSeconds": 2,
+                "timeoutSeconds": 20,
             }
         ],
     }

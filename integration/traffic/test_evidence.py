@@ -87,7 +87,7 @@ def test_one_replica_that_lags_means_not_yet(
     lagging = two_replicas.replicas[1]
     lagging.pause(signal.SIGSTOP)
     try:
-        words = ("--verify", "loaded", "--timeout", "3s", *two_replicas.loaded_options)
+        words = ("--verify", "loaded", "--timeout", "5s", *two_replicas.loaded_options)
         done = rollway("set-weight", "shop", "60", *words, status=5)
         assert "differs" in done.stderr
         assert f"{lagging.status} has weight 20 of 100" in done.stderr
@@ -139,7 +139,7 @@ def test_an_update_that_envoy_rejects(istio: Istio, make_shop: Callable[..., Sho
     """When Envoy rejects the routes because of another one, the verdict is DIFFERS with its message; no traffic moves."""
     shop = make_shop(istio, routing=shops.PRIMARY)
     shop.put(shops.zero_sum())
-    words = ("set-weight", "shop", "50", "--allow", "istio-zero-sum", "--verify", "loaded", "--timeout", "2s")
+    words = ("set-weight", "shop", "50", "--allow", "istio-zero-sum", "--verify", "loaded", "--timeout", "6s")
     for addresses in ((), (*istio.loaded_options, "--istiod", istio.debug)):
         done = rollway(*words, *addresses, status=5)
         assert "differs" in done.stderr

@@ -80,11 +80,9 @@ def test_a_version_that_becomes_unready_under_traffic(shop: Shop) -> None:
     rollway("set-weight", "shop", "50")
     with shop.load() as samples:
         shop.endpoints("shop-canary", "canary", ready=False)
-        shop.settle()
-        shop.require_share(0)
+        shop.settled_share(0)
         shop.endpoints("shop-canary", "canary", ready=True)
-        shop.settle()
-        shop.require_share(50)
+        shop.settled_share(50)
     _require_no_failure(samples)
 
 

@@ -21,5 +21,4 @@ def test_every_weight_is_the_share_of_real_requests(plane: DataPlane, make_shop:
     shop = make_shop(plane)
     for weight in WEIGHTS:
         rollway("set-weight", "shop", str(weight))
-        shop.settle()
-        shop.require_share(weight)
+        shop.settled_share(weight)
