@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +42,33 @@ def test_a_deletion_that_is_older_than_the_object_is_of_the_one_before() -> None
     cache.put(pod("a", 7))
     assert cache.remove("one", "a", "6") is None
     assert cache.get("one", "a") == "a7"
+
+
+def test_what_we_deleted_does_not_come_back_with_late_events() -> None:
+    """The watch brings what was written before our deletion after it; only a newer object of that name counts again."""
+    cache = Cache(name_of)
+    cache.put(pod("a", 5))
+    cache.remove("one", "a")
+    assert cache.put(pod("a", 4)) is None
+    assert cache.put(pod("a", 5)) is None
+    assert cache.replace([pod("a", 5)], "5") == []
+    assert cache.replace([], "4") == []
+    assert cache.remove("one", "a", "3") is None
+    assert cache.put(pod("a", 5)) is None
+    assert cache.put(pod("a", 8)) == ObjectChange("one", "a", None, "a8")
+
+
+@pytest.mark.parametrize("arrives", ["deletion", "list"])
+def test_a_deletion_of_ours_is_remembered_until_the_watch_has_brought_it(arrives: str) -> None:
+    """After that there is nothing left to remember of it, so the memory does not grow with each name."""
+    cache = Cache(name_of)
+    cache.put(pod("a", 5))
+    cache.remove("one", "a")
+    if arrives == "list":
+        cache.replace([], "6")
+    else:
+        cache.remove("one", "a", "6")
+    assert not cache._deleted
 
 
 def test_a_new_list_is_reported_as_what_it_changed() -> None:

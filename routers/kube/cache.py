@@ -39,6 +39,8 @@ class Cache(Generic[Item]):
         # Indexes by label key, from the first question about one: (namespace, value) to names.
         self._labels: dict[str, dict[tuple[str, str], dict[str, None]]] = {}
         self._owned: dict[str, dict[tuple[str, str], None]] = {}
+        # The last versions of objects that we deleted ourselves, until the watch or a list has come as far.
+        self._deleted: dict[tuple[str, str], str] = {}
 
     def get(self, namespace: str, name: str) -> Item | None:
         """Return one object; the namespace of cluster-scoped ones is empty."""
@@ -83,8 +85,10 @@ class Cache(Generic[Item]):
         space, name = metadata.get("namespace", ""), metadata["name"]
         version = metadata.get("resourceVersion", "")
         known = self._entries.get(space, {}).get(name)
-        if known and (known.version == version or is_older(version, known.version)):
+        newest = known.version if known else self._deleted.get((space, name), "")
+        if newest and (newest == version or is_older(version, newest)):
             return None
+        self._deleted.pop((space, name), None)
         if known:
             self._unindex(space, name, known)
         owners = tuple(entry["uid"] for entry in metadata.get("ownerReferences") or ())
@@ -97,8 +101,15 @@ class Cache(Generic[Item]):
         return ObjectChange(space, name, known.item if known else None, entry.item)
 
     def remove(self, namespace: str, name: str, version: str = "") -> ObjectChange[Item] | None:
-        """Forget an object, unless it was made again after this version; return the change, if it was known."""
+        """Forget an object, unless it was made again after this version; return the change, if it was known.
+
+        Without a version it is a deletion of our own: what the watch still has to bring of the object counts no more.
+        """
         entry = self._entries.get(namespace, {}).get(name)
+        if entry and not version:
+            self._deleted[namespace, name] = entry.version
+        elif version and not is_older(version, self._deleted.get((namespace, name), "")):
+            self._deleted.pop((namespace, name), None)
         if entry is None or is_older(version, entry.version):
             return None
         del self._entries[namespace][name]
@@ -119,7 +130,9 @@ class Cache(Generic[Item]):
             for name, entry in entries.items()
             if (space, name) not in listed and not is_older(version, entry.version)
         ]
-        changes += [self.remove(space, name) for space, name in gone]
+        changes += [self.remove(space, name, version) for space, name in gone]
+        for key in [key for key in self._deleted if key not in listed]:
+            self.remove(*key, version)
         return [change for change in changes if change]
 
     def _spaces(self, namespace: str) -> Iterable[str]:
