@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from rollway.routers import planning
-from rollway.routers.applying import ATTEMPTS
+from rollway.routers.applying import ATTEMPTS, read_again
 from rollway.routers.errors import NotVerifiedError, is_retryable
 from rollway.routers.model import Context
 from rollway.routers.removing import propose_again
@@ -20,17 +20,8 @@ if TYPE_CHECKING:
 
     from rollway.routers.applying import Result, Writer
     from rollway.routers.plan import Plan
-    from rollway.routers.stores import Store
 
 _T = TypeVar("_T")
-
-
-def read_again(store: Store, context: Context) -> Context:
-    """Return the context with the objects that carry weights as they are at this moment."""
-    needs = planning.target_needs(context.rollout)
-    fresh = store.read(needs)
-    gone = [need.ref for need in needs if need.ref not in fresh]
-    return context._replace(live=context.live.after(fresh.values(), gone))
 
 
 def settle(writer: Writer, result: Result, *, reviewed: bool = False) -> Result:

@@ -18,9 +18,10 @@ from rollway.routers.errors import (
     is_retryable,
 )
 from rollway.routers.guards import Limits
+from rollway.routers.model import Context
 from rollway.routers.objects import Live, Need
 from rollway.routers.plan import Action
-from rollway.routers.planning import needs_of, refuse_idle
+from rollway.routers.planning import needs_of, observe, refuse_idle, target_needs
 from rollway.routers.removing import propose_again
 
 if TYPE_CHECKING:
@@ -97,8 +98,29 @@ class Writer:
         try:
             live = self._write(plan, journal, reviewed=bool(expect))
         except BaseException as error:
-            raise journal.put_back(error) from error
+            raise self._with_agreement(plan, journal.put_back(error)) from error
         return Result(plan.rollout, plan, journal.refs, findings=findings, live=live)
+
+    def _with_agreement(self, plan: Plan, failure: BaseException) -> BaseException:
+        """Return the failure of a call that has put its writes back, with what all objects show after that.
+
+        Others who write at the same time may have relied on one of these writes, so that now the objects disagree.
+        """
+        if not isinstance(failure, ApplyError):
+            return failure
+        with self.store.lock(plan.rollout) as alone:
+            if alone:
+                return failure
+        try:
+            context = read_again(self.store, Context(plan.rollout, plan.want, plan.observed))
+            disagreement = observe(plan.rollout, context.live).disagreement
+        except RollwayError as error:
+            state, hint = f"NOT known whether the objects agree: {error.message}", failure.hint
+        else:
+            if disagreement is None:
+                return failure
+            state, hint = disagreement.message, disagreement.remedy
+        return ApplyError(f"{failure.message}\n  {state}", hint=hint, retryable=failure.retryable)
 
     def check(self, plan: Plan) -> None:
         """Raise what the store knows by itself against any change of a plan, so that none is written in vain."""
@@ -140,6 +162,14 @@ class Writer:
             return journal.write(rest)
 
         return again()
+
+
+def read_again(store: Store, context: Context) -> Context:
+    """Return the context with the objects that carry weights as they are at this moment."""
+    needs = target_needs(context.rollout)
+    fresh = store.read(needs)
+    gone = [need.ref for need in needs if need.ref not in fresh]
+    return context._replace(live=context.live.after(fresh.values(), gone))
 
 
 class Stored(NamedTuple):

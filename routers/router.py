@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 from rollway.routers import agreeing, planning, removing
-from rollway.routers.applying import Result, Writer
+from rollway.routers.applying import Result, Writer, read_again
 from rollway.routers.errors import (
     AmbiguousError,
     NotVerifiedError,
@@ -293,7 +293,7 @@ class TrafficRouter:
         if not dry_run:
             # Where nothing was written, what was just read is as new as it needs to be.
             if proposal.plan and not alone:
-                context = agreeing.read_again(self.store, context)
+                context = read_again(self.store, context)
             verdict = self._verifier.verify(context, timeout=TIMEOUT_S)
             if verdict.outcome is Outcome.DIFFERS:
                 raise NotVerifiedError(
@@ -306,7 +306,7 @@ class TrafficRouter:
         if removal:
             results.append(self._writer.apply(removal, dry_run=dry_run))
             if not alone and not dry_run:
-                context = agreeing.read_again(self.store, context._replace(live=results[-1].live))
+                context = read_again(self.store, context._replace(live=results[-1].live))
                 removing.refuse_overtaken(removal, context.live)
 
     def _read(self) -> Live:

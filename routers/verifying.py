@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rollway.routers import guards
-from rollway.routers.agreeing import read_again
+from rollway.routers.applying import read_again
 from rollway.routers.backends import packages
 from rollway.routers.errors import NotVerifiedError, RefusedError, UnsupportedError
 from rollway.routers.guards import Limits

@@ -15,7 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import manifests as m
-from rollway.routers.errors import NotVerifiedError, RollwayError
+from rollway.routers.errors import (
+    ApplyError,
+    ForbiddenError,
+    NotVerifiedError,
+    RollwayError,
+    StoreError,
+)
 from rollway.routers.objects import ObjectRef
 from rollway.routers.plan import Action
 from rollway.routers.rollout import parse_rollout
@@ -243,6 +249,43 @@ def test_objects_that_never_agree_are_reported() -> None:
 
     store.answer = answer
     with mock.patch("tenacity.nap.sleep"), pytest.raises(NotVerifiedError, match="do not agree"):
+        found.set_weight(60)
+
+
+def failing_beside(store: MemoryStore, *, reads: bool = True) -> None:
+    """Let the second write fail for good, after another call has set 60 beside the first one."""
+    pair = [m.destination("shop-stable", 40), m.destination("shop-canary", 60)]
+
+    def interfere(change: Change) -> None:
+        if len(store.log) == 2:
+            store.put(m.virtual_service("more", http=[{"name": "primary", "route": pair}]))
+            if not reads:
+                store.read = mock.Mock(side_effect=StoreError("down"))  # type: ignore[method-assign]
+            raise ForbiddenError(f"may not write {change.ref}")
+
+    store.interfere = interfere
+
+
+def test_a_call_that_puts_back_reports_that_the_objects_do_not_agree() -> None:
+    """Another call that relied on its first write has returned already, so the error names what each object shows."""
+    store, found = cluster()
+    found.set_weight(10)
+    store.log.clear()
+    failing_beside(store)
+    with pytest.raises(ApplyError, match="its objects do not agree") as caught:
+        found.set_weight(60)
+    assert "put back: Ingress" in caught.value.message
+    assert "VirtualService default/more http route primary gives the canary 60 of 100" in caught.value.message
+    assert caught.value.hint == "set the weight again, or reset"
+
+
+def test_a_call_that_puts_back_and_cannot_read_reports_that() -> None:
+    """Where the store cannot be read after the failure, the error says that nobody knows whether the objects agree."""
+    store, found = cluster()
+    found.set_weight(10)
+    store.log.clear()
+    failing_beside(store, reads=False)
+    with pytest.raises(ApplyError, match="NOT known whether the objects agree: down"):
         found.set_weight(60)
 
 
