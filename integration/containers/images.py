@@ -190,6 +190,11 @@ def echo() -> Image:
     return _program(tools.pod("echo"), Entrypoint=["/usr/local/bin/echo"])
 
 
+def traefik() -> Image:
+    """Return Traefik, as its release's image starts it."""
+    return _program(tools.traefik(), Entrypoint=["/usr/local/bin/traefik"], User=str(_NOBODY))
+
+
 def rollway() -> Image:
     """Return rollway itself: Debian's Python and our wheel, for an unprivileged user and a read-only root file system.
 

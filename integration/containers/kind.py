@@ -10,7 +10,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -18,10 +18,13 @@ from containers import engine, images
 from containers.docker import DockerError, docker
 from harness import tools
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 SOURCES = ("auto", "registry", "packages")
 """Where the images come from; `auto` is the registry where it answers, and packages elsewhere."""
-HTTP_PORT = 30080
-"""The port of the node on which ingress-nginx answers; it is published on loopback."""
+HTTP_PORT, GATEWAY_PORT = 30080, 30081
+"""The ports of the node on which ingress-nginx and Traefik answer; they are published on loopback."""
 _CREATE_S = 300
 _DELETE_S = 60
 
@@ -112,13 +115,13 @@ def versions(node: Node, image: NodeImage) -> str:
     return "kind {}, Kubernetes {}, ingress-nginx {}; images {}".format(*parts, origin)
 
 
-def create(name: str, image: NodeImage, kubeconfig: Path, port: int) -> Node:
-    """Create a cluster whose node publishes `HTTP_PORT` as this port on loopback, and wait until it is ready."""
+def create(name: str, image: NodeImage, kubeconfig: Path, ports: Mapping[int, int]) -> Node:
+    """Create a cluster whose node publishes these ports as others on loopback, and wait until it is ready."""
     if image.archive:
         _load(image.reference, image.archive)
     words = ["create", "cluster", "--name", name, "--image", image.reference, "--config", "-"]
     _kind(
-        *words, "--kubeconfig", str(kubeconfig), "--wait", "180s", stdin=yaml.safe_dump(_config(image, port))
+        *words, "--kubeconfig", str(kubeconfig), "--wait", "180s", stdin=yaml.safe_dump(_config(image, ports))
     )
     return Node(f"{name}-control-plane")
 
@@ -169,7 +172,7 @@ def _load(reference: str, archive: Path) -> None:
             docker("rmi", older)
 
 
-def _config(image: NodeImage, port: int) -> dict[str, Any]:
+def _config(image: NodeImage, ports: Mapping[int, int]) -> dict[str, Any]:
     """Return the cluster as kind's configuration, v1alpha4."""
     patches: list[dict[str, Any]] = []
     kubelet: dict[str, Any] = {"kind": "KubeletConfiguration"}
@@ -183,7 +186,8 @@ def _config(image: NodeImage, port: int) -> dict[str, Any]:
         "role": "control-plane",
         "labels": {"ingress-ready": "true"},
         "extraPortMappings": [
-            {"containerPort": HTTP_PORT, "hostPort": port, "listenAddress": "127.0.0.1", "protocol": "TCP"}
+            {"containerPort": port, "hostPort": published, "listenAddress": "127.0.0.1", "protocol": "TCP"}
+            for port, published in ports.items()
         ],
     }
     return {

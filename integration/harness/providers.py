@@ -15,7 +15,7 @@ from containers import engine, images, kind
 from harness import control_plane, tools
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from containers.kind import Node
@@ -27,7 +27,7 @@ class Cluster:
     """A running cluster, and the parts of it that the tests may reach into.
 
     `control_plane` is set where tests may kill it, and `node` where pods run in a container of ours. `url` is the address
-    of its ingress-nginx, and `host` the address at which the cluster finds this machine (empty: it does not). `made_here`
+    of its ingress-nginx, `gateway_url` that of its Traefik, and `host` the address at which the cluster finds this machine (empty: it does not). `made_here`
     is true when its images are not from a registry, and `ends` when all of it is deleted after the run.
     """
 
@@ -38,6 +38,7 @@ class Cluster:
     node: Node | None = None
     host: str = "127.0.0.1"
     url: str = ""
+    gateway_url: str = ""
     echo_image: str = ""
     rollway_image: str = ""
     made_here: bool = False
@@ -104,15 +105,18 @@ class Kind:
         """Create the cluster and delete it, also after a failure; with `keep`, leave it and print where it is."""
         name = f"rollway-{secrets.token_hex(3)}"
         image = kind.node_image(self.source)
-        (port,) = control_plane.free_ports(1)
+        published = control_plane.free_ports(2)
+        ports = dict(zip((kind.HTTP_PORT, kind.GATEWAY_PORT), published, strict=True))
         with contextlib.ExitStack() as stack:
             folder = tempfile.mkdtemp(prefix="rollway-kind-")
             stack.callback(shutil.rmtree, folder)
             stack.callback(kind.delete, name)
             path = Path(folder) / "kubeconfig"
-            node = kind.create(name, image, path, port)
+            node = kind.create(name, image, path, ports)
             made_here = image.archive is not None
-            found = _cluster(self.name, node, path, port, kind.versions(node, image), made_here=made_here)
+            found = _cluster(
+                self.name, node, path, published, kind.versions(node, image), made_here=made_here
+            )
             yield replace(found, ends=not self.keep)
             if self.keep:
                 stack.pop_all()
@@ -137,21 +141,24 @@ class K3s:
         from testcontainers.k3s import K3SContainer
 
         with (
-            K3SContainer().with_exposed_ports(6443, kind.HTTP_PORT) as container,
+            K3SContainer().with_exposed_ports(6443, kind.HTTP_PORT, kind.GATEWAY_PORT) as container,
             tempfile.TemporaryDirectory(prefix="rollway-k3s-") as folder,
         ):
             path = Path(folder) / "kubeconfig"
             path.write_text(container.config_yaml())
             node = kind.Node(container.get_wrapped_container().name)
             (version, *_) = node.run("k3s", "--version").splitlines()
-            port = container.get_exposed_port(kind.HTTP_PORT)
-            yield _cluster(self.name, node, path, port, version, made_here=False)
+            ports = [container.get_exposed_port(port) for port in (kind.HTTP_PORT, kind.GATEWAY_PORT)]
+            yield _cluster(self.name, node, path, ports, version, made_here=False)
 
 
 def _cluster(
-    provider: str, node: Node, kubeconfig: Path, port: int, versions: str, *, made_here: bool
+    provider: str, node: Node, kubeconfig: Path, ports: Sequence[int], versions: str, *, made_here: bool
 ) -> Cluster:
-    """Return the cluster of a node, when what the tests run in pods is loaded there."""
+    """Return the cluster of a node, when what the tests run in pods is loaded there.
+
+    `ports` are those on loopback of ingress-nginx and of Traefik.
+    """
     node.log_in(kubeconfig)
     echo = images.echo()
     node.load(echo.archive())
@@ -168,7 +175,8 @@ def _cluster(
         kubeconfig,
         node=node,
         host=node.host(),
-        url=f"http://127.0.0.1:{port}",
+        url=f"http://127.0.0.1:{ports[0]}",
+        gateway_url=f"http://127.0.0.1:{ports[1]}",
         echo_image=echo.reference,
         rollway_image=rollway,
         made_here=made_here,

@@ -120,7 +120,7 @@ def traefik_mesh() -> Tool:
 
 
 def traefik() -> Tool:
-    """Return Traefik, the proxy of Traefik Mesh."""
+    """Return Traefik: the proxy of Traefik Mesh, and an implementation of Gateway API."""
     return Tool("traefik", "github.com/traefik/traefik/v3/cmd/traefik", "traefik")
 
 

@@ -22,6 +22,7 @@ from data_planes.istio import Istio
 from data_planes.kubelet import Kubelet
 from data_planes.prometheus import Prometheus
 from data_planes.smi_mesh import SmiMesh
+from data_planes.traefik_in_cluster import TraefikInCluster
 from harness import sandbox
 from harness.namespace import Namespace, complete
 from harness.traffic import Shop
@@ -139,15 +140,14 @@ def istio_gateway(istio: Istio, run_plane: RunPlane) -> Iterator[DataPlane]:
 @pytest.fixture(scope="session")
 def traefik_gateway(cluster: Cluster, run_plane: RunPlane) -> Iterator[DataPlane]:
     """A running Traefik with a Gateway."""
-    _only_local(cluster, "Traefik")
-    with run_plane(TraefikGateway()) as plane:
+    with run_plane(TraefikGateway() if cluster.control_plane else TraefikInCluster()) as plane:
         yield plane
 
 
 def _only_local(cluster: Cluster, what: str) -> None:
     if not cluster.control_plane:
         pytest.skip(
-            f"{what} runs beside the local API server; --cluster={cluster.provider} has only ingress-nginx"
+            f"{what} runs beside the local API server; --cluster={cluster.provider} has ingress-nginx and Traefik only"
         )
 
 

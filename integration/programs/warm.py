@@ -57,7 +57,7 @@ def make_images(source: str) -> None:
     build(tools.kind(), tools.kubernetes("kubectl"))
     node = kind.node_image(source)
     print(f"node: {node.reference}")
-    made = [images.echo()]
+    made = [images.echo(), images.traefik()]
     if node.archive:
         made += [ingress_nginx_image.image(), images.rollway(), images.python()]
     for image in made:
