@@ -113,3 +113,64 @@ def test_affinity_is_not_known_of_a_canary_that_is_not_loaded() -> None:
         metadata={"annotations": {f"{PREFIX}/canary": "true"}},
     )
     assert not notes(NGINX, web(affinity="cookie"), other, *SERVICES, weight=0)
+
+
+HASH = {"loadBalancer": {"consistentHash": {"httpHeaderName": "x-user"}}}
+RANDOM = {"loadBalancer": {"simple": "RANDOM"}}
+SUBSETS = {
+    "istio": {
+        "virtualService": {"name": "web"},
+        "destinationRule": {"name": "shop", "stableSubsetName": "stable", "canarySubsetName": "canary"},
+    }
+}
+
+
+def subsets(stable: Any, canary: Any, host: Any) -> list[Manifest]:
+    """Return a VirtualService by subsets and its DestinationRule, with a policy for each subset and for the host."""
+    rule = m.destination_rule()
+    policies = {"stable": stable, "canary": canary}
+    rule["spec"]["subsets"] = [
+        {"name": name, "labels": {"version": name}, **({"trafficPolicy": policy} if policy else {})}
+        for name, policy in policies.items()
+    ]
+    rule["spec"] |= {"trafficPolicy": host} if host else {}
+    pair = [m.destination("shop", 100, subset="stable"), m.destination("shop", 0, subset="canary")]
+    return [m.virtual_service(http=[{"route": pair}]), rule, *SERVICES]
+
+
+@pytest.mark.parametrize(
+    ("stable", "canary", "host", "named"),
+    [
+        (None, None, HASH, "subset stable and canary"),
+        (None, HASH, None, "subset canary"),
+        (RANDOM, None, HASH, "subset canary"),
+        ({"connectionPool": {}}, RANDOM, HASH, "subset stable"),
+        ({"portLevelSettings": [{"port": {"number": 80}, **HASH}]}, None, None, "subset stable"),
+        ({"portLevelSettings": {}}, RANDOM, None, ""),
+        (RANDOM, RANDOM, HASH, ""),
+        (None, None, None, ""),
+    ],
+)
+def test_a_hash_of_istio_chooses_the_pod_and_not_the_version(
+    stable: Any, canary: Any, host: Any, named: str
+) -> None:
+    """`consistentHash` holds within a subset, where the subset's policy or the host's asks for it."""
+    found = notes(SUBSETS, *subsets(stable, canary, host))
+    assert [ref for ref, _ in found] == ["DestinationRule default/shop"] * bool(named)
+    for _, message in found:
+        assert message.startswith(f"uses consistentHash for {named}: it chooses the pod after the version")
+        assert "the weight is the share of all requests" in message
+
+
+@pytest.mark.parametrize("weight", [0, 100])
+def test_a_hash_of_istio_matters_only_while_both_versions_are_served(weight: int) -> None:
+    """With all requests on one version nobody changes versions, so nothing is noted."""
+    assert not notes(SUBSETS, *subsets(None, None, HASH), weight=weight)
+
+
+def test_istio_does_not_use_client_ip() -> None:
+    """Envoy sends to the endpoints itself, so affinity of a Service keeps nobody."""
+    objects = [m.virtual_service(), client_ip("shop-canary"), m.service("shop-stable")]
+    ((ref, message),) = notes({"istio": {"virtualService": {"name": "web"}}}, *objects)
+    assert ref == "Service default/shop-canary"
+    assert message.startswith("has sessionAffinity ClientIP: Istio sends to the endpoints itself")

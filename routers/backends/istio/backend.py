@@ -19,6 +19,7 @@ from rollway.routers.backends.endpoints import (
     pod_need,
     slice_need,
 )
+from rollway.routers.backends.istio.affinity import check_affinity
 from rollway.routers.backends.istio.virtual_service import (
     FIELDS,
     GROUP,
@@ -106,6 +107,7 @@ class IstioBackend:
             *unknown_services(rollout, live),
             *_check_subsets(rollout, want, live),
             *_check_ready(rollout, want, live),
+            *check_affinity(rollout, want, live),
         ]
         for service in stanza_of(rollout).virtual_services:
             findings += _check_sums(ref_of(service), live[ref_of(service)].manifest, want)
