@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from rollway.routers.lookup import read_rollout, read_rollouts
     from rollway.routers.model import Rollout, RolloutStatus, Strategy
     from rollway.routers.objects import Live, LiveObject, Manifest, Need, ObjectRef
+    from rollway.routers.observation import Observation
     from rollway.routers.observing import Observations, observe_all
     from rollway.routers.plan import Action, Change, DryRun, Plan
-    from rollway.routers.planning import Observation
     from rollway.routers.probes import Probe
     from rollway.routers.probes.http import Address
     from rollway.routers.probes.prometheus import PrometheusProbe
@@ -70,7 +70,7 @@ _NAMES = {
     "rollway.routers.objects": ("Live", "LiveObject", "Manifest", "Need", "ObjectRef"),
     "rollway.routers.observing": ("Observations", "observe_all"),
     "rollway.routers.plan": ("Action", "Change", "DryRun", "Plan"),
-    "rollway.routers.planning": ("Observation",),
+    "rollway.routers.observation": ("Observation",),
     "rollway.routers.probes": ("Probe",),
     "rollway.routers.probes.http": ("Address",),
     "rollway.routers.probes.prometheus": ("PrometheusProbe",),

@@ -13,6 +13,7 @@ from rollway.routers import planning
 from rollway.routers.applying import ATTEMPTS, read_again
 from rollway.routers.errors import NotVerifiedError, is_retryable
 from rollway.routers.model import Context
+from rollway.routers.observation import observe
 from rollway.routers.removing import propose_again
 
 if TYPE_CHECKING:
@@ -86,16 +87,20 @@ class _Agreement:
         context = read_again(self.writer.store, Context(self.plan.rollout, self.plan.want, self.result.live))
         self.result = replace(self.result, live=context.live)
         rest = propose_again(self.plan, context.live).plan
-        if rest and planning.observe(context.rollout, context.live).traffic not in (None, self.plan.want):
+        if rest and planning.settled_traffic(context.rollout, context.live) not in (None, rest.want):
             raise self._overtaken()
         return rest
 
     def _overtaken(self) -> NotVerifiedError:
-        observation = planning.observe(self.plan.rollout, self.result.live)
-        if observation.traffic:
-            split = observation.traffic.split
+        rollout, live = self.plan.rollout, self.result.live
+        settled = planning.settled_traffic(rollout, live)
+        if settled:
+            routes = "".join(f", {route}" for route in settled.routes)
             return NotVerifiedError(
-                f"{self.plan.rollout.ref}: another call has given the canary {split.canary} of {split.total} meanwhile"
+                f"{rollout.ref}: another call has given the canary {settled.split.canary} of {settled.split.total}{routes} "
+                "meanwhile"
             )
-        problem = observation.disagreement
-        return NotVerifiedError(str(problem), retryable=True)
+        problem = observe(rollout, live).disagreement
+        return NotVerifiedError(
+            str(problem or f"{rollout.ref}: its objects do not have the same routes"), retryable=True
+        )

@@ -20,8 +20,9 @@ from rollway.routers.errors import (
 from rollway.routers.guards import Limits
 from rollway.routers.model import Context
 from rollway.routers.objects import Live, Need
+from rollway.routers.observation import observe
 from rollway.routers.plan import Action
-from rollway.routers.planning import needs_of, observe, refuse_idle, target_needs
+from rollway.routers.planning import needs_of, refuse_idle, target_needs
 from rollway.routers.removing import propose_again
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from rollway.routers.objects import LiveObject, ObjectRef
     from rollway.routers.plan import Change, DryRun, Plan
     from rollway.routers.stores import Store
-    from rollway.routers.traffic import Verdict
+    from rollway.routers.traffic import Traffic, Verdict
 
 ATTEMPTS = 6
 """How often a plan is made and tried before a conflict is given up."""
@@ -40,13 +41,14 @@ ATTEMPTS = 6
 
 @dataclass(frozen=True)
 class Result:
-    """What a call did: the plan (None when nothing had to change), what was written, and the evidence.
+    """What a call did: the traffic that was wanted, the plan (None when nothing had to change), what was written, and the evidence.
 
     `live` holds the objects as the plan saw them, with those that were written as the store answered.
     """
 
     rollout: Rollout
-    plan: Plan | None
+    want: Traffic
+    plan: Plan | None = None
     written: tuple[ObjectRef, ...] = ()
     verdict: Verdict | None = None
     dry_run: DryRun = False
@@ -93,13 +95,15 @@ class Writer:
             if dry_run == "server":
                 for change in plan.changes:
                     self.store.write(change, dry_run=True)
-            return Result(plan.rollout, plan, dry_run=dry_run, findings=findings, live=plan.observed)
+            return Result(
+                plan.rollout, plan.want, plan, dry_run=dry_run, findings=findings, live=plan.observed
+            )
         journal = Journal(self.store)
         try:
             live = self._write(plan, journal, reviewed=bool(expect))
         except BaseException as error:
             raise self._with_agreement(plan, journal.put_back(error)) from error
-        return Result(plan.rollout, plan, journal.refs, findings=findings, live=live)
+        return Result(plan.rollout, plan.want, plan, journal.refs, findings=findings, live=live)
 
     def _with_agreement(self, plan: Plan, failure: BaseException) -> BaseException:
         """Return the failure of a call that has put its writes back, with what all objects show after that.

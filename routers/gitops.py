@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from rollway.routers.differences import differences
 from rollway.routers.model import Context
 from rollway.routers.objects import Access, dig
-from rollway.routers.plan import Action, differences, pointer
+from rollway.routers.observation import observe
+from rollway.routers.plan import Action, pointer
 from rollway.routers.planning import wanted_changes
-from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
@@ -37,9 +39,10 @@ def weight_paths(rollout: Rollout, live: Live) -> dict[ObjectRef, list[Pointer]]
     Raises what planning raises.
     """
     total = rollout.total
+    seen = observe(rollout, live).nearest_traffic
     paths: dict[ObjectRef, dict[Pointer, None]] = {}
     for weight in dict.fromkeys((0, 1, total // 2, total - 1, total)):
-        context = Context(rollout, Traffic(Split(weight, total)), live)
+        context = Context(rollout, replace(seen, split=Split(weight, total)), live)
         for change in wanted_changes(context, Access.SHARED):
             assert change.action is Action.PATCH, "a shared object is patched"
             for path, _, _ in differences(change.before, change.after):

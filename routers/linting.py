@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rollway.routers import ownership
@@ -28,9 +28,9 @@ from rollway.routers.findings import Finding, FindingCode
 from rollway.routers.lookup import read_rollout, read_rollouts
 from rollway.routers.model import Context, Strategy
 from rollway.routers.objects import Access, Live, ObjectRef, dig
+from rollway.routers.observation import Observation
 from rollway.routers.observing import read_together
 from rollway.routers.planning import (
-    Observation,
     controller_in_charge,
     needs_of,
     refuse_unsupported,
@@ -234,9 +234,11 @@ class _Case:
             if any(need.name and need.ref in unusable for need in backend.needs(rollout)):
                 continue
             yield from self._foreign(rollout, backend)
-            yield from self._met(rollout, backend)
-            with contextlib.suppress(RollwayError):  # reported by the line above
-                readings += backend.observe(rollout, self.live)
+            seen: tuple[Reading, ...] = ()
+            with contextlib.suppress(RollwayError):  # reported by the next line
+                seen = tuple(backend.observe(rollout, self.live))
+            yield from self._met(rollout, backend, Observation(rollout, seen).nearest_traffic)
+            readings += seen
         yield from self._disagreement(rollout, readings)
 
     def _foreign(self, rollout: Rollout, backend: Backend) -> Iterator[Problem]:
@@ -249,13 +251,13 @@ class _Case:
             except ForeignOwnerError as error:
                 yield from self._of_error(error, item)
 
-    def _met(self, rollout: Rollout, backend: Backend) -> Iterator[Problem]:
+    def _met(self, rollout: Rollout, backend: Backend, now: Traffic) -> Iterator[Problem]:
         """Yield what the weights would meet that differ most: what one of them meets is not repeated for the next."""
         reported: set[tuple[str, ObjectRef | None]] = set()
         weights = _weights(rollout)
         while weights:
             weight = weights.pop(0)
-            context = Context(rollout, Traffic(Split(weight, rollout.total)), self.live)
+            context = Context(rollout, replace(now, split=Split(weight, rollout.total)), self.live)
             try:
                 simulation = simulate(context, adopt=True, backends=[backend])
                 if weight == 1 and all(

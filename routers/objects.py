@@ -21,6 +21,15 @@ Manifest: TypeAlias = dict[str, Any]
 """One Kubernetes object as plain data: dicts, lists, strings, integers, booleans and None."""
 
 
+ITEM = "name="
+"""What begins the step of a field pattern that stands for a list item by its name."""
+
+
+def item_field(items: str, name: str) -> str:
+    """Return the field pattern of the items of that name in a list, for `Need.fields`: `/spec/http/name=beta`."""
+    return f"{items}/{ITEM}{name.replace('~', '~0').replace('/', '~1')}"
+
+
 class Access(enum.Enum):
     """What a backend does with an object that it needs."""
 
@@ -158,6 +167,8 @@ class Need:
     `fields` (SHARED) and `own_keys` (MANAGED) are JSON pointers (RFC 6901) in which `*` stands for any one segment:
     the only fields that may change, and keys that are ours by nature, whoever wrote them. `relies` are the fields
     whose live value a change takes for granted; they become `test` operations of its JSON Patch.
+
+    In `fields`, `name=NAME` stands for the items of a list that have this name (see `item_field`): they may come and go.
     """
 
     group: str

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from rollway.routers.errors import RollwayError
 from rollway.routers.lookup import read_rollouts
 from rollway.routers.objects import Live
-from rollway.routers.planning import needs_of, observe
+from rollway.routers.observation import observe
+from rollway.routers.planning import needs_of
 from rollway.routers.roles import decide_roles
 from rollway.routers.rollout.unused import asks_for_routing
 from rollway.routers.stores import missing
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from rollway.routers.model import Rollout
     from rollway.routers.objects import ObjectRef
-    from rollway.routers.planning import Observation
+    from rollway.routers.observation import Observation
     from rollway.routers.stores import Store
 
 

@@ -12,16 +12,18 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from jsonpointer import JsonPointer
+from jsonpointer import JsonPointer, unescape
 
 from rollway.routers import ownership
+from rollway.routers.differences import MISSING, differences, holds, name_of, without_step
 from rollway.routers.errors import RollwayError
 from rollway.routers.findings import Severity
-from rollway.routers.objects import Access, Live, without_server_fields
+from rollway.routers.objects import ITEM, Access, Live, without_server_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from rollway.routers.differences import Edit
     from rollway.routers.findings import Finding
     from rollway.routers.model import Rollout
     from rollway.routers.objects import LiveObject, Manifest, Need, ObjectRef, Pointer
@@ -32,6 +34,10 @@ DryRun: TypeAlias = Literal[False, True, "server"]
 
 Operation: TypeAlias = dict[str, Any]
 """One operation of a JSON Patch (RFC 6902)."""
+
+
+TrafficWish: TypeAlias = "Traffic | Callable[[Live], Traffic]"
+"""What a caller wants: a whole traffic, or one that is found out from the live objects whenever it is planned."""
 
 
 class Action(enum.Enum):
@@ -76,9 +82,8 @@ class Change:
     def _is_left_in(self, manifest: Manifest) -> bool:
         now, after = without_server_fields(manifest), without_server_fields(self.after or manifest)
         if self.before is None:
-            return _holds(now, after)
-        edits = differences(without_server_fields(self.before), after)
-        return any(_lookup(now, path) == new for path, _, new in edits)
+            return holds(now, after)
+        return bool(without_step(now, without_server_fields(self.before), after) != now)
 
     def inverse(self, present: LiveObject | None) -> Change | None:
         """Return the change that takes this one out of the object as it is now; None when nothing of it is left.
@@ -94,7 +99,7 @@ class Change:
         undo = replace(self, before=now, patch=(), version=present.version)
         if self.before is None:
             return replace(undo, action=Action.DELETE, after=None)
-        after = _without_step(now, without_server_fields(self.before), without_server_fields(self.after))
+        after = without_step(now, without_server_fields(self.before), without_server_fields(self.after))
         edits = list(differences(now, after))
         tests = self.action is Action.PATCH
         patch = _with_tests(now, edits, ()) if tests else (_operation(*edit) for edit in edits)
@@ -117,7 +122,9 @@ class Plan:
     create: bool = True
     """Whether an object that is absent is created; off for a wish that an absent object fulfils."""
     removal: bool = False
-    """Whether the plan deletes our objects; with `adopt` and `create`, what planning the same again needs to know."""
+    """Whether the plan deletes our objects; with `adopt`, `create` and `wish`, what planning the same again needs to know."""
+    wish: TrafficWish | None = field(default=None, compare=False, repr=False)
+    """What `want` was found out from, where it depends on what is live."""
     observed: Live = field(default_factory=lambda: Live(()), compare=False, repr=False)
     """The objects that the plan was made from."""
 
@@ -152,7 +159,10 @@ def change_for(
     if present.manifest == wanted:
         return None
     edits = list(differences(present.manifest, wanted))
-    outside = [path for path, _, _ in edits if not any(_covers(pattern, path) for pattern in need.fields)]
+    manifest = present.manifest
+    outside = [
+        edit[0] for edit in edits if not any(_covers(pattern, edit, manifest) for pattern in need.fields)
+    ]
     if outside or need.access is Access.READ:
         raise RollwayError(
             f"a backend wants to change {pointer(outside[0] if outside else ())} of {need.ref}, which is not its own"
@@ -191,61 +201,6 @@ def removal_of(present: LiveObject, need: Need) -> Change:
     return replace(removal, action=Action.APPLY, after=before, patch=patch)
 
 
-_MISSING: Any = object()
-
-Edit: TypeAlias = "tuple[Pointer, Any, Any]"
-"""A field, its old value and its new one; the private marker `_MISSING` stands for none."""
-
-
-def differences(before: Any, after: Any, path: Pointer = ()) -> Iterator[Edit]:
-    """Yield (pointer, old, new) for every field that differs; a list of another length differs as a whole.
-
-    A value that is not there is the module's private marker, which `_operation` turns into add or remove.
-    """
-    if isinstance(before, dict) and isinstance(after, dict):
-        for key in [*before, *(key for key in after if key not in before)]:
-            yield from differences(before.get(key, _MISSING), after.get(key, _MISSING), (*path, key))
-    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        for index, (old, new) in enumerate(zip(before, after, strict=True)):
-            yield from differences(old, new, (*path, index))
-    elif before is _MISSING or after is _MISSING or before != after or type(before) is not type(after):
-        yield path, before, after
-
-
-def _holds(present: Any, wanted: Any) -> bool:
-    """Return whether an object has everything that was written; what a server added does not count."""
-    if isinstance(present, dict) and isinstance(wanted, dict):
-        return all(key in present and _holds(present[key], value) for key, value in wanted.items())
-    if isinstance(present, list) and isinstance(wanted, list):
-        return len(present) == len(wanted) and all(map(_holds, present, wanted))
-    return bool(present == wanted)
-
-
-def _without_step(now: Any, before: Any, after: Any) -> Any:
-    """Return `now` without the step from `before` to `after`: a merge of three, in which a foreign change wins."""
-    if before == after:
-        return now
-    if now == after:
-        return before
-    if isinstance(now, dict) and isinstance(after, dict) and (before is _MISSING or isinstance(before, dict)):
-        old = {} if before is _MISSING else before
-        merged = {
-            key: _without_step(now.get(key, _MISSING), old.get(key, _MISSING), after.get(key, _MISSING))
-            for key in [*now, *(key for key in old if key not in now)]
-        }
-        left = {key: value for key, value in merged.items() if value is not _MISSING}
-        return left if left or before is not _MISSING else _MISSING
-    lists = all(isinstance(value, list) for value in (now, before, after))
-    if lists and len(now) == len(before) == len(after):
-        return [_without_step(*items) for items in zip(now, before, after, strict=True)]
-    return now
-
-
-def is_missing(value: Any) -> bool:
-    """Return whether a side of a difference is no value at all."""
-    return value is _MISSING
-
-
 @functools.lru_cache(maxsize=4096)
 def pointer(path: Pointer) -> str:
     """Write a path as a JSON pointer (RFC 6901)."""
@@ -253,24 +208,30 @@ def pointer(path: Pointer) -> str:
 
 
 def _operation(path: Pointer, before: Any, after: Any) -> Operation:
-    if after is _MISSING:
+    if after is MISSING:
         return {"op": "remove", "path": pointer(path)}
-    return {"op": "add" if before is _MISSING else "replace", "path": pointer(path), "value": after}
+    return {"op": "add" if before is MISSING else "replace", "path": pointer(path), "value": after}
 
 
 def _with_tests(before: Manifest, edits: Sequence[Edit], relies: Sequence[str]) -> Iterator[Operation]:
     """Yield the patch that makes the edits in `before`: first what it relies on, then the edits.
 
-    Without `relies`, every edit relies on the value that it replaces.
+    Without `relies`, every edit relies on the value that it replaces. In lists, an edit relies on the names along its
+    way, an item that is taken out on all of it, and one that is put in on its neighbours.
     """
     tests: dict[str, Any] = {}
-    for path, old, _ in edits:
+    for edit in edits:
+        path, old, _ = edit
+        tests.update(_names_along(before, path[:-1]))
+        if _is_item(edit):
+            tests.update({pointer(path): old} if old is not MISSING else _neighbours(before, path, edits))
+            continue
         for pattern in relies:
             steps = _instantiate(pattern, path)
-            value = _lookup(before, steps) if steps is not None else _MISSING
-            if steps is not None and value is not _MISSING:
+            value = lookup(before, steps) if steps is not None else MISSING
+            if steps is not None and value is not MISSING:
                 tests[pointer(steps)] = value
-        if not relies and old is not _MISSING:
+        if not relies and old is not MISSING:
             tests[pointer(path)] = old
     for target, value in tests.items():
         yield {"op": "test", "path": target, "value": value}
@@ -278,11 +239,54 @@ def _with_tests(before: Manifest, edits: Sequence[Edit], relies: Sequence[str]) 
         yield _operation(*edit)
 
 
-def _covers(pattern: str, path: Pointer) -> bool:
+def _is_item(edit: Edit) -> bool:
+    """Return whether an edit puts an item in a list, or takes one out."""
+    path, old, new = edit
+    return bool(path) and isinstance(path[-1], int) and (old is MISSING or new is MISSING)
+
+
+def _names_along(before: Manifest, path: Pointer) -> Iterator[tuple[str, str]]:
+    """Yield the name of each list item on the way to a value, and where it stands."""
+    value: Any = before
+    for place, step in enumerate(path):
+        value = value[step]
+        name = name_of(value) if isinstance(step, int) else None
+        if name is not None:
+            yield pointer((*path[: place + 1], "name")), name
+
+
+def _neighbours(before: Manifest, path: Pointer, edits: Sequence[Edit]) -> Iterator[tuple[str, Any]]:
+    """Yield what tells the items between which another one is put: their names, or all of one that has none."""
+    home, index = path[:-1], path[-1]
+    assert isinstance(index, int), "an item of a list has an index"
+    beside = [edit for edit in edits if edit[0][:-1] == home and _is_item(edit)]
+    gone = {place for (*_, place), old, _ in beside if old is not MISSING}
+    ahead = sum(1 for (*_, place), old, _ in beside if old is MISSING and int(place) < index)
+    items = lookup(before, home)
+    kept = [place for place in range(len(items)) if place not in gone]
+    behind = index - ahead
+    for place in kept[max(behind - 1, 0) : behind + 1]:
+        name = name_of(items[place])
+        yield pointer((*home, place) if name is None else (*home, place, "name")), name or items[place]
+    if not kept:
+        yield pointer(home), items
+
+
+def _covers(pattern: str, edit: Edit, before: Manifest) -> bool:
+    """Return whether a field pattern allows an edit; see `Need.fields`."""
+    path, old, new = edit
     steps = pattern.split("/")[1:]
-    return len(steps) <= len(path) and all(
-        want in ("*", str(have)) for want, have in zip(steps, path, strict=False)
-    )
+    if len(steps) > len(path):
+        return False
+    for place, (want, have) in enumerate(zip(steps, path, strict=False)):
+        if want.startswith(ITEM) and isinstance(have, int):
+            is_new = old is MISSING and place == len(path) - 1
+            item = new if is_new else lookup(before, path[: place + 1])
+            if name_of(item) != unescape(want.removeprefix(ITEM)):
+                return False
+        elif want not in ("*", str(have)):
+            return False
+    return True
 
 
 def _instantiate(pattern: str, path: Pointer) -> Pointer | None:
@@ -302,8 +306,9 @@ def _instantiate(pattern: str, path: Pointer) -> Pointer | None:
     return tuple(filled)
 
 
-def _lookup(value: Any, path: Pointer) -> Any:
-    return JsonPointer.from_parts(path).resolve(value, _MISSING)
+def lookup(value: Any, path: Pointer) -> Any:
+    """Return the value at a path, or the marker for none."""
+    return JsonPointer.from_parts(path).resolve(value, MISSING)
 
 
 def fingerprint(

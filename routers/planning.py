@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.routers import guards, ownership
 from rollway.routers.backends import backends_of, packages
 from rollway.routers.errors import (
     ManifestError,
+    RefusedError,
     RollwayError,
     UnsupportedError,
     WeightError,
@@ -16,8 +17,9 @@ from rollway.routers.errors import (
 from rollway.routers.findings import Finding, FindingCode, Severity
 from rollway.routers.model import Context
 from rollway.routers.objects import Access, LiveObject, Need, without_server_fields
+from rollway.routers.observation import observe
 from rollway.routers.plan import Action, Change, Plan, change_for
-from rollway.routers.traffic import Evidence, Traffic
+from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from rollway.routers.guards import Limits
     from rollway.routers.model import Rollout
     from rollway.routers.objects import Live, Manifest, ObjectRef
-    from rollway.routers.traffic import ObjectVerdict, Reading
+    from rollway.routers.plan import TrafficWish
 
 FINDINGS = (
     FindingCode(
@@ -36,67 +38,7 @@ FINDINGS = (
         "The controller writes its own weight back at its next step.",
         "Let the controller finish, or abort the release there.",
     ),
-    FindingCode(
-        "objects-disagree",
-        "The objects of a Rollout give the canary different shares.",
-        "Requests are split in one way here and in another one there.",
-        "Set the weight again: it is written to all of them.",
-    ),
 )
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What the live objects show: one reading for each object or route, and the traffic if they agree."""
-
-    rollout: Rollout
-    readings: tuple[Reading, ...]
-    findings: tuple[Finding, ...] = ()
-    evidence: Evidence = Evidence.WRITTEN
-    loaded: tuple[ObjectVerdict, ...] = ()
-    """Whether the data planes have what each object shows; empty where none was asked."""
-
-    @property
-    def traffic(self) -> Traffic | None:
-        """The traffic that all objects agree on; an absent object gives the canary nothing, unless its reading shows more.
-
-        None when they differ, or when that is not known.
-        """
-        if any(reading.outcome for reading in self.readings):
-            return None
-        nothing = Traffic(Split(0, self.rollout.total))
-        distinct = {reading.traffic or nothing for reading in self.readings}
-        return distinct.pop() if len(distinct) == 1 else None
-
-    @property
-    def disagreement(self) -> Finding | None:
-        """That the objects give the canary different weights, with the weight of each; None when they agree."""
-        nothing = Traffic(Split(0, self.rollout.total))
-        known = [reading for reading in self.readings if not reading.outcome]
-        if len({reading.traffic or nothing for reading in known}) < 2:
-            return None
-        shares = ", ".join(
-            f"{' '.join(filter(None, (str(reading.ref), reading.part)))} gives the canary "
-            f"{(reading.traffic or nothing).split}"
-            for reading in known
-        )
-        message = f"its objects do not agree: {shares}"
-        return Finding(
-            "objects-disagree", Severity.REFUSAL, self.rollout.ref, message, "set the weight again, or reset"
-        )
-
-    @property
-    def serves_canary(self) -> bool:
-        """Whether any object gives the canary traffic."""
-        return any(guards.canary_weight(reading) for reading in self.readings)
-
-    @property
-    def nearest_traffic(self) -> Traffic:
-        """The traffic that all objects agree on; where they differ, that of the first object that exists."""
-        if self.traffic:
-            return self.traffic
-        existing = (reading.traffic for reading in self.readings if reading.traffic)
-        return next(existing, Traffic(Split(0, self.rollout.total)))
 
 
 class Proposal(NamedTuple):
@@ -161,12 +103,21 @@ def _carries_weights(need: Need) -> bool:
     return bool(need.name) and need.access is not Access.READ
 
 
-def observe(rollout: Rollout, live: Live) -> Observation:
-    """Return what the live objects show."""
-    readings = tuple(
-        reading for backend in backends_of(rollout) for reading in backend.observe(rollout, live)
-    )
-    return Observation(rollout, readings, live.notes)
+def wanted_traffic(rollout: Rollout, wish: TrafficWish, live: Live) -> Traffic:
+    """Return the traffic that a wish means beside the live objects, its routes in the order of `managedRoutes`.
+
+    Raises what observing raises.
+    """
+    want = wish if isinstance(wish, Traffic) else wish(live)
+    return want.ordered(rollout.managed_routes) if want.routes else want
+
+
+def settled_traffic(rollout: Rollout, live: Live) -> Traffic | None:
+    """Return the traffic that the objects have in whole, each of them all routes; None when they do not agree."""
+    traffic = observe(rollout, live).traffic
+    if traffic is None or not traffic.routes:
+        return traffic
+    return None if simulate(Context(rollout, traffic, live), adopt=True).changes else traffic
 
 
 def check(context: Context) -> tuple[Finding, ...]:
@@ -226,7 +177,7 @@ def simulate(context: Context, *, adopt: bool, backends: Sequence[Backend] | Non
 
 def _as_it_was(backend: Backend, context: Context, present: LiveObject | None, wanted: Manifest) -> Manifest:
     """Return a shared object as it was at first, where that gives all traffic to stable as well."""
-    if present is None or present.original is None or context.want.split.canary:
+    if present is None or present.original is None or not context.want.is_all_stable:
         return wanted
     again = _all_stable(backend, context, present.ref, present.original)
     return present.original if again == present.original else wanted
@@ -236,7 +187,7 @@ def _to_remember(
     backend: Backend, context: Context, change: Change, present: LiveObject | None
 ) -> Manifest | None:
     """Return what a shared object was at first, where a reset could not find it out from what the change makes of it."""
-    if context.live.running or not context.want.split.canary or change.before is None or change.after is None:
+    if context.live.running or context.want.is_all_stable or change.before is None or change.after is None:
         return None  # a cluster remembers nothing, so there is no need to find out
     first = present.original if present else None
     if first is None:
@@ -255,9 +206,14 @@ def _all_stable(backend: Backend, context: Context, ref: ObjectRef, manifest: Ma
 
 
 def propose(
-    context: Context, *, adopt: bool = False, create: bool = True, everything: bool = False
+    context: Context,
+    wish: TrafficWish | None = None,
+    *,
+    adopt: bool = False,
+    create: bool = True,
+    everything: bool = False,
 ) -> Proposal:
-    """Return what has to change for the wish.
+    """Return what has to change for the wanted traffic; `wish` is what it was found out from, if that was another one.
 
     With `create` off, absent objects stay absent, except those without which stable does not get all traffic; with
     `everything` as well, those too.
@@ -280,7 +236,8 @@ def propose(
     if not simulation.changes:
         return Proposal(context, None, simulation.findings)
     findings = (*controller_in_charge(context.rollout), *simulation.findings)
-    plan = replace(plan_of(context, simulation._replace(findings=findings)), adopt=adopt, create=create)
+    plan = plan_of(context, simulation._replace(findings=findings))
+    plan = replace(plan, wish=wish, adopt=adopt, create=create)
     return Proposal(context, plan, findings)
 
 
@@ -304,7 +261,7 @@ def controller_in_charge(rollout: Rollout) -> Iterator[Finding]:
 
 def store_notes(want: Traffic, live: Live) -> tuple[Finding, ...]:
     """Return what the store could not see; it refuses no wish that sends all traffic to stable."""
-    if want.split.canary:
+    if not want.is_all_stable:
         return live.notes
     return tuple(replace(note, severity=Severity.NOTE) for note in live.notes)
 
@@ -317,7 +274,13 @@ def refuse_idle(proposal: Proposal, limits: Limits) -> None:
 
 
 def refuse_unsupported(rollout: Rollout, want: Traffic) -> None:
-    """Raise UnsupportedError when a backend of the Rollout lacks a feature of the wish, WeightError for another total."""
+    """Raise what keeps a wish from this Rollout, whatever its objects are.
+
+    Raises:
+        UnsupportedError: a backend of the Rollout lacks a feature of the wish.
+        WeightError: the wish counts out of another total.
+        RefusedError: a route of the wish is not in `managedRoutes`.
+    """
     if want.split.total != rollout.total:
         raise WeightError(
             f"the wish counts out of {want.split.total}, and {rollout.ref} out of {rollout.total}"
@@ -330,6 +293,21 @@ def refuse_unsupported(rollout: Rollout, want: Traffic) -> None:
                 f"backend {backend.name} cannot do {missing}, which {rollout.ref} asks for",
                 hint=f"backends that can: {', '.join(able) or 'none yet'}",
             )
+    for route in want.routes:
+        refuse_unmanaged(rollout, route.name)
+
+
+def refuse_unmanaged(rollout: Rollout, name: str) -> None:
+    """Raise RefusedError for the name of a route that nobody could tell from the user's own."""
+    if name in rollout.managed_routes:
+        return
+    path = f"spec.strategy.{rollout.strategy.value}.trafficRouting.managedRoutes"
+    known = f" ({', '.join(rollout.managed_routes)})" if rollout.managed_routes else ""
+    raise RefusedError(
+        f"route {name!r} is not among the managedRoutes of {rollout.ref}{known}",
+        hint=f"add `- name: {name}` to {path}: the routes of these names belong to the Rollout",
+        value=name,
+    )
 
 
 def plan_of(context: Context, simulation: Simulation) -> Plan:

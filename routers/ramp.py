@@ -13,6 +13,7 @@ from rollway.routers.errors import (
     StalePlanError,
     WeightError,
 )
+from rollway.routers.model import STABLE
 from rollway.routers.traffic import Outcome
 from rollway.routers.waiting import looks_within
 from rollway.routers.weights import parse_weight, percent
@@ -162,10 +163,10 @@ class Ramp:
         return self._set(weight, check=True, **options)
 
     def back(self) -> Result:
-        """Send all traffic to stable, whatever the weight is now.
+        """Send all traffic to stable, whatever the weight is now; header and mirror routes are removed.
 
         Raises:
-            RollwayError: anything that `set_weight` raises, and that waiting does not repair.
+            RollwayError: anything that `switch` raises, and that waiting does not repair.
         """
         return self._set(0, check=False)
 
@@ -176,7 +177,7 @@ class Ramp:
                     self._refuse_foreign()
                 # From here on the write may have been stored, whatever becomes of its answer.
                 self._reached.add(weight)
-                result = self.router.set_weight(weight, **options)
+                result = self.router.set_weight(weight, **options) if check else self.router.switch(STABLE)
             except RollwayError as error:
                 if not error.retryable or not left:
                     raise

@@ -10,6 +10,7 @@ from rollway.routers.errors import NotVerifiedError
 from rollway.routers.findings import Finding, FindingCode, Severity
 from rollway.routers.model import Context
 from rollway.routers.objects import Access, LiveObject
+from rollway.routers.observation import observe
 from rollway.routers.plan import Change, removal_of
 from rollway.routers.planning import (
     Proposal,
@@ -17,10 +18,10 @@ from rollway.routers.planning import (
     controller_in_charge,
     keeping_stable,
     needs_of,
-    observe,
     plan_of,
     propose,
     store_notes,
+    wanted_traffic,
 )
 from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
@@ -115,5 +116,5 @@ def propose_again(plan: Plan, live: Live) -> Proposal:
         live = _without_given_back(plan, live)
         everything = any(change.ref in keeping_stable(plan.rollout) for change in plan.changes)
         return propose_removal(plan.rollout, live, adopt=plan.adopt, everything=everything)
-    context = Context(plan.rollout, plan.want, live)
-    return propose(context, adopt=plan.adopt, create=plan.create)
+    want = wanted_traffic(plan.rollout, plan.wish or plan.want, live)
+    return propose(Context(plan.rollout, want, live), plan.wish, adopt=plan.adopt, create=plan.create)

@@ -16,6 +16,7 @@ from rollway.routers.errors import (
 from rollway.routers.findings import Finding, FindingCode, Severity
 from rollway.routers.guards import Limits, lift
 from rollway.routers.model import CANARY, STABLE, Context
+from rollway.routers.observation import observe
 from rollway.routers.traffic import Evidence, Outcome, Traffic, Verdict
 from rollway.routers.verifying import Verifier
 from rollway.routers.waiting import looks_within
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
     from rollway.routers.model import Rollout
     from rollway.routers.objects import Live, Manifest
-    from rollway.routers.plan import DryRun, Plan
-    from rollway.routers.planning import Observation, Proposal
+    from rollway.routers.observation import Observation
+    from rollway.routers.plan import DryRun, Plan, TrafficWish
+    from rollway.routers.planning import Proposal
     from rollway.routers.probes import Probe
     from rollway.routers.stores import Store
     from rollway.routers.traffic import HeaderRoute, MirrorRoute
@@ -103,7 +105,7 @@ class TrafficRouter:
         With `check`, what the data planes do with them as well, and with probes whether they have loaded each.
         """
         live = self._read()
-        observation = planning.observe(self.rollout, live)
+        observation = observe(self.rollout, live)
         if not check:
             return observation
         context = Context(self.rollout, observation.nearest_traffic, live)
@@ -125,7 +127,7 @@ class TrafficRouter:
             RefusedError: nothing has to change, and yet a data plane would not do what the objects ask for.
             StoreError: the store could not write the plan, as far as it knows without asking anybody.
         """
-        proposal = self._propose(self._traffic(traffic), adopt=adopt)
+        proposal = self._propose(self._wish(traffic), adopt=adopt)
         planning.refuse_idle(proposal, self.limits)
         if proposal.plan:
             self._writer.check(proposal.plan)
@@ -141,57 +143,70 @@ class TrafficRouter:
             return result if alone else agreeing.settle(self._writer, result, reviewed=bool(expect))
 
     def set_traffic(self, traffic: Traffic, **options: Unpack[WriteOptions]) -> Result:
-        """Plan, guard, apply and verify one wish. The same call twice writes nothing the second time.
+        """Plan, guard, apply and verify one wish: exactly this split and these routes.
+
+        The same call twice writes nothing the second time.
 
         Raises:
             NotVerifiedError: it was written, and what is there is not what was asked.
             RollwayError: anything that `plan` and `apply` raise.
         """
+        return self._set(traffic, options)
+
+    def _set(self, wish: TrafficWish, options: WriteOptions) -> Result:
+        """Plan, guard, apply and verify a wish. What it rests on is read under the lock, and again whenever it is planned."""
         verifier, level = self._verifier, options.get("verify")
         verifier.probes_for(self.rollout, level)
-        self._await_readiness(traffic, options)
+        self._await_readiness(wish, options)
         with self.store.lock(self.rollout) as alone:
-            result = self._write(traffic, options)
+            result = self._write(wish, options)
             if not alone:
                 result = agreeing.settle(self._writer, result, reviewed=bool(options.get("expect")))
+        want = result.want
+        if result.changed and not isinstance(wish, Traffic):
+            want = planning.wanted_traffic(self.rollout, wish, result.live)
         # The data planes are asked without the lock: going back to stable must not wait for that.
         try:
-            return verifier.confirm(result, traffic, level, options.get("timeout", TIMEOUT_S))
+            return verifier.confirm(replace(result, want=want), level, options.get("timeout", TIMEOUT_S))
         except NotVerifiedError as error:
-            if options.get("on_failure") != "back" or not traffic.split.canary:
+            if options.get("on_failure") != "back" or want.is_all_stable:
                 raise
             raise self._back(error) from error
 
-    def _write(self, traffic: Traffic, options: WriteOptions) -> Result:
+    def _write(self, wish: TrafficWish, options: WriteOptions) -> Result:
         """Plan a wish and write what has to change."""
         expect, dry_run = options.get("expect", ""), options.get("dry_run", False)
-        proposal = self._propose(traffic, adopt=options.get("adopt", False))
+        proposal = self._propose(wish, adopt=options.get("adopt", False))
         if proposal.plan:
             return self._writer.apply(proposal.plan, expect=expect, dry_run=dry_run)
         # Also with `expect`: the reviewed plan was applied already, or somebody else did the same.
         planning.refuse_idle(proposal, self.limits)
-        live = proposal.context.live
-        notes = lift(planning.store_notes(traffic, live), self.limits.allow)
-        return Result(self.rollout, None, dry_run=dry_run, findings=notes, live=live)
+        _, want, live = proposal.context
+        notes = lift(planning.store_notes(want, live), self.limits.allow)
+        return Result(self.rollout, want, None, dry_run=dry_run, findings=notes, live=live)
 
     def _back(self, reason: NotVerifiedError) -> NotVerifiedError:
         """Send all traffic to stable, and return the reason with what came of that."""
         try:
-            self.set_weight(0, verify=Evidence.WRITTEN)
+            self.switch(STABLE, verify=Evidence.WRITTEN)
         except RollwayError as error:
             return NotVerifiedError(f"{reason.message}; going back to stable failed as well: {error.message}")
         return NotVerifiedError(f"{reason.message}; all traffic was sent back to stable")
 
     def set_weight(self, weight: int | str, **options: Unpack[WriteOptions]) -> Result:
-        """Give the canary a weight: `20` (of the total), `"0.5%"` or `"5/1000"`. See `set_traffic`.
+        """Give the canary a weight: `20` (of the total), `"0.5%"` or `"5/1000"`; header and mirror routes stay as they are.
+
+        See `set_traffic`.
 
         Raises:
             WeightError: the weight cannot be read, is out of range, or is not possible for blue-green.
         """
-        return self.set_traffic(self._traffic(weight), **options)
+        return self._set(self._wish(weight), options)
 
     def switch(self, to: str, **options: Unpack[WriteOptions]) -> Result:
         """Send all traffic to `"stable"` or `"canary"` in one plan (blue-green: active or preview). See `set_traffic`.
+
+        The Rollout's header and mirror routes are removed with it: nobody needs a way of their own any more.
 
         Raises:
             ValueError: `to` is neither of the two.
@@ -199,31 +214,65 @@ class TrafficRouter:
         weights = {STABLE: 0, CANARY: self.rollout.total}
         if to not in weights:
             raise ValueError(f"switch to {to!r}: give {STABLE!r} or {CANARY!r}")
-        return self.set_weight(weights[to], **options)
+        return self._set(Traffic(self.rollout.split(weights[to])), options)
 
-    def set_header_route(self, header_route: HeaderRoute) -> Result:
-        """Send requests with matching headers to the canary; an equally named route is replaced.
+    def set_header_route(self, header_route: HeaderRoute, **options: Unpack[WriteOptions]) -> Result:
+        """Send requests with matching headers to the canary and keep the weights; a route of that name is replaced.
 
-        Raises:
-            UnsupportedError: a backend of the Rollout has no header routes.
-        """
-        now = self._now()
-        others = tuple(item for item in now.header_routes if item.name != header_route.name)
-        return self.set_traffic(replace(now, header_routes=(*others, header_route)))
-
-    def set_mirror_route(self, mirror_route: MirrorRoute) -> Result:
-        """Copy matching requests to the canary; an equally named route is replaced.
+        See `set_traffic`.
 
         Raises:
-            UnsupportedError: a backend of the Rollout has no mirror routes.
+            UnsupportedError: a backend of the Rollout has no header routes, or cannot express this one.
+            RefusedError: `managedRoutes` does not have the name, or the objects do not agree on a weight.
         """
-        now = self._now()
-        others = tuple(item for item in now.mirror_routes if item.name != mirror_route.name)
-        return self.set_traffic(replace(now, mirror_routes=(*others, mirror_route)))
+        return self._set_route(header_route, options)
 
-    def remove_managed_routes(self) -> Result:
-        """Remove every header and mirror route and keep the weights."""
-        return self.set_traffic(Traffic(self._now().split))
+    def set_mirror_route(self, mirror_route: MirrorRoute, **options: Unpack[WriteOptions]) -> Result:
+        """Copy matching requests to the canary and keep the weights; a route of that name is replaced. See `set_traffic`.
+
+        Raises:
+            UnsupportedError: a backend of the Rollout has no mirror routes, or cannot express this one.
+            RefusedError: `managedRoutes` does not have the name, or the objects do not agree on a weight.
+        """
+        return self._set_route(mirror_route, options)
+
+    def remove_header_route(self, name: str, **options: Unpack[WriteOptions]) -> Result:
+        """Remove a header route, if it is there, and keep everything else. See `set_traffic`.
+
+        Raises:
+            RefusedError: `managedRoutes` does not have the name, or the objects do not agree on a weight.
+        """
+        planning.refuse_unmanaged(self.rollout, name)
+        return self._change_routes(
+            lambda now: now.without({name} & {route.name for route in now.header_routes}), options
+        )
+
+    def remove_mirror_route(self, name: str, **options: Unpack[WriteOptions]) -> Result:
+        """Remove a mirror route, if it is there, and keep everything else. See `set_traffic`.
+
+        Raises:
+            RefusedError: `managedRoutes` does not have the name, or the objects do not agree on a weight.
+        """
+        planning.refuse_unmanaged(self.rollout, name)
+        return self._change_routes(
+            lambda now: now.without({name} & {route.name for route in now.mirror_routes}), options
+        )
+
+    def remove_managed_routes(self, **options: Unpack[WriteOptions]) -> Result:
+        """Remove every header and mirror route of the Rollout and keep the weights. See `set_traffic`.
+
+        Raises:
+            RefusedError: the objects do not agree on a weight.
+        """
+        return self._change_routes(lambda now: Traffic(now.split), options)
+
+    def _set_route(self, route: HeaderRoute | MirrorRoute, options: WriteOptions) -> Result:
+        planning.refuse_unsupported(self.rollout, Traffic(self.rollout.split(0)).with_route(route))
+        return self._change_routes(lambda now: now.with_route(route), options)
+
+    def _change_routes(self, change: Callable[[Traffic], Traffic], options: WriteOptions) -> Result:
+        """Change the routes that the objects show, and no weight."""
+        return self._set(lambda live: change(observe(self.rollout, live).agreed_traffic), options)
 
     def verify(
         self,
@@ -239,8 +288,8 @@ class TrafficRouter:
             UnsupportedError: neither the store nor the probes can show that level of evidence.
         """
         self._verifier.probes_for(self.rollout, level)
-        context = self._context(None if traffic is None else self._traffic(traffic))
-        observation = planning.observe(self.rollout, context.live)
+        context = self._context(None if traffic is None else self._wish(traffic))
+        observation = observe(self.rollout, context.live)
         if traffic is None and observation.disagreement:
             reason = observation.disagreement.message
             return Verdict(Outcome.DIFFERS, Evidence.WRITTEN, observation.readings, reason)
@@ -252,7 +301,7 @@ class TrafficRouter:
 
     def render(self, weight: int | str) -> list[Manifest]:
         """Return the objects as the weight wants them. Writes nothing."""
-        return planning.wanted_objects(self._context(self._traffic(weight)))
+        return planning.wanted_objects(self._context(self._wish(weight)))
 
     def reset(
         self, *, adopt: bool = False, dry_run: DryRun = False, everything: bool = False
@@ -312,24 +361,32 @@ class TrafficRouter:
     def _read(self) -> Live:
         return self.store.read(planning.needs_of(self.rollout))
 
-    def _context(self, want: Traffic | None = None) -> Context:
+    def _context(self, wish: TrafficWish | None = None) -> Context:
         """Return a wish with the objects as they are now; without a wish, with what the objects show."""
         live = self._read()
-        return Context(self.rollout, want or planning.observe(self.rollout, live).nearest_traffic, live)
+        if wish is None:
+            return Context(self.rollout, observe(self.rollout, live).nearest_traffic, live)
+        return Context(self.rollout, planning.wanted_traffic(self.rollout, wish, live), live)
 
     def _propose(
-        self, want: Traffic, *, adopt: bool = False, create: bool = True, everything: bool = False
+        self, wish: TrafficWish, *, adopt: bool = False, create: bool = True, everything: bool = False
     ) -> Proposal:
-        planning.refuse_unsupported(self.rollout, want)
-        context = Context(self.rollout, want, self._read())
-        return planning.propose(context, adopt=adopt, create=create, everything=everything)
+        if isinstance(wish, Traffic):
+            planning.refuse_unsupported(self.rollout, wish)
+        return planning.propose(
+            self._context(wish),
+            None if isinstance(wish, Traffic) else wish,
+            adopt=adopt,
+            create=create,
+            everything=everything,
+        )
 
-    def _await_readiness(self, traffic: Traffic, options: WriteOptions) -> None:
+    def _await_readiness(self, wish: TrafficWish, options: WriteOptions) -> None:
         """Wait as long as the options allow for what can still become ready."""
         for left in looks_within(options.get("wait", 0), WAIT_INTERVAL_S):
             if not left:
                 return  # what is not ready now is refused by the plan
-            proposal = self._propose(traffic, adopt=options.get("adopt", False))
+            proposal = self._propose(wish, adopt=options.get("adopt", False))
             pending = [
                 finding
                 for finding in lift(proposal.findings, self.limits.allow)
@@ -340,8 +397,11 @@ class TrafficRouter:
             if "waiting" in options:
                 options["waiting"](pending)
 
-    def _traffic(self, wish: Traffic | int | str) -> Traffic:
-        return wish if isinstance(wish, Traffic) else Traffic(self.rollout.split(wish))
-
-    def _now(self) -> Traffic:
-        return self.observe().nearest_traffic
+    def _wish(self, wish: Traffic | int | str) -> TrafficWish:
+        """Read a wish; a weight alone keeps the header and mirror routes that are live."""
+        if isinstance(wish, Traffic):
+            return wish
+        split = self.rollout.split(wish)
+        if not self.rollout.managed_routes:
+            return Traffic(split)  # no route could be the Rollout's own
+        return lambda live: replace(observe(self.rollout, live).nearest_traffic, split=split)

@@ -6,10 +6,15 @@ Weights are integers out of a total; a share is weight/total. There are no float
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from rollway.routers.errors import InvalidInputError
+
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from rollway.routers.objects import Access, ObjectRef
     from rollway.routers.weights import Split
 
@@ -33,6 +38,9 @@ class StringMatch(NamedTuple):
     kind: MatchKind
     value: str
 
+    def __str__(self) -> str:
+        return {"exact": "{}", "prefix": "{}*", "regex": "~{}"}[self.kind].format(self.value)
+
 
 class RequestMatch(NamedTuple):
     """Requests that fulfil every condition given here; without any, all requests."""
@@ -41,29 +49,127 @@ class RequestMatch(NamedTuple):
     path: StringMatch | None = None
     method: StringMatch | None = None
 
+    def __str__(self) -> str:
+        conditions = [f"{name}: {value}" for name, value in self.headers]
+        conditions += [f"path {self.path}"] if self.path else []
+        conditions += [f"method {self.method}"] if self.method else []
+        return " and ".join(conditions) or "all requests"
 
-class HeaderRoute(NamedTuple):
-    """Requests that fulfil any of the matches go to the canary."""
+
+def _checked(name: str, matches: Sequence[RequestMatch]) -> tuple[RequestMatch, ...]:
+    """Return the matches with their headers in order of the names, because the order has no meaning.
+
+    Raises:
+        InvalidInputError: nothing can be made of them.
+    """
+    if not name or not matches:
+        raise InvalidInputError(f"route {name!r} needs a name and at least one match")
+    for match in matches:
+        names = Counter(header.lower() for header, _ in match.headers)
+        twice = [header for header, count in names.items() if count > 1 or not header]
+        if twice:
+            raise InvalidInputError(
+                f"route {name!r}: header {twice[0]!r} has to stand once in a match, with a name",
+                hint="give each header one value, exact, by prefix or by a regular expression",
+            )
+    return tuple(
+        match._replace(headers=tuple(sorted(match.headers, key=lambda header: header[0].lower())))
+        for match in matches
+    )
+
+
+@dataclass(frozen=True)
+class HeaderRoute:
+    """Requests that fulfil any of the matches go to the canary; each match names at least one header."""
 
     name: str
     matches: tuple[RequestMatch, ...]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "matches", _checked(self.name, self.matches))
+        if not all(match.headers for match in self.matches):
+            raise InvalidInputError(f"header route {self.name!r} has a match without a header")
 
-class MirrorRoute(NamedTuple):
+    def __str__(self) -> str:
+        return f"header route {self.name} ({' or '.join(map(str, self.matches))})"
+
+
+@dataclass(frozen=True)
+class MirrorRoute:
     """Copy `percentage` percent of the requests that fulfil any of the matches to the canary."""
 
     name: str
     matches: tuple[RequestMatch, ...] = (RequestMatch(),)
     percentage: int = 100
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "matches", _checked(self.name, self.matches))
+        if type(self.percentage) is not int or not 0 <= self.percentage <= 100:
+            raise InvalidInputError(
+                f"mirror route {self.name!r}: {self.percentage!r} is no whole percentage from 0 to 100"
+            )
+
+    def __str__(self) -> str:
+        return f"mirror route {self.name} ({' or '.join(map(str, self.matches))}, {self.percentage} %)"
+
 
 @dataclass(frozen=True)
 class Traffic:
-    """The whole wish: the split, the header routes and the mirror routes of one rollout."""
+    """The whole wish: the split, the header routes and the mirror routes of one rollout.
+
+    Each route has a name of its own. Header routes and mirror routes stand in the order of `managedRoutes`.
+    """
 
     split: Split
     header_routes: tuple[HeaderRoute, ...] = ()
     mirror_routes: tuple[MirrorRoute, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.routes:
+            names = Counter(route.name for route in self.routes)
+            name, count = names.most_common(1)[0]
+            if count > 1:
+                raise InvalidInputError(
+                    f"there are {count} routes named {name!r}", hint="give each route a name of its own"
+                )
+
+    @property
+    def routes(self) -> tuple[HeaderRoute | MirrorRoute, ...]:
+        """The header routes, and then the mirror routes."""
+        return (*self.header_routes, *self.mirror_routes)
+
+    @property
+    def is_all_stable(self) -> bool:
+        """Whether the canary gets nothing: no weight, no header route, no mirror route."""
+        return not self.split.canary and not self.routes
+
+    def with_route(self, route: HeaderRoute | MirrorRoute) -> Traffic:
+        """Return the same with a route, in place of the one that has its name."""
+        others = self.without([route.name])
+        if isinstance(route, HeaderRoute):
+            return replace(others, header_routes=(*others.header_routes, route))
+        return replace(others, mirror_routes=(*others.mirror_routes, route))
+
+    def without(self, names: Collection[str]) -> Traffic:
+        """Return the same without the routes of these names."""
+        return Traffic(
+            self.split,
+            tuple(route for route in self.header_routes if route.name not in names),
+            tuple(route for route in self.mirror_routes if route.name not in names),
+        )
+
+    def ordered(self, names: Sequence[str]) -> Traffic:
+        """Return the same with its routes in the order of some names; the others come last."""
+        places = {name: place for place, name in reversed([*enumerate(names)])}
+
+        def place(route: HeaderRoute | MirrorRoute) -> int:
+            return places.get(route.name, len(names))
+
+        return Traffic(
+            self.split,
+            tuple(sorted(self.header_routes, key=place)),
+            tuple(sorted(self.mirror_routes, key=place)),
+        )
 
 
 class Capabilities(NamedTuple):

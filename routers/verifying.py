@@ -13,8 +13,9 @@ from rollway.routers.errors import NotVerifiedError, RefusedError, UnsupportedEr
 from rollway.routers.guards import Limits
 from rollway.routers.model import Context
 from rollway.routers.objects import without_server_fields
+from rollway.routers.observation import observe
 from rollway.routers.plan import Action
-from rollway.routers.planning import observe, simulate
+from rollway.routers.planning import simulate
 from rollway.routers.probes import covering, prove
 from rollway.routers.traffic import Evidence, Outcome, Verdict
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from rollway.routers.plan import Plan
     from rollway.routers.probes import Probe
     from rollway.routers.stores import Store
-    from rollway.routers.traffic import ObjectVerdict, Traffic
+    from rollway.routers.traffic import ObjectVerdict
 
 PROBED = (Evidence.ACCEPTED, Evidence.LOADED, Evidence.MEASURED)
 """The levels that only a probe shows, the lowest first."""
@@ -40,13 +41,13 @@ def written(context: Context, limits: Limits) -> Verdict:
         return Verdict(Outcome.UNKNOWN, Evidence.WRITTEN, readings, error.message)
     changes = simulation.changes
     doubts = [reading for reading in readings if reading.outcome]
-    if doubts and not context.want.split.canary:
+    if doubts and context.want.is_all_stable:
         outcomes = [reading.outcome for reading in doubts]
         outcome = Outcome.DIFFERS if Outcome.DIFFERS in outcomes else Outcome.UNKNOWN
         reasons = "; ".join(f"{reading.ref}: {reading.reason}" for reading in doubts)
         return Verdict(outcome, Evidence.WRITTEN, readings, reasons)
     # An absent object is as good as one that gives the canary nothing.
-    absent = all(change.action is Action.CREATE for change in changes) and not context.want.split.canary
+    absent = all(change.action is Action.CREATE for change in changes) and context.want.is_all_stable
     if changes and not absent:
         names = ", ".join(str(change.ref) for change in changes)
         return Verdict(Outcome.DIFFERS, Evidence.WRITTEN, readings, f"not as asked: {names}")
@@ -80,9 +81,7 @@ class Verifier:
         probes = self.probes_for(context.rollout, level)
         return self._proved(written(context, self.limits), probes, context, timeout)
 
-    def confirm(
-        self, result: Result, want: Traffic, level: Evidence | None = None, timeout: float = 0
-    ) -> Result:
+    def confirm(self, result: Result, level: Evidence | None = None, timeout: float = 0) -> Result:
         """Add the verdict to a result, and raise NotVerifiedError unless it matches.
 
         What the store answered to each write is what it holds, so `written` needs no further reading.
@@ -90,7 +89,7 @@ class Verifier:
         if result.dry_run:
             return result
         probes = self.probes_for(result.rollout, level)
-        context = Context(result.rollout, want, result.live)
+        context = Context(result.rollout, result.want, result.live)
         if result.plan and _stored_as_planned(result.plan, result.live):
             # What was planned was judged then; judging the same objects again would show no more.
             verdict = Verdict(Outcome.MATCHES, Evidence.WRITTEN, result.plan.after)

@@ -28,6 +28,7 @@ class _Contract(BackendContract):
 class TestNginx(_Contract):
     """One stable Ingress."""
 
+    header_routes_at_once = 1
     routing = {"nginx": {"stableIngress": "web"}}
 
     def objects(self) -> list[Manifest]:

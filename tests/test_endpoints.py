@@ -275,8 +275,9 @@ def test_a_route_without_services_asks_for_none() -> None:
 
     from rollway.routers.backends.endpoints import check_services, endpoint_needs
     from rollway.routers.objects import Live
+    from rollway.routers.traffic import Traffic
     from rollway.routers.weights import Split
 
     rollout = replace(parse_rollout(m.rollout(SUBSETS)), stable_service="", canary_service="")
     assert endpoint_needs(rollout) == []
-    assert list(check_services(rollout, Split(20), Live((), running=True), {})) == []
+    assert list(check_services(rollout, Traffic(Split(20)), Live((), running=True), {})) == []

@@ -70,7 +70,7 @@ def weighted_route(*weights: tuple[str, Any]) -> Manifest:
         "apiVersion": "acme.example.com/v1",
         "kind": "WeightedRoute",
         "metadata": {"name": "web", "namespace": "default"},
-        "spec": {"backends": entries},
+        "spec": {"backends": entries, "routes": [{"name": "images", "service": "images"}]},
     }
 
 
@@ -81,7 +81,7 @@ class TestAcme(BackendContract):
     """The whole contract of a backend."""
 
     def rollout(self) -> Rollout:
-        return parse_rollout(m.rollout({"acme": {"route": "web"}}))
+        return parse_rollout(m.rollout({"acme": {"route": "web"}, "managedRoutes": [{"name": "beta"}]}))
 
     def objects(self) -> list[Manifest]:
         return [ROUTE, m.service("shop-stable"), m.service("shop-canary")]
@@ -91,6 +91,8 @@ class TestAcme(BackendContract):
             weighted_route(("shop-stable", 100), ("shop-canary", "many")),
             weighted_route(("shop-stable", 100)),
             {**ROUTE, "spec": {"backends": "none"}},
+            {**ROUTE, "spec": {**ROUTE["spec"], "routes": "none"}},
+            {**ROUTE, "spec": {**ROUTE["spec"], "routes": [{"name": "beta"}]}},
         ]
 
 

@@ -13,7 +13,7 @@ from rollway.routers.errors import UnsupportedError, WeightError
 from rollway.routers.findings import Finding, Severity
 from rollway.routers.model import Rollout, Strategy
 from rollway.routers.objects import Access, Live, LiveObject, Need, ObjectRef, dig
-from rollway.routers.traffic import Capabilities, HeaderRoute, Traffic
+from rollway.routers.traffic import Capabilities, HeaderRoute, RequestMatch, StringMatch, Traffic
 from rollway.routers.weights import Split, divide, nearest_split, parse_weight, percent
 
 REF = ObjectRef("apps", "Deployment", "prod", "shop")
@@ -207,7 +207,12 @@ def test_capabilities_name_what_is_missing() -> None:
     """The first feature of a wish that a backend lacks is named."""
     able = Capabilities("Thing", ("v1",), Access.MANAGED, smallest_total=100)
     assert able.missing(Traffic(Split(1, 50))) == "a total below 100"
-    assert able.missing(Traffic(Split(1), (HeaderRoute("beta", ()),))) == "header routes"
+    assert (
+        able.missing(
+            Traffic(Split(1), (HeaderRoute("beta", (RequestMatch((("x", StringMatch("exact", "1")),)),)),))
+        )
+        == "header routes"
+    )
     assert able.missing(Traffic(Split(1))) == ""
 
 

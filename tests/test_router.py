@@ -646,8 +646,8 @@ def test_many_threads_move_many_rollouts() -> None:
 def test_results_of_dry_runs_are_not_verified() -> None:
     """A dry run has no verdict; verifying leaves its result alone."""
     verifier = Verifier(store())
-    result = Result(parse_rollout(m.rollout(ALL)), None, dry_run=True)
-    assert verifier.confirm(result, Traffic(Split(0))) is result
+    result = Result(parse_rollout(m.rollout(ALL)), Traffic(Split(0)), dry_run=True)
+    assert verifier.confirm(result) is result
 
 
 def test_a_memory_store_behaves() -> None:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rollway.routers.applying import Result
+    from rollway.routers.observation import Observation
     from rollway.routers.plan import Change, Plan
-    from rollway.routers.planning import Observation
     from rollway.routers.traffic import Reading, RequestSample
     from rollway.routers.weights import Split
 

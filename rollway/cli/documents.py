@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rollway.routers.findings import Finding
     from rollway.routers.model import Rollout
     from rollway.routers.objects import Manifest, ObjectRef
+    from rollway.routers.observation import Observation
     from rollway.routers.plan import Plan
-    from rollway.routers.planning import Observation
     from rollway.routers.traffic import ObjectVerdict, Reading, Traffic, Verdict
     from rollway.routers.weights import Split
 

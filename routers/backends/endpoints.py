@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rollway.routers.model import Rollout
     from rollway.routers.objects import Live, LiveObject
-    from rollway.routers.weights import Split
+    from rollway.routers.traffic import Traffic
 
 FINDINGS = (
     FindingCode(
@@ -78,13 +78,13 @@ def pod_need(namespace: str) -> Need:
 
 def check_services(
     rollout: Rollout,
-    split: Split,
+    want: Traffic,
     live: Live,
     ports: Mapping[str, Sequence[Port]],
     *,
     keep_stable: bool = False,
 ) -> Iterator[Finding]:
-    """Report destinations that would get weight without a ready endpoint, by Service and by the ports that are used.
+    """Report destinations that would get requests without a ready endpoint, by Service and by the ports that are used.
 
     `ports` are those that a role must serve; none means that any will do. `keep_stable` asks for stable also where it
     gets no weight, because the data plane would answer nothing without it.
@@ -102,13 +102,13 @@ def check_services(
             return
         else:
             counts[role], reasons[role] = _of_service(ref, service, live, ports.get(role, ()))
-    yield from _findings(split, Ready(counts, reasons, refs), keep_stable=keep_stable)
+    yield from _findings(want, Ready(counts, reasons, refs), keep_stable=keep_stable)
 
 
 def check_subsets(
-    rule: ObjectRef, host: ObjectRef, split: Split, live: Live, labels: Mapping[str, Any]
+    rule: ObjectRef, host: ObjectRef, want: Traffic, live: Live, labels: Mapping[str, Any]
 ) -> Iterator[Finding]:
-    """Report subsets that would get weight although no ready pod of the host has their labels."""
+    """Report subsets that would get requests although no ready pod of the host has their labels."""
     if not live.running:
         return
     pods = {
@@ -132,7 +132,7 @@ def check_subsets(
         written = ", ".join(f"{key}={value}" for key, value in (wanted or {}).items()) or "no label at all"
         reasons[role] = f"no ready pod of Service {host.name} has the labels of subset {role} ({written})"
     ready = Ready(counts, reasons, dict.fromkeys(labels, rule), "subset-not-ready")
-    yield from _findings(split, ready, keep_stable=False)
+    yield from _findings(want, ready, keep_stable=False)
 
 
 def addresses(ref: ObjectRef, live: Live) -> set[str]:
@@ -140,18 +140,19 @@ def addresses(ref: ObjectRef, live: Live) -> set[str]:
     return {str(address) for endpoint in _endpoints(ref, live) for address in endpoint.get("addresses") or ()}
 
 
-def _findings(split: Split, ready: Ready, *, keep_stable: bool) -> Iterator[Finding]:
-    weights = {STABLE: split.stable, CANARY: split.canary}
-    for role, weight in weights.items():
-        needed = weight or (role == STABLE and keep_stable)
+def _findings(want: Traffic, ready: Ready, *, keep_stable: bool) -> Iterator[Finding]:
+    split = want.split
+    gets_requests = {STABLE: bool(split.stable), CANARY: bool(split.canary or want.header_routes)}
+    for role, served in gets_requests.items():
+        needed = served or (role == STABLE and keep_stable)
         if ready.counts[role] or not needed:
             continue
         # Going back to stable loses nothing when the canary serves nobody either.
-        hopeless = role == STABLE and not split.canary and not ready.counts[CANARY]
+        hopeless = role == STABLE and not gets_requests[CANARY] and not ready.counts[CANARY]
         severity = Severity.NOTE if hopeless else Severity.REFUSAL
         why = (
             f"it would get traffic as {role}"
-            if weight
+            if served
             else "without a stable one the data plane answers 503 to all, also to what the canary would get"
         )
         message = f"{ready.reasons[role]}, and {why}"

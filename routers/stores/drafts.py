@@ -69,11 +69,12 @@ class _FileText:
             return self.with_section(edited)  # there is no comment in JSON
         number, path = self.place.placed.document, self.place.placed.path
         subject = originals.subject_of(self.place.placed.manifest)
-        known = originals.recall(self.section.text, subject)
+        recalled = originals.recall(self.section.text, subject)
+        known = recalled.moved(self.document(), wanted, path)
         texts = {**known.texts, **originals.lost_texts(self.section.text, edited, number)}
         edited, left = originals.with_texts(edited, number, texts)
         memory = known.following(original, dig(wanted, *path))._replace(texts=left)
-        if memory == known:
+        if memory == recalled:
             return self.with_section(edited)
         end = document_spans(edited)[number][1]
         remembering = originals.remember(edited, end, subject, memory)

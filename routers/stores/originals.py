@@ -7,12 +7,13 @@ in another spelling: what was there stands in one comment at the end of the obje
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from jsonpointer import JsonPointer, JsonPointerException
 
+from rollway.routers.differences import MISSING, Relocation, differences
 from rollway.routers.objects import dig, duplicate
-from rollway.routers.plan import differences, is_missing, pointer
+from rollway.routers.plan import pointer
 from rollway.routers.stores.manifests import UnreadableError, parse
 from rollway.routers.stores.yaml_nodes import roots, walk
 from rollway.routers.stores.yaml_text import scalar
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rollway.routers.stores.yaml_nodes import Node
 
 MARK = "# rollway: "
+_T = TypeVar("_T")
 
 
 class Memory(NamedTuple):
@@ -42,9 +44,11 @@ class Memory(NamedTuple):
         original: Manifest = duplicate(manifest)
         try:
             for path, value in self.values.items():
-                parent, last = JsonPointer(path).to_last(original)
+                parent, last = cast("tuple[Any, Any]", JsonPointer(path).to_last(original))
                 if value:
                     parent[last] = value[0]
+                elif isinstance(parent, list):
+                    del parent[last]
                 else:
                     parent.pop(last, None)
         except (JsonPointerException, LookupError, TypeError, AttributeError):
@@ -56,13 +60,49 @@ class Memory(NamedTuple):
         original = original or self.applied(changed)
         if original is None:
             return NOTHING
-        values = {
-            pointer(path): [] if is_missing(old) else [old] for path, old, _ in differences(original, changed)
-        }
+        values: dict[str, list[Any]] = {}
+        for path, now, before in differences(changed, original):
+            if now is MISSING and isinstance(path[-1], int):
+                # What is put back in a list is put back with the list: an item alone does not tell its place.
+                home = Relocation(changed, original).of(path[:-1])
+                assert home is not None, "a list with another item is in both"
+                values[pointer(path[:-1])] = [dig(original, *home)]
+            else:
+                values[pointer(path)] = [] if before is MISSING else [before]
         return self._replace(values=values)
+
+    def moved(self, document: Any, wanted: Any, place: Pointer) -> Memory:
+        """Return the same for a document in which list items have come, gone or changed their places.
+
+        `place` is where the object stands in it. What is no longer there is forgotten.
+        """
+        objects = Relocation(dig(document, *place), dig(wanted, *place))
+        return Memory(
+            _relocated(self.values, dig(document, *place), objects),
+            _relocated(self.texts, document, Relocation(document, wanted)),
+        )
 
 
 NOTHING = Memory({}, {})
+
+
+def _relocated(remembered: Mapping[str, _T], value: Any, relocation: Relocation) -> dict[str, _T]:
+    result: dict[str, _T] = {}
+    for text, known in remembered.items():
+        there = relocation.of(_path(text, value))
+        if there is not None:
+            result[pointer(there)] = known
+    return result
+
+
+def _path(text: str, value: Any) -> Pointer:
+    """Read a JSON pointer, with the indexes of lists as numbers."""
+    path: list[str | int] = []
+    for part in JsonPointer(text).parts:
+        index = isinstance(value, list) and part.isdigit()
+        path.append(int(part) if index else part)
+        value = dig(value, path[-1])
+    return tuple(path)
 
 
 def subject_of(manifest: Manifest) -> str:
@@ -75,22 +115,29 @@ def subject_of(manifest: Manifest) -> str:
 def lost_texts(old: str, new: str, document: int) -> dict[str, str]:
     """Return what an edit has written over that no later edit would write: aliases, and numbers in another spelling.
 
-    They come by JSON pointer, as they were written.
+    They come by JSON pointer into the new text, as they were written.
     """
     after = _snippets(new, document)
     values = parse(old)[document]
-    lost: dict[str, str] = {}
-    for path, (node, snippet) in _snippets(old, document).items():
-        if (
-            path not in after
-            or after[path][1] == snippet
-            or "<<" in path
-            or node.kind not in ("alias", "scalar")
-        ):
-            continue
-        if node.kind == "alias" or scalar(dig(values, *path), node.style) != snippet:
-            lost[pointer(path)] = snippet
-    return lost
+    changed = {
+        path: snippet
+        for path, (node, snippet) in _snippets(old, document).items()
+        if (path not in after or after[path][1] != snippet)
+        and "<<" not in path
+        and (
+            node.kind == "alias"
+            or (node.kind == "scalar" and scalar(dig(values, *path), node.style) != snippet)
+        )
+    }
+    if not changed:
+        return {}
+    relocation = Relocation(values, parse(new)[document])
+    places = {path: relocation.of(path) for path in changed}
+    return {
+        pointer(there): changed[path]
+        for path, there in places.items()
+        if there in after and after[there][1] != changed[path]
+    }
 
 
 def with_texts(text: str, document: int, wanted: Mapping[str, str]) -> tuple[str, dict[str, str]]:

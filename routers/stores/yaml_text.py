@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
+from rollway.routers.differences import Relocation, aligned
 from rollway.routers.errors import UnwritableError
 from rollway.routers.objects import dig
 from rollway.routers.render import to_json
@@ -111,6 +112,19 @@ def scalar(value: Any, style: str | None = None, *, is_json: bool = False) -> st
     return to_json(value)
 
 
+def _inserted(new: list[Any], pairs: list[tuple[int, int]]) -> dict[int, list[Any]]:
+    """Return the new items of a list by the index of the old one behind which they come; -1 is before the first."""
+    kept = {other: place for place, other in pairs}
+    groups: dict[int, list[Any]] = {}
+    behind = -1
+    for index, item in enumerate(new):
+        if index in kept:
+            behind = kept[index]
+        else:
+            groups.setdefault(behind, []).append(item)
+    return groups
+
+
 class _Editor:
     """Collect the edits that turn one document into another."""
 
@@ -135,15 +149,19 @@ class _Editor:
 
     def _part_aliases(self) -> None:
         """Write out each alias whose value is no longer that of its anchor."""
-        anchors: dict[str, Pointer] = {}
+        relocation = Relocation(self.old, self.new)
+        anchors: dict[str, Pointer | None] = {}
         for path, node in list(walk(self.root, ())):
             if node.kind != "alias":
                 if node.anchor:
-                    anchors[node.anchor] = path
+                    anchors[node.anchor] = relocation.of(path)
                 continue
             assert node.anchor is not None, "an alias names its anchor"
-            wanted = dig(self.new, *path)
-            if dig(self.new, *anchors[node.anchor]) != wanted and "<<" not in path:
+            there, anchor = relocation.of(path), anchors[node.anchor]
+            if there is None or "<<" in path:
+                continue
+            wanted = dig(self.new, *there)
+            if anchor is None or dig(self.new, *anchor) != wanted:
                 inside = any(change.start <= node.start and node.end <= change.end for change in self.edits)
                 if not inside:
                     self.edits.append(_Edit(node.start, node.end, self._flow(wanted)))
@@ -213,37 +231,48 @@ class _Editor:
         return next(iter(documents[0])) if documents else key.value
 
     def _sequence(self, node: Node, old: list[Any], new: list[Any]) -> bool:
-        """Change a list item by item: what is equal at both ends stays, the middle is changed, removed or added."""
-        head = 0
-        while head < min(len(old), len(new)) and old[head] == new[head]:
-            head += 1
-        tail = 0
-        while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
-            tail += 1
-        before, after = old[head : len(old) - tail], new[head : len(new) - tail]
-        if (
-            not node.items
-            or len(before) - len(after) >= len(node.items)
-            or (node.flow and after[len(before) :] and not before and not head)
-        ):
+        """Change a list item by item, as `aligned` tells them apart; False when it has to be written as a whole."""
+        pairs = aligned(old, new)
+        gone = sorted({*range(len(old))} - {place for place, _ in pairs})
+        groups = _inserted(new, pairs)
+        if not pairs or (node.flow and gone and groups):
             return False
-        for offset, (was, wanted) in enumerate(zip(before, after, strict=False)):
-            self._change(node.items[head + offset], was, wanted, None)
-        for offset in range(len(after), len(before)):
-            self._remove(node.items, node.items, head + offset, node.flow)
-        extra = after[len(before) :]
-        if extra:
-            position = head + len(before) - 1
-            if position < 0:
-                return False
-            anchor = node.items[position]
-            if node.flow:
-                self._insert_flow(node, anchor, anchor.end, self._flow(extra)[1:-1])
-            else:
-                dash = self.text.rfind("-", 0, anchor.start)
-                column = dash - (self.text.rfind("\n", 0, dash) + 1)
-                self._insert_lines(anchor.end, block(extra, column, self.newline))
+        if groups and not node.flow and not self._begins_line(node.items[0]):
+            return False
+        for place, other in pairs:
+            self._change(node.items[place], old[place], new[other], None)
+        for place in gone:
+            self._remove(node.items, node.items, place, node.flow)
+        for place, items in groups.items():
+            self._insert_items(node, place, items)
         return True
+
+    def _begins_line(self, item: Node) -> bool:
+        """Return whether nothing but the dash of an item stands before it on its line."""
+        dash = self.text.rfind("-", 0, item.start)
+        return not self.text[self.text.rfind("\n", 0, dash) + 1 : dash].strip()
+
+    def _insert_items(self, node: Node, place: int, items: list[Any]) -> None:
+        """Add items to a list behind the one with this index; -1 puts them before the first."""
+        anchor = node.items[max(place, 0)]
+        if node.flow:
+            written = self._flow(items)[1:-1]
+            if place < 0:
+                self.edits.append(_Edit(anchor.start, anchor.start, written + self._separator(node, anchor)))
+            else:
+                self._insert_flow(node, anchor, anchor.end, written)
+            return
+        dash = self.text.rfind("-", 0, anchor.start)
+        line = self.text.rfind("\n", 0, dash) + 1
+        lines = block(items, dash - line, self.newline)
+        if place >= 0:
+            self._insert_lines(anchor.end, lines)
+            return
+        # Comments above an item are about it, so they stay with it.
+        above = self.text.rfind("\n", 0, max(line - 1, 0)) + 1
+        while line and self.text[above:line].lstrip().startswith("#"):
+            line, above = above, self.text.rfind("\n", 0, max(above - 1, 0)) + 1
+        self.edits.append(_Edit(line, line, lines + self.newline))
 
     def _replace(self, node: Node, new: Any, key: Node | None) -> None:
         """Write a value as a whole, in the style of the one that it replaces."""
@@ -282,10 +311,13 @@ class _Editor:
 
     def _insert_flow(self, node: Node, last: Node, end: int, written: str) -> None:
         """Add to a flow collection behind `end`, on a line of its own where the others have theirs."""
-        line_start = self.text.rfind("\n", node.start, last.start) + 1
-        indent = self.text[line_start : last.start]
-        separator = f",{self.newline}{indent}" if line_start and indent.isspace() else ", "
-        self.edits.append(_Edit(end, end, separator + written))
+        self.edits.append(_Edit(end, end, self._separator(node, last) + written))
+
+    def _separator(self, node: Node, item: Node) -> str:
+        """Return what stands between the entries of a flow collection: a line end where each has a line of its own."""
+        line_start = self.text.rfind("\n", node.start, item.start) + 1
+        indent = self.text[line_start : item.start]
+        return f",{self.newline}{indent}" if line_start and indent.isspace() else ", "
 
     def _insert_lines(self, end: int, lines: str) -> None:
         """Add lines behind the line in which a value ends."""

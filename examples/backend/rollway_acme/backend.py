@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 from rollway.routers.backends.endpoints import check_services, endpoint_needs
 from rollway.routers.backends.services import service_needs, unknown_services
 from rollway.routers.errors import ManifestError, NotFoundError
-from rollway.routers.objects import Access, Need, ObjectRef, dig, duplicate
+from rollway.routers.objects import Access, Need, ObjectRef, dig, duplicate, item_field
 from rollway.routers.traffic import Capabilities, Reading, Traffic
 from rollway.routers.weights import nearest_split
+from rollway_acme.routes import routes_of, with_routes
 from rollway_acme.stanza import AcmeTrafficRouting
 
 if TYPE_CHECKING:
@@ -27,42 +28,50 @@ class AcmeBackend:
     """Carry weights in a WeightedRoute of the user's."""
 
     name: ClassVar[str] = "acme"
-    capabilities: ClassVar[Capabilities] = Capabilities(KIND, (f"{GROUP}/v1",), Access.SHARED)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        KIND, (f"{GROUP}/v1",), Access.SHARED, header_routes=True, mirror_routes=True
+    )
 
     def needs(self, rollout: Rollout) -> Sequence[Need]:
         """Share the WeightedRoute; read the Services and their endpoints."""
         ref = route_ref(rollout)
         route = Need(
             *(GROUP, KIND, ref.name, ref.namespace, Access.SHARED),
-            fields=("/spec/backends/*/weight",),
+            fields=(
+                "/spec/backends/*/weight",
+                *(item_field("/spec/routes", name) for name in rollout.managed_routes),
+            ),
             relies=("/spec/backends",),
         )
         return [route, *service_needs(rollout), *endpoint_needs(rollout)]
 
     def render(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Manifest]:
-        """Return a copy of the WeightedRoute with the wanted weights."""
+        """Return a copy of the WeightedRoute with the wanted weights and routes."""
         wanted: Manifest = duplicate(live[route_ref(rollout)].manifest)
         weights = {rollout.stable_service: want.split.stable, rollout.canary_service: want.split.canary}
         pair_weights(rollout, live)
         for entry in wanted["spec"]["backends"]:
             if entry["service"] in weights and entry.get("weight") != weights[entry["service"]]:
                 entry["weight"] = weights[entry["service"]]
+        with_routes(wanted, route_ref(rollout), rollout, want)
         return [wanted]
 
     def observe(self, rollout: Rollout, live: Live) -> Sequence[Reading]:
-        """Read the two weights."""
+        """Read the two weights, and the routes beside them."""
         weights = pair_weights(rollout, live)
         stable, canary = (
             Fraction(weights[name]) for name in (rollout.stable_service, rollout.canary_service)
         )
         nearest = nearest_split(stable, canary, rollout.total)
         listed = tuple((name, str(weight)) for name, weight in weights.items())
-        traffic = Traffic(nearest[0]) if nearest else None
-        return [Reading(route_ref(rollout), "", listed, traffic, nearest is None or nearest[1])]
+        ref = route_ref(rollout)
+        routes = routes_of(live[ref].manifest, ref, rollout)
+        traffic = Traffic(nearest[0], *routes) if nearest else None
+        return [Reading(ref, "", listed, traffic, nearest is None or nearest[1])]
 
     def check(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Finding]:
         """Report destinations that nobody serves."""
-        return [*unknown_services(rollout, live), *check_services(rollout, want.split, live, {})]
+        return [*unknown_services(rollout, live), *check_services(rollout, want, live, {})]
 
 
 def route_ref(rollout: Rollout) -> ObjectRef:

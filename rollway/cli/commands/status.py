@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rollway.routers.events import Wish
     from rollway.routers.model import Rollout
     from rollway.routers.objects import ObjectRef
-    from rollway.routers.planning import Observation
+    from rollway.routers.observation import Observation
     from rollway.routers.probes import Probe
     from rollway.routers.stores import Store
     from rollway.routers.traffic import Reading

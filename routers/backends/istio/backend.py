@@ -162,7 +162,7 @@ def _check_ready(rollout: Rollout, want: Traffic, live: Live) -> Iterator[Findin
                     number = dig(destinations[getattr(target, role)], "destination", "port", "number")
                     if number and number not in used:
                         used.append(number)
-        yield from check_services(rollout, want.split, live, ports)
+        yield from check_services(rollout, want, live, ports)
         return
     manifest = live[ref].manifest
     subsets = {
@@ -174,7 +174,7 @@ def _check_ready(rollout: Rollout, want: Traffic, live: Live) -> Iterator[Findin
     if namespace == ref.namespace and all(subset in subsets for subset in roles.values()):
         host = ObjectRef("", "Service", namespace, name)
         yield from check_subsets(
-            ref, host, want.split, live, {role: subsets[subset] for role, subset in roles.items()}
+            ref, host, want, live, {role: subsets[subset] for role, subset in roles.items()}
         )
 
 

@@ -84,7 +84,7 @@ class NginxBackend:
                 findings[finding] = None
         # Without a ready stable endpoint ingress-nginx answers 503 also to what would go to the canary (measured).
         ports = dict.fromkeys((STABLE, CANARY), _ports(rollout, live))
-        return [*findings, *check_services(rollout, want.split, live, ports, keep_stable=True)]
+        return [*findings, *check_services(rollout, want, live, ports, keep_stable=True)]
 
 
 def _ports(rollout: Rollout, live: Live) -> list[int | str]:

@@ -135,7 +135,7 @@ class SmiBackend:
         ref, root = _ref(rollout), _root(rollout)
         findings = [
             *unknown_services(rollout, live),
-            *check_services(rollout, want.split, live, {}),
+            *check_services(rollout, want, live, {}),
             *unused_client_ip(client_ip_services(rollout, live), "a mesh"),
         ]
         by_root = live.all_of(GROUP, ref.kind).index("root", lambda: Groups(_root_of))

@@ -10,7 +10,7 @@ Needs `rollway[testing]`. A backend that lacks a feature is tested to refuse it,
 from __future__ import annotations
 
 from rollway.routers.testing.contract.failures import FailureContract
-from rollway.routers.testing.contract.features import FeatureContract
+from rollway.routers.testing.contract.routes import RouteContract
 from rollway.routers.testing.contract.subject import ContractStore
 from rollway.routers.testing.contract.translation import TranslationContract
 from rollway.routers.testing.contract.writing import WritingContract
@@ -18,5 +18,5 @@ from rollway.routers.testing.contract.writing import WritingContract
 __all__ = ["BackendContract", "ContractStore"]
 
 
-class BackendContract(TranslationContract, WritingContract, FailureContract, FeatureContract):
+class BackendContract(TranslationContract, WritingContract, FailureContract, RouteContract):
     """What holds for every backend, whatever its objects are."""
