@@ -96,6 +96,7 @@ def test_a_header_route_works_with_another_total() -> None:
 TEXT = st.text(st.sampled_from("ab.-_~1/: ^$[](){}*+?|\\&=,!\n"), max_size=8)
 
 
+@pytest.mark.filterwarnings("ignore:Possible nested set:FutureWarning")
 @given(kind=st.sampled_from(["exact", "prefix", "regex"]), value=TEXT, headers=st.lists(TEXT, max_size=5))
 def test_what_is_written_means_what_the_route_asks_for(
     kind: MatchKind, value: str, headers: list[str]
