@@ -35,7 +35,7 @@ def test_one_command_against_a_cluster_of_its_own() -> None:
     command = "rollway status -A && rollway set-weight shop 20 -n nginx && rollway status shop -n smi; exit 7"
     done = subprocess.run([*PLAY, "--run", command], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 7, done.stderr
-    for name in ("nginx", "istio", "smi"):
+    for name in ("nginx", "istio", "smi", "gateway"):
         assert re.search(rf"^{name} +shop ", done.stdout, re.MULTILINE)
     assert "created Ingress nginx/shop-shop-canary" in done.stdout
 

@@ -34,7 +34,9 @@ def settle(writer: Writer, result: Result, *, reviewed: bool = False) -> Result:
         NotVerifiedError: another call has set another weight, or the objects do not agree with each other.
         RollwayError: anything that `Writer.apply` raises.
     """
-    if result.plan is None or not result.changed or len(planning.target_needs(result.rollout)) < 2:
+    needs = planning.target_needs(result.rollout)
+    alone = len(needs) < 2 and all(need.name for need in needs)
+    if result.plan is None or not result.changed or alone:
         return result
     agreement = _Agreement(writer, result.plan, result)
     try:

@@ -172,7 +172,11 @@ def read_again(store: Store, context: Context) -> Context:
     """Return the context with the objects that carry weights as they are at this moment."""
     needs = target_needs(context.rollout)
     fresh = store.read(needs)
-    gone = [need.ref for need in needs if need.ref not in fresh]
+    asked = [need.ref for need in needs if need.name]
+    for need in needs:
+        if not need.name:
+            asked += [item.ref for item in context.live.of(need.group, need.kind) if need.matches(item.ref)]
+    gone = [ref for ref in asked if ref not in fresh]
     return context._replace(live=context.live.after(fresh.values(), gone))
 
 

@@ -225,6 +225,12 @@ def _controller(rollout: Rollout) -> Check:
 
 
 def _written(rollout: Rollout, live: Live) -> list[LiveObject]:
-    """Return the objects that rollway writes for the Rollout, as far as they exist."""
-    needs = (need for need in needs_of(rollout) if need.name and need.access is not Access.READ)
-    return [live[need.ref] for need in needs if need.ref in live]
+    """Return the objects that rollway writes for the Rollout, as far as they exist and are known by name or to a cluster."""
+    needs = [need for need in needs_of(rollout) if need.access is not Access.READ]
+    named = [live[need.ref] for need in needs if need.name and need.ref in live]
+    # Only an API server applies a label selector.
+    selected = [need for need in needs if not need.name] if live.running else []
+    matching = (
+        item for need in selected for item in live.of(need.group, need.kind) if need.matches(item.ref)
+    )
+    return list({item.ref: item for item in (*named, *matching)}.values())

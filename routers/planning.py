@@ -53,7 +53,10 @@ class Proposal(NamedTuple):
 
 
 class _Needs(NamedTuple):
-    """What the backends of a Rollout need: all of it, what carries weights, and what each backend may write."""
+    """What the backends of a Rollout need: all of it, what carries weights, and what each backend may write.
+
+    An object that a backend selects by label is under a reference with an empty name.
+    """
 
     every: tuple[Need, ...]
     targets: tuple[Need, ...]
@@ -74,7 +77,7 @@ def needs_of(rollout: Rollout) -> tuple[Need, ...]:
 
 
 def target_needs(rollout: Rollout) -> tuple[Need, ...]:
-    """Ask by name for the objects that carry weights, as they are at this moment."""
+    """Ask for the objects that carry weights, by name or by label, as they are at this moment."""
     return _needs(rollout).targets
 
 
@@ -88,19 +91,17 @@ def _needs(rollout: Rollout) -> _Needs:
     writable: dict[str, dict[ObjectRef, Need]] = {}
     for backend in backends_of(rollout):
         own = backend.needs(rollout)
-        writable[backend.name] = {need.ref: need for need in own if _carries_weights(need)}
+        writable[backend.name] = {need.ref: need for need in own if need.access is not Access.READ}
         for need in own:
             key = (need.group, need.kind, need.namespace, need.name, need.selector)
             if key not in needs or strength.index(need.access) > strength.index(needs[key].access):
                 needs[key] = need
     every = tuple(needs.values())
-    targets = tuple(replace(need, required=False, fresh=True) for need in every if _carries_weights(need))
+    targets = tuple(
+        replace(need, required=False, fresh=True) for need in every if need.access is not Access.READ
+    )
     known = rollout.memo["needs"] = _Needs(every, targets, writable)
     return known
-
-
-def _carries_weights(need: Need) -> bool:
-    return bool(need.name) and need.access is not Access.READ
 
 
 def wanted_traffic(rollout: Rollout, wish: TrafficWish, live: Live) -> Traffic:
@@ -323,6 +324,7 @@ def plan_of(context: Context, simulation: Simulation) -> Plan:
         need.ref: live[need.ref].version for need in needs_of(rollout) if need.name and need.ref in live
     }
     changes, findings = simulation.changes, simulation.findings
+    versions |= {change.ref: change.version for change in changes if change.ref in live}
     return Plan(rollout, want, changes, before, after, findings, versions, observed=live)
 
 
@@ -331,17 +333,19 @@ def _rendered(backend: Backend, context: Context) -> Iterator[tuple[Need, Manife
     writable = _needs(context.rollout).writable[backend.name]
     for wanted in backend.render(*context):
         metadata = wanted["metadata"]
-        ref = next(
+        kind, name = wanted["kind"], metadata["name"]
+        need = next(
             (
-                ref
-                for ref in writable
-                if (ref.kind, ref.name) == (wanted["kind"], metadata["name"])
+                need
+                for ref, need in writable.items()
+                if ref.kind == kind
+                and ref.name in ("", name)
                 and ref.namespace == metadata.get("namespace", ref.namespace)
             ),
             None,
         )
-        if ref is None:
+        if need is None:
             raise RollwayError(
-                f"backend {backend.name} rendered {wanted['kind']} {metadata['name']}, which it did not ask to write"
+                f"backend {backend.name} rendered {kind} {name}, which it did not ask to write"
             )
-        yield writable[ref], wanted
+        yield (need if need.name else replace(need, name=name)), wanted

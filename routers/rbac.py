@@ -64,7 +64,8 @@ def _rules(needs: Sequence[Need]) -> Iterable[PolicyRule]:
         if not need.name:
             # Listing a kind of the whole cluster narrows to the namespaces in which something of it is named.
             if need.namespace or (need.group, need.kind) in named:
-                yield PolicyRule(need.group, resource, ("list",))
+                written = () if need.access is Access.READ else _VERBS[need.access]
+                yield PolicyRule(need.group, resource, ("list", *written))
             continue
         # What is written is read again by its name, so that an answer is as new as the write.
         skipped = ("get",) if need.access is Access.READ and (need.group, need.kind) in listed else ()

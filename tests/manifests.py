@@ -128,18 +128,22 @@ def backend_ref(name: str, weight: int | None = None, port: int = 80, **more: An
     return {"name": name, "port": port, **weighted, **more}
 
 
+def pair_rule(stable: Any = 100, canary: Any = 0, **fields: Any) -> dict[str, Any]:
+    """Return a rule that holds both Services."""
+    return {**fields, "backendRefs": [backend_ref("shop-stable", stable), backend_ref("shop-canary", canary)]}
+
+
 def http_route(
     name: str = "web", *rules: Any, kind: str = "HTTPRoute", version: str = "v1", **spec: Any
 ) -> Manifest:
     """Return a route of Gateway API; with no rule given, one with stable 100 and canary 0."""
-    pair = [backend_ref("shop-stable", 100), backend_ref("shop-canary", 0)]
     return {
         "apiVersion": f"gateway.networking.k8s.io/{version}",
         "kind": kind,
         "metadata": {"name": name, "namespace": "default"},
         "spec": {
             "parentRefs": [{"name": "gateway"}],
-            "rules": list(rules) or [{"backendRefs": pair}],
+            "rules": list(rules) or [pair_rule()],
             **spec,
         },
     }

@@ -198,8 +198,8 @@ def test_forms_of_status(two: Path) -> None:
     one = rollway("-n", "blue", "status", "shop", *where, "--no-headers").stdout
     assert one.splitlines()[0].startswith("TrafficSplit shop")
     assert "WEIGHTS" in rollway("-n", "blue", "status", "shop", *where, "-o", "wide").stdout
-    assert rollway("backends", "-o", "name").stdout.split() == ["nginx", "istio", "smi"]
-    assert len(rollway("backends", "--no-headers").stdout.splitlines()) == 3
+    assert rollway("backends", "-o", "name").stdout.split() == ["nginx", "istio", "smi", "gateway"]
+    assert len(rollway("backends", "--no-headers").stdout.splitlines()) == 4
 
 
 def test_status_fits_a_hundred_columns(tmp_path: Path) -> None:

@@ -142,13 +142,73 @@ class TestSmiQuantities(TestSmi):
         return [*SERVICES, crd]
 
 
-class TestAllTogether(_Contract):
-    """One Rollout with three backends, which move together."""
+class TestGateway(_Contract):
+    """One HTTPRoute, with a rule of somebody else before ours."""
 
-    routing = {**TestNginx.routing, **TestIstioHosts.routing, **TestSmi.routing}
+    routing: dict[str, Any] = {"gatewayAPI": {"httpRoute": "web"}}
 
     def objects(self) -> list[Manifest]:
-        return [m.ingress(), m.virtual_service(), *SERVICES]
+        images = {
+            "name": "images",
+            "matches": [{"path": {"type": "PathPrefix", "value": "/images"}}],
+            "backendRefs": [m.backend_ref("images")],
+        }
+        return [m.http_route("web", images, m.pair_rule()), *SERVICES]
+
+    def garbage(self) -> list[Manifest]:
+        return [
+            m.http_route("web", m.pair_rule(stable="many")),
+            m.http_route("web", m.pair_rule(stable=1_000_001)),
+            m.http_route("web", {"backendRefs": {"a": 1}}),
+            m.http_route(rules={"a": 1}),
+            m.http_route(version="v9"),
+        ]
+
+
+class TestGatewaySeveral(_Contract):
+    """Two rules of an HTTPRoute, and what selectors find, under the plugin's own key."""
+
+    routing = {
+        "plugins": {
+            "argoproj-labs/gatewayAPI": {
+                "httpRoutes": [{"name": "web"}],
+                "grpcRouteSelector": {"matchLabels": {"release": "shop"}},
+            }
+        }
+    }
+
+    def objects(self) -> list[Manifest]:
+        paths = [{"path": {"type": "PathPrefix", "value": at}} for at in ("/a", "/b")]
+        web = m.http_route("web", *(m.pair_rule(matches=[path]) for path in paths))
+        calls = [m.http_route(name, kind="GRPCRoute") for name in ("calls", "more")]
+        for route in calls:
+            route["metadata"]["labels"] = {"release": "shop"}
+        return [web, *calls, *SERVICES]
+
+    def garbage(self) -> list[Manifest]:
+        return [m.http_route("web", {"backendRefs": ["x"]})]
+
+
+class TestGatewayConnections(TestGatewaySeveral):
+    """A TLSRoute and a TCPRoute, in the versions that were served before they became v1."""
+
+    routing: dict[str, Any] = {"gatewayAPI": {"tlsRoute": "secure", "tcpRoutes": [{"name": "raw"}]}}
+
+    def objects(self) -> list[Manifest]:
+        secure = m.http_route("secure", kind="TLSRoute", version="v1alpha3")
+        return [secure, m.http_route("raw", kind="TCPRoute", version="v1alpha2"), *SERVICES]
+
+    def garbage(self) -> list[Manifest]:
+        return [m.http_route("secure", kind="TLSRoute", version="v1beta1")]
+
+
+class TestAllTogether(_Contract):
+    """One Rollout with every backend, which move together."""
+
+    routing = {**TestNginx.routing, **TestIstioHosts.routing, **TestSmi.routing, **TestGateway.routing}
+
+    def objects(self) -> list[Manifest]:
+        return [m.ingress(), m.virtual_service(), m.http_route(), *SERVICES]
 
     def garbage(self) -> list[Manifest]:
         return TestIstioHosts().garbage()
@@ -156,5 +216,5 @@ class TestAllTogether(_Contract):
 
 def test_every_backend_has_a_contract_class() -> None:
     """A backend without a subclass of the contract suite is not finished."""
-    covered = {name for kind in _Contract.__subclasses__() for name in kind.routing}
+    covered = {name for kind in _Contract.__subclasses__() for name in kind().rollout().backends}
     assert covered == set(BUILTIN)

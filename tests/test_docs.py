@@ -58,6 +58,13 @@ ROUTINGS = [
         }
     },
     {"smi": {}},
+    {
+        "gatewayAPI": {
+            **{f"{kind}Route": "web" for kind in ("http", "grpc", "tls", "tcp")},
+            "namespace": "routes",
+        }
+    },
+    {"gatewayAPI": {"httpRouteSelector": {"matchLabels": {"release": "shop"}}}},
 ]
 
 

@@ -146,7 +146,7 @@ def test_it_is_listed_beside_the_others() -> None:
             {"acme": {"route": "web"}, **PLUGIN},
             "acme is given as well, and means the same: keep one",
         ),
-        ({}, "names no backend: add one of nginx, istio, smi, acme"),
+        ({}, "names no backend: add one of nginx, istio, smi, gateway, acme"),
     ],
 )
 def test_faults_of_its_stanza_are_reported(routing: Any, fault: str) -> None:
@@ -161,7 +161,9 @@ def test_faults_of_its_stanza_are_reported(routing: Any, fault: str) -> None:
 def test_other_plugins_are_refused_by_name() -> None:
     """A plugin of nobody is refused beside one that is known, and the supported ones are listed."""
     routing = {"plugins": {"acme.example.com/rollway": {"route": "web"}, "example.com/other": {}}}
-    with pytest.raises(UnsupportedError, match=r"'plugins.example.com/other' is not supported .*smi, acme"):
+    with pytest.raises(
+        UnsupportedError, match=r"'plugins.example.com/other' is not supported .*smi, gateway, acme"
+    ):
         parse_rollout(m.rollout(routing))
 
 

@@ -105,7 +105,7 @@ def test_both_programs_are_installed(unpacked: Path) -> None:
     assert "rollway = rollway.cli:main" in entry_points
 
 
-@pytest.mark.parametrize("backend", ["nginx", "istio", "smi"])
+@pytest.mark.parametrize("backend", ["nginx", "istio", "smi", "gateway"])
 def test_the_wheel_sets_a_weight_with_each_backend(backend: str, unpacked: Path, tmp_path: Path) -> None:
     """What is installed has all that it needs, as templates and schemas."""
     shutil.copytree(ROOT / "examples" / "shop" / backend, tmp_path / "shop")

@@ -86,11 +86,11 @@ def test_the_demo_shows_plan_changed_lines_and_status(tmp_path: Path) -> None:
     ran = subprocess.run(
         ["make", "demo"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
-    for backend in ("nginx", "istio", "smi"):
+    for backend in ("nginx", "istio", "smi", "gateway"):
         assert f"=== {backend}: 20 % of the traffic to the canary" in ran.stdout
         assert f"Plan for Rollout {backend}/shop: canary 20 of 100, 20 %" in ran.stdout
         assert re.search(r"(shop|canary|primary) +- +20 of 100, 20 % +- +written +now", ran.stdout)
-    assert ran.stdout.count("changed lines:\n---") == 3
+    assert ran.stdout.count("changed lines:\n---") == 4
     assert "+          weight: 20" in ran.stdout
     assert "Traceback" not in ran.stderr
     assert {file: file.read_bytes() for file in (ROOT / "examples").rglob("*.yaml")} == before
@@ -130,7 +130,7 @@ def test_the_backends_table_is_the_one_of_the_cli() -> None:
     """The table in README is what `rollway backends` prints."""
     shown = README.split("compared by a test -->\n```\n")[1].split("```")[0]
     assert settled(shown) == settled(rollway("backends").stdout)
-    assert len(capabilities()[1]) == 3
+    assert len(capabilities()[1]) == 4
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:

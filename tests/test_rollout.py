@@ -213,7 +213,7 @@ def test_subsets_need_no_services_but_not_one() -> None:
         ({"maxTrafficWeight": 0, "smi": {}}, "maxTrafficWeight: 0 is less than the minimum of 1"),
         ({"maxTrafficWeight": True, "smi": {}}, 'maxTrafficWeight: true is not of type "integer"'),
         ({"managedRoutes": [{}], "smi": {}}, "managedRoutes[0].name: is required"),
-        ({}, "trafficRouting: names no backend: add one of nginx, istio, smi"),
+        ({}, "trafficRouting: names no backend: add one of nginx, istio, smi, gateway"),
         (None, "trafficRouting: names no backend"),
     ],
 )
@@ -222,13 +222,14 @@ def test_each_fault_is_told_with_its_path(routing: Any, fault: str) -> None:
     assert any(fault in line for line in faults(m.rollout(routing))), faults(m.rollout(routing))
 
 
-@pytest.mark.parametrize("name", ["alb", "traefik", "apisix", "ambassador", "appMesh", "plugins"])
+@pytest.mark.parametrize("name", ["alb", "traefik", "apisix", "ambassador", "appMesh"])
 def test_another_backend_is_refused_by_name(name: str) -> None:
     """A backend that rollway lacks is refused even beside one that it has; supported ones are listed."""
     routings: list[dict[str, Any]] = [{name: {}}, {name: {}, "smi": {}}]
     for routing in routings:
         with pytest.raises(
-            UnsupportedError, match=rf"backend '{name}' is not supported \(supported: nginx, istio, smi\)"
+            UnsupportedError,
+            match=rf"backend '{name}' is not supported \(supported: nginx, istio, smi, gateway\)",
         ):
             parse_rollout(m.rollout(routing))
 

@@ -35,6 +35,7 @@ BUILTIN = {
     "nginx": "rollway.routers.backends.nginx",
     "istio": "rollway.routers.backends.istio",
     "smi": "rollway.routers.backends.smi",
+    "gateway": "rollway.routers.backends.gateway",
 }
 """The package of each backend that comes with rollway, in the order in which they are applied."""
 ENTRY_POINTS = "rollway.backends"

@@ -9,6 +9,7 @@ from rollway.routers.objects import Access
 from rollway.routers.planning import needs_of
 from rollway.routers.router import TrafficRouter
 from rollway.routers.stores import Store
+from rollway.routers.stores.manifests import ref_of
 from rollway.routers.testing.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -88,8 +89,15 @@ class Subject:
 
     @property
     def targets(self) -> list[ObjectRef]:
-        """The objects that this backend may write."""
-        return [need.ref for need in needs_of(self.rollout()) if need.access is not Access.READ]
+        """The objects that this backend may write, those that it selects by label among them."""
+        rollout = self.rollout()
+        refs = [ref_of(manifest, "")._replace(namespace=rollout.namespace) for manifest in self.objects()]
+        return [
+            ref
+            for need in needs_of(rollout)
+            if need.access is not Access.READ
+            for ref in ([need.ref] if need.name else filter(need.matches, refs))
+        ]
 
     def live(self, store: ContractStore) -> Live:
         """Read what the route needs."""

@@ -1,0 +1,375 @@
+"""The backend of Gateway API: which rules carry the weights, what is refused, and what Argo's plugin would have done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+import manifests as m
+from rollway.routers.backends.gateway.stanza import (
+    GatewayTrafficRouting,
+    Requirement,
+    RouteName,
+    RouteSelector,
+)
+from rollway.routers.errors import DuplicateObjectError, ManifestError, NotFoundError, RefusedError
+from rollway.routers.findings import Severity
+from rollway.routers.objects import ObjectRef
+from rollway.routers.rollout import parse_rollout
+from rollway.routers.router import TrafficRouter
+from rollway.routers.stores.directory import DirectoryStore
+from rollway.routers.testing import MemoryStore
+from running import rollway
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rollway.routers.findings import Finding
+    from rollway.routers.objects import Manifest
+
+GROUP = "gateway.networking.k8s.io"
+WEB = ObjectRef(GROUP, "HTTPRoute", "default", "web")
+SERVICES = [m.service("shop-stable"), m.service("shop-canary")]
+READY = [m.endpoint_slice("shop-stable"), m.endpoint_slice("shop-canary")]
+ROUTING: dict[str, Any] = {"gatewayAPI": {"httpRoute": "web"}}
+
+
+def store_of(*manifests: Manifest, running: bool = False) -> MemoryStore:
+    """Return a store with some routes and both Services."""
+    return MemoryStore([*manifests, *SERVICES, *(READY if running else ())], running=running)
+
+
+def router_of(store: MemoryStore, routing: dict[str, Any] | None = None, **body: Any) -> TrafficRouter:
+    """Return the router of a Rollout with a Gateway API stanza."""
+    return TrafficRouter(parse_rollout(m.rollout(ROUTING if routing is None else routing, **body)), store)
+
+
+def codes(findings: tuple[Finding, ...]) -> dict[str, Severity]:
+    """Return the severity of each finding by its code."""
+    return {finding.code: finding.severity for finding in findings}
+
+
+def weights(store: MemoryStore, ref: ObjectRef = WEB) -> list[list[int | None]]:
+    """Return the weights of each rule of a route."""
+    rules = store.manifests[ref]["spec"]["rules"]
+    return [[entry.get("weight") for entry in rule["backendRefs"]] for rule in rules]
+
+
+# -- the stanza
+
+
+@pytest.mark.parametrize("path", [("gatewayAPI",), ("plugins", "argoproj-labs/gatewayAPI")])
+def test_the_stanza_has_the_keys_of_argos_plugin(path: tuple[str, ...]) -> None:
+    """Routes of four kinds, by name, in lists and by labels, under rollway's key and under the plugin's."""
+    stanza: Any = {
+        "namespace": "edge",
+        "httpRoute": "web",
+        "httpRoutes": [{"name": "more", "useHeaderRoutes": True}, {"name": "plain"}],
+        "grpcRoutes": [{"name": "calls"}],
+        "tlsRoute": "",
+        "tcpRouteSelector": {
+            "matchLabels": {"release": "shop"},
+            "matchExpressions": [
+                {"key": "stage", "operator": "NotIn", "values": ["test", "old"]},
+                {"key": "team", "operator": "Exists"},
+                {"key": "frozen", "operator": "DoesNotExist"},
+            ],
+        },
+        "inProgressLabelKey": "busy",
+    }
+    for key in reversed(path):
+        stanza = {key: stanza}
+    requirements = (
+        Requirement("release", "In", ("shop",)),
+        Requirement("stage", "NotIn", ("test", "old")),
+        Requirement("team", "Exists"),
+        Requirement("frozen", "DoesNotExist"),
+    )
+    selector = RouteSelector("TCPRoute", requirements)
+    assert parse_rollout(m.rollout(stanza)).stanza(GatewayTrafficRouting) == GatewayTrafficRouting(
+        "edge",
+        (
+            RouteName("HTTPRoute", "web", use_header_routes=True),
+            RouteName("HTTPRoute", "more", use_header_routes=True),
+            RouteName("HTTPRoute", "plain"),
+            RouteName("GRPCRoute", "calls"),
+        ),
+        (selector,),
+        ("inProgressLabelKey",),
+    )
+    assert str(selector) == "release in (shop),stage notin (test,old),team,!frozen"
+    assert selector.fits({"release": "shop", "team": "web"})
+    for labels in ({"release": "shop"}, {"release": "shop", "team": "web", "frozen": ""}, {"team": "web"}):
+        assert not selector.fits(labels)
+    assert not selector.fits({"release": "shop", "team": "web", "stage": "old"})
+
+
+def test_both_places_of_the_stanza_at_once_are_a_fault() -> None:
+    """The plugin's key and rollway's mean the same, so one is enough."""
+    with pytest.raises(ManifestError, match="means the same"):
+        parse_rollout(m.rollout({**ROUTING, "plugins": {"argoproj-labs/gatewayAPI": {"httpRoute": "web"}}}))
+
+
+# -- routes that labels select
+
+
+SELECTED: dict[str, Any] = {"gatewayAPI": {"httpRouteSelector": {"matchLabels": {"release": "shop"}}}}
+
+
+def labelled(name: str, **labels: str) -> Manifest:
+    """Return an HTTPRoute with labels."""
+    route = m.http_route(name)
+    route["metadata"]["labels"] = labels
+    return route
+
+
+def test_only_routes_with_the_labels_are_written() -> None:
+    """A store may return more than a selector asks for; the others stay as they are."""
+    store = store_of(labelled("one", release="shop"), labelled("two", release="shop"), labelled("three"))
+    assert [ref.name for ref in router_of(store, SELECTED).set_weight(30).written] == ["one", "two"]
+    assert weights(store, ObjectRef(GROUP, "HTTPRoute", "default", "three")) == [[100, 0]]
+
+
+def test_a_route_that_gets_the_label_during_a_change_is_changed_too() -> None:
+    """After a conflict the routes are looked for again, so that all agree at the end."""
+    store = store_of(labelled("one", release="shop"), labelled("two"))
+
+    def label(change: Any) -> None:
+        store.interfere = lambda _change: None
+        two = ObjectRef(GROUP, "HTTPRoute", "default", "two")
+        store.edit(two, lambda manifest: manifest["metadata"]["labels"].update(release="shop"))
+        store.edit(change.ref, lambda manifest: manifest["spec"]["rules"][0].update(m.pair_rule(90, 10)))
+
+    store.interfere = label
+    assert {ref.name for ref in router_of(store, SELECTED).set_weight(30).written} == {"one", "two"}
+
+
+def test_the_plan_covers_the_versions_of_selected_routes() -> None:
+    """A fingerprint of a plan is another one when a route that labels select has changed."""
+    store = store_of(labelled("one", release="shop"))
+    router = router_of(store, SELECTED)
+    first = router.plan(30)
+    ref = ObjectRef(GROUP, "HTTPRoute", "default", "one")
+    store.edit(ref, lambda manifest: manifest["metadata"].update(annotations={"a": "b"}))
+    second = router.plan(30)
+    assert first
+    assert second
+    assert first.fingerprint != second.fingerprint
+
+
+def test_a_selected_route_that_stands_twice_is_an_error(tmp_path: Path) -> None:
+    """In a directory, a route of two places is no route to choose from."""
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text(yaml.safe_dump(labelled("one", release="shop")))
+    (tmp_path / "services.yaml").write_text(yaml.safe_dump_all(SERVICES))
+    router = TrafficRouter(parse_rollout(m.rollout(SELECTED)), DirectoryStore(str(tmp_path)))
+    with pytest.raises(DuplicateObjectError, match="HTTPRoute default/one"):
+        router.set_weight(30)
+
+
+def test_rollway_check_lists_selected_routes(tmp_path: Path) -> None:
+    """`rollway check` names what rollway writes; without a cluster, what only labels name is left out."""
+    route = labelled("one", release="shop")
+    (tmp_path / "shop.yaml").write_text(yaml.safe_dump_all([m.rollout(SELECTED), route, *SERVICES]))
+    assert rollway("check", "shop", "--dir", str(tmp_path)).code == 0
+
+
+# -- what is reported
+
+
+def with_status(
+    route: Manifest, *conditions: tuple[str, str], generation: int = 2, **parent: Any
+) -> Manifest:
+    """Return a route of generation 2 with one more controller that reports conditions at its parent."""
+    route["metadata"]["generation"] = 2
+    listed = [
+        {
+            "type": kind,
+            "status": status,
+            "reason": "Why",
+            "message": "because",
+            "observedGeneration": generation,
+        }
+        for kind, status in conditions
+    ]
+    parents = route.setdefault("status", {}).setdefault("parents", [])
+    reference = {"name": "gateway", **parent}
+    controller = f"example.com/controller-{len(parents)}"
+    parents.append({"parentRef": reference, "controllerName": controller, "conditions": listed})
+    return route
+
+
+def test_a_route_that_nobody_accepts_is_refused() -> None:
+    """A weight in a route that its Gateway ignores would change nothing; the way back to stable stays open."""
+    store = store_of(with_status(m.http_route(), ("Accepted", "False")))
+    with pytest.raises(RefusedError, match=r"has not accepted it \(Why: because\)"):
+        router_of(store).set_weight(20)
+    store.edit(WEB, lambda manifest: manifest["spec"]["rules"][0].update(m.pair_rule(80, 20)))
+    assert codes(router_of(store).set_weight(0).findings) == {"gateway-not-accepted": Severity.NOTE}
+
+
+def test_a_route_that_one_of_two_controllers_accepts_is_written() -> None:
+    """Another Gateway that refuses the route is a note, and so is a part that a controller leaves out."""
+    route = with_status(m.http_route(), ("Accepted", "False"))
+    with_status(route, ("Accepted", "True"), ("ResolvedRefs", "False"), ("PartiallyInvalid", "True"))
+    findings = router_of(store_of(route)).set_weight(20).findings
+    assert codes(findings) == {
+        "gateway-not-accepted": Severity.NOTE,
+        "gateway-partly-invalid": Severity.NOTE,
+    }
+    assert sum(finding.code == "gateway-partly-invalid" for finding in findings) == 2
+
+
+def test_an_old_status_and_one_of_another_parent_count_for_nothing() -> None:
+    """What a controller reported of an earlier generation, or of a parent that the route has no more, is no finding."""
+    route = with_status(m.http_route(), ("Accepted", "False"), generation=1)
+    with_status(route, ("Accepted", "False"), name="removed")
+    assert router_of(store_of(route)).set_weight(20).findings == ()
+
+
+def grant(**words: Any) -> Manifest:
+    """Return a ReferenceGrant for HTTPRoutes in namespace edge."""
+    source = {"group": GROUP, "kind": "HTTPRoute", "namespace": "edge", **words.pop("source", {})}
+    return {
+        "apiVersion": f"{GROUP}/v1beta1",
+        "kind": "ReferenceGrant",
+        "metadata": {"name": "edge", "namespace": "default"},
+        "spec": {"from": [source], "to": [{"group": "", "kind": "Service", **words}]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("grants", "missing"),
+    [
+        ([], ["shop-stable", "shop-canary"]),
+        ([grant()], []),
+        ([grant(name="shop-stable")], ["shop-canary"]),
+        ([grant(source={"namespace": "other"})], ["shop-stable", "shop-canary"]),
+    ],
+)
+def test_routes_of_another_namespace_need_a_reference_grant(
+    grants: list[Manifest], missing: list[str]
+) -> None:
+    """Without a ReferenceGrant the share of a Service would be answered with 500, so a cluster is refused the weight."""
+    refs = [
+        m.backend_ref("shop-stable", 100, namespace="default"),
+        m.backend_ref("shop-canary", 0, namespace="default"),
+    ]
+    route = m.placed(m.http_route("web", {"backendRefs": refs}), "edge")
+    store = store_of(route, *grants, running=True)
+    router = router_of(store, {"gatewayAPI": {"httpRoute": "web", "namespace": "edge"}})
+    if not missing:
+        assert router.set_weight(20).findings == ()
+        return
+    with pytest.raises(RefusedError) as caught:
+        router.set_weight(20)
+    assert [reason.message.rpartition("/")[2] for reason in caught.value.reasons] == missing
+
+
+def test_endpoints_count_for_the_ports_that_the_rules_use() -> None:
+    """A canary whose pods do not serve the port of the reference gets no weight."""
+    store = store_of(m.http_route(), running=True)
+    ref = ObjectRef("discovery.k8s.io", "EndpointSlice", "default", "shop-canary-slice")
+    store.edit(ref, lambda manifest: manifest.update(ports=[{"name": "admin", "port": 9000}]))
+    with pytest.raises(RefusedError, match="no ready endpoint for port 80"):
+        router_of(store).set_weight(20)
+
+
+def test_a_rule_with_weights_for_others_alone_cannot_be_shared() -> None:
+    """Where the pair has no weight beside others, there is nothing to give the canary a share of."""
+    refs = [m.backend_ref("shop-stable", 0), m.backend_ref("shop-canary", 0), m.backend_ref("other", 5)]
+    with pytest.raises(RefusedError, match="get no traffic there"):
+        router_of(store_of(m.http_route("web", {"backendRefs": refs}))).set_weight(20)
+
+
+def test_the_faults_of_all_routes_come_together() -> None:
+    """A wrong route hides no other wrong one."""
+    routing = {"gatewayAPI": {"httpRoutes": [{"name": "web"}, {"name": "more"}]}}
+    other = {"backendRefs": [m.backend_ref("images")]}
+    store = store_of(m.http_route("web", other), m.http_route("more", other))
+    with pytest.raises(NotFoundError) as caught:
+        router_of(store, routing).set_weight(20)
+    assert "default/web" in str(caught.value)
+    assert "default/more" in str(caught.value)
+
+
+# -- what Argo's Gateway API plugin v0.15.0 does otherwise; each issue is one of its repository
+
+
+def test_all_zero_is_never_written_where_the_plugin_writes_what_it_finds() -> None:
+    """Weights 0 and 0 are written out of the total, since a rule of zeros is answered with 500."""
+    store = store_of(m.http_route("web", m.pair_rule(0, 0)))
+    for weight in (0, 20):
+        router_of(store).set_weight(weight)
+        assert weights(store) == [[100 - weight, weight]]
+
+
+def test_a_rule_for_the_canary_alone_keeps_its_weight_where_the_plugin_takes_it_for_its_own() -> None:
+    """A rule that holds one Service is left alone, whatever the weight, also by a reset."""
+    alone = {"name": "testers", "backendRefs": [m.backend_ref("shop-canary", 3)]}
+    store = store_of(m.http_route("web", alone, m.pair_rule()))
+    router_of(store).set_weight(20)
+    assert weights(store) == [[3], [80, 20]]
+    router_of(store).reset()
+    assert store.manifests[WEB]["spec"]["rules"] == [alone, m.pair_rule()]
+
+
+def test_a_rule_with_one_service_is_no_error_and_no_target_where_the_plugin_weighs_all_rules() -> None:
+    """Stable alone in a rule keeps its weight: no canary is there to get the rest."""
+    store = store_of(m.http_route("web", {"backendRefs": [m.backend_ref("shop-stable", 7)]}, m.pair_rule()))
+    router_of(store).set_weight(20)
+    assert weights(store) == [[7], [80, 20]]
+
+
+def test_a_rule_of_managed_routes_keeps_its_weight() -> None:
+    """A rule whose name is in `managedRoutes` is no target: its weight is not that of the split (#230, #147)."""
+    managed = m.pair_rule(0, 100, name="beta")
+    store = store_of(m.http_route("web", managed, m.pair_rule()))
+    routing = {**ROUTING, "managedRoutes": [{"name": "beta"}]}
+    router_of(store, routing).set_weight(20)
+    assert weights(store) == [[0, 100], [80, 20]]
+
+
+def test_the_same_weight_again_is_no_request_where_the_plugin_updates_each_time() -> None:
+    """A reconcile without a change writes nothing (#230)."""
+    store = store_of(m.http_route())
+    router_of(store).set_weight(20)
+    writes = len(store.log)
+    assert not router_of(store).set_weight(20).changed
+    assert len(store.log) == writes
+
+
+def test_a_write_is_a_patch_of_weights_where_the_plugin_updates_the_whole_object() -> None:
+    """Only the two weights are written, after tests of what they rely on, so an edit at the same moment is no lost one."""
+    store = store_of(m.http_route())
+    plan = router_of(store).plan(20)
+    assert plan
+    operations = [(entry["op"], entry["path"]) for entry in plan.changes[0].patch]
+    assert operations == [
+        ("test", "/spec/rules/0/backendRefs/0/name"),
+        ("test", "/spec/rules/0/backendRefs"),
+        ("test", "/spec/rules/0/backendRefs/1/name"),
+        ("replace", "/spec/rules/0/backendRefs/0/weight"),
+        ("replace", "/spec/rules/0/backendRefs/1/weight"),
+    ]
+
+
+def test_no_label_is_left_on_a_route_that_two_rollouts_share() -> None:
+    """Two Rollouts of one route change their own rules, and neither writes a label that the other takes away (#164, #208)."""
+    other = {"backendRefs": [m.backend_ref("cart-stable", 100), m.backend_ref("cart-canary", 0)]}
+    store = store_of(m.http_route("web", m.pair_rule(), other))
+    services: dict[str, Any] = {"stableService": "cart-stable", "canaryService": "cart-canary"}
+    router_of(store).set_weight(20)
+    router_of(store, name="cart", **services).set_weight(70)
+    assert weights(store) == [[80, 20], [30, 70]]
+    assert store.manifests[WEB]["metadata"] == m.http_route()["metadata"]
+
+
+def test_an_empty_namespace_is_that_of_the_rollout() -> None:
+    """The routes of a Rollout without `namespace` are in its own, also in a manifest without any (#67)."""
+    rollout = parse_rollout(
+        m.placed(m.rollout({"gatewayAPI": {"httpRoute": "web", "namespace": ""}}), "shop")
+    )
+    assert rollout.stanza(GatewayTrafficRouting).namespace == "shop"
