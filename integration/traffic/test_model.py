@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import manifests as m
 from harness.waiting import until
 from rollway.routers.backends.nginx import controller as model
-from rollway.routers.backends.nginx.policy import Policy, read_canary
+from rollway.routers.backends.nginx.policy import HEADER, HEADER_PATTERN, HEADER_VALUE, Policy, read_canary
 from rollway.routers.backends.nginx.stanza import DEFAULT_PREFIX
 from rollway.routers.objects import ObjectRef
 
@@ -30,15 +30,27 @@ _CHOICES: dict[str, list[str | None]] = {
     "canary-by-header-value": [None, None, "v2", "a b"],
     "canary-by-header-pattern": [None, None, "^(eu|us)$", "a, b"],
     "canary-by-cookie": [None, None, "canary", "c=d"],
+    "affinity": [None, None, None, "cookie"],
+    "affinity-canary-behavior": [None, None, "legacy", "sticky", "Legacy"],
+    "upstream-hash-by": [None, None, "$host"],
 }
+_PRIMARY_CHOICES: dict[str, list[str | None]] = {
+    "affinity": [None, None, "cookie", "Cookie"],
+    "upstream-hash-by": [None, None, "$remote_addr"],
+}
+
+
+def _chosen(chance: random.Random, choices: dict[str, list[str | None]]) -> dict[str, str]:
+    """Choose annotations; None leaves one out."""
+    chosen = {f"{DEFAULT_PREFIX}/{name}": chance.choice(values) for name, values in choices.items()}
+    return {key: value for key, value in chosen.items() if value is not None}
 
 
 def _pair(chance: random.Random, number: int) -> list[Manifest]:
     """Make a normal Ingress and a canary Ingress, and sometimes a third, in either order."""
     host, kind = f"pair-{number}.example.com", chance.choice(["Prefix", "Exact", "ImplementationSpecific"])
     stable, canary = f"p{number}-stable", f"p{number}-canary"
-    chosen = {f"{DEFAULT_PREFIX}/{name}": chance.choice(values) for name, values in _CHOICES.items()}
-    annotations = {key: value for key, value in chosen.items() if value is not None}
+    annotations = _chosen(chance, _CHOICES)
     # Whether nothing else uses the canary's Service, so that its Ingress makes no location of its own.
     plain = chance.random() < 0.5 and read_canary(annotations, DEFAULT_PREFIX)[0]
     at = chance.choice(["/", "/", "/shop", None])
@@ -51,7 +63,13 @@ def _pair(chance: random.Random, number: int) -> list[Manifest]:
     paths = []
     if chance.random() < 0.3:
         paths.append(m.path(stable if plain else chance.choice([stable, canary]), "/more"))
-    primary = m.ingress(f"p{number}-a", host, m.path(stable, at, kind=kind), *paths)
+    primary = m.ingress(
+        f"p{number}-a",
+        host,
+        m.path(stable, at, kind=kind),
+        *paths,
+        metadata={"annotations": _chosen(chance, _PRIMARY_CHOICES)},
+    )
     types = ["Prefix", "Exact"] if plain and at is not None else [kind]
     other = 1 if plain else chance.random()
     known = chance.random() < 0.85
@@ -90,7 +108,7 @@ def _pair(chance: random.Random, number: int) -> list[Manifest]:
 def test_the_model_agrees_with_the_controller(
     ingress_nginx: IngressNginx, make_shop: Callable[..., Shop]
 ) -> None:
-    """For two hundred generated pairs, upstreams, what is attached to them, and their policies are as predicted."""
+    """For two hundred generated pairs, upstreams, what is attached to them, their policies and their affinity are as predicted."""
     shop = make_shop(ingress_nginx)
     seed = 20261124
     chance = random.Random(seed)
@@ -151,7 +169,13 @@ def test_the_model_agrees_with_the_controller(
 
 def _predicted(upstream: model.Upstream) -> dict[str, Any]:
     policy = upstream.policy if upstream.no_server else Policy(0, 0)
-    return {"alternatives": list(upstream.alternatives), "canary": upstream.no_server, "policy": list(policy)}
+    return {
+        "alternatives": list(upstream.alternatives),
+        "canary": upstream.no_server,
+        "policy": list(policy),
+        "affinity": "cookie" if upstream.affinity else "",
+        "hash": upstream.hash_by,
+    }
 
 
 def _actual(backend: dict[str, Any]) -> dict[str, Any]:
@@ -161,4 +185,78 @@ def _actual(backend: dict[str, Any]) -> dict[str, Any]:
         "alternatives": backend.get("alternativeBackends") or [],
         "canary": backend["noServer"],
         "policy": [policy[name] for name in names],
+        "affinity": backend.get("sessionAffinityConfig", {}).get("name", ""),
+        "hash": backend.get("upstreamHashByConfig", {}).get("upstream-hash-by", ""),
     }
+
+
+_POLICIES = [
+    Policy(header=header, header_value=value, header_pattern=pattern, cookie=cookie)
+    for header, value, pattern, cookie in (
+        ("", "", "", ""),
+        ("", "", "", "canary"),
+        ("X-Canary", "", "", ""),
+        ("X-Canary", "", "", "canary"),
+        ("x-canary", "v2", "", "canary"),
+        ("X-Canary", "never", "", ""),
+        ("X-Canary", "a b", "", ""),
+        ("X-Canary", "v2", "v3", "canary"),
+        ("X-Canary", "", "^(?:v2|v3)$", "canary"),
+        ("X-Canary", "", "v", ""),
+        ("X-Canary", "", "(?i)^V2", ""),
+        ("X-Canary", "", "^a\\+b\\.", ""),
+        ("X-Canary", "", "v2(", "canary"),
+        ("x_canary", "", "", ""),
+        ("x_canary", "v2", "", "canary"),
+        ("", "v2", "", ""),
+    )
+]
+_HEADERS = (None, "always", "never", "v2", "v3", "xv2", "V2", "a b", "a+b.c", "")
+_COOKIES = (None, "always", "never", "perhaps")
+
+
+def test_the_model_knows_which_requests_a_policy_chooses(
+    ingress_nginx: IngressNginx, make_shop: Callable[..., Shop]
+) -> None:
+    """Header, cookie and weight choose the version of every request as `Policy.decision` predicts, at weight 0 and 100."""
+    shop = make_shop(ingress_nginx)
+    policies = [policy._replace(weight=weight) for policy in _POLICIES for weight in (0, 100)]
+    for number, policy in enumerate(policies):
+        names = (
+            "canary-weight",
+            "canary-weight-total",
+            HEADER,
+            HEADER_VALUE,
+            HEADER_PATTERN,
+            "canary-by-cookie",
+        )
+        words = {
+            f"{DEFAULT_PREFIX}/{name}": str(value)
+            for name, value in zip(names, policy, strict=True)
+            if value != ""
+        }
+        host, stable, canary = f"c{number}.{shop.host}", f"c{number}-stable", f"c{number}-canary"
+        metadata = {"annotations": {f"{DEFAULT_PREFIX}/canary": "true", **words}}
+        shop.put(
+            m.service(stable),
+            m.service(canary),
+            m.ingress(f"c{number}", host, m.path(stable)),
+            m.ingress(f"c{number}-canary", host, m.path(canary), metadata=metadata),
+        )
+    last = f"c{len(policies) - 1}.{shop.host}"
+    until(lambda: ("canary", 1) in shop.sample(1, {"Host": last}).versions, "the last policy is loaded")
+    wrong = []
+    for number, policy in enumerate(policies):
+        for header in _HEADERS:
+            for cookie in _COOKIES:
+                sent = {"X-Canary": header} if header is not None else {}
+                cookies = {"canary": cookie} if cookie is not None else {}
+                decision = policy.decision(sent, cookies)
+                predicted = "canary" if (decision if decision is not None else policy.weight) else "stable"
+                words = {"Host": f"c{number}.{shop.host}", **sent}
+                words |= {"Cookie": f"canary={cookie}"} if cookie is not None else {}
+                answers = shop.sample(1, words).versions
+                if answers != ((predicted, 1),):
+                    wrong.append(f"{policy} {words}: predicted {predicted}, got {answers}")
+    print(f"{len(policies) * len(_HEADERS) * len(_COOKIES)} requests compared, {len(wrong)} disagree")
+    assert not wrong, "\n".join(wrong[:20])
