@@ -290,8 +290,10 @@ def refuse_unsupported(rollout: Rollout, want: Traffic) -> None:
         missing = backend.capabilities.missing(want)
         if missing:
             able = [package.name for package in packages() if not package.backend.capabilities.missing(want)]
+            obstacle = backend.capabilities.obstacles.get(missing, "")
+            why = f": {obstacle}" if obstacle else ""
             raise UnsupportedError(
-                f"backend {backend.name} cannot do {missing}, which {rollout.ref} asks for",
+                f"backend {backend.name} cannot do {missing}, which {rollout.ref} asks for{why}",
                 hint=f"backends that can: {', '.join(able) or 'none yet'}",
             )
     for route in want.routes:

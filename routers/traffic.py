@@ -8,12 +8,13 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from rollway.routers.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from rollway.routers.objects import Access, ObjectRef
     from rollway.routers.weights import Split
@@ -184,6 +185,8 @@ class Capabilities(NamedTuple):
     """Totals below this are ignored by the data plane."""
     header_routes: bool = False
     mirror_routes: bool = False
+    obstacles: Mapping[str, str] = MappingProxyType({})
+    """Why the data plane cannot do a feature, by the name that `missing` has for it."""
 
     def missing(self, want: Traffic) -> str:
         """Name the first feature of the wish that the backend lacks, or return an empty string."""

@@ -19,7 +19,7 @@ from rollway.routers.backends.nginx.neighbours import Neighbours
 from rollway.routers.backends.nginx.policy import Policy, read_canary
 from rollway.routers.backends.nginx.stanza import DEFAULT_PREFIX
 from rollway.routers.backends.smi.backend import quantity
-from rollway.routers.errors import ManifestError, NotFoundError, RollwayError
+from rollway.routers.errors import ManifestError, NotFoundError, RollwayError, UnsupportedError
 from rollway.routers.findings import Severity
 from rollway.routers.objects import KindSnapshot, LiveObject, ObjectRef
 from rollway.routers.rollout import parse_rollout
@@ -27,7 +27,7 @@ from rollway.routers.router import TrafficRouter
 from rollway.routers.snapshot import Snapshot
 from rollway.routers.stores.manifests import ref_of
 from rollway.routers.testing import MemoryStore
-from rollway.routers.traffic import Outcome, Traffic
+from rollway.routers.traffic import HeaderRoute, MirrorRoute, Outcome, Traffic
 from rollway.routers.weights import Split
 from running import rollway
 
@@ -737,3 +737,18 @@ def test_the_command_line_says_what_is_in_doubt(tmp_path: Path) -> None:
     assert "unknown (no such object)" in shown
     assert "clients of shop get whatever pods it selects" in shown
     assert "do not agree" not in rollway("lint", *where).stdout
+
+
+@pytest.mark.parametrize(
+    ("routing", "wanted", "reason"),
+    [
+        ({"smi": {}}, {"header_routes": (HeaderRoute("beta", ()),)}, "would send everybody to the canary"),
+        ({"smi": {}}, {"mirror_routes": (MirrorRoute("copy"),)}, "a TrafficSplit has none"),
+        (NGINX, {"mirror_routes": (MirrorRoute("copy"),)}, "mirror-target copies every request"),
+    ],
+)
+def test_the_refusal_of_a_feature_has_the_reason(routing: Any, wanted: Any, reason: str) -> None:
+    """What a data plane cannot do is refused with the reason, before anything is read or written."""
+    rollout = parse_rollout(m.rollout(routing))
+    with pytest.raises(UnsupportedError, match=reason):
+        TrafficRouter(rollout, MemoryStore([m.ingress()])).set_traffic(Traffic(Split(0), **wanted))

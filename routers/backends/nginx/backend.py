@@ -43,6 +43,9 @@ class NginxBackend:
         access=Access.MANAGED,
         smallest_total=100,
         header_routes=True,
+        obstacles={
+            "mirror routes": "mirror-target copies every request of a location to one URL, and most controllers do not allow it"
+        },
     )
 
     def needs(self, rollout: Rollout) -> Sequence[Need]:

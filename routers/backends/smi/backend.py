@@ -22,7 +22,7 @@ from rollway.routers.traffic import Capabilities, Outcome, Reading, Traffic
 from rollway.routers.weights import divide, nearest_split, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rollway.routers.model import Rollout
     from rollway.routers.objects import Live, LiveObject, Manifest
@@ -65,6 +65,11 @@ class SmiBackend:
         objects="TrafficSplit",
         versions=tuple(f"{GROUP}/{version}" for version in QUANTITY_WEIGHTS),
         access=Access.MANAGED,
+        obstacles={
+            "header routes": "a TrafficSplit with `matches` splits the requests that match and no others, so it has no room for a "
+            "weight beside them, and a mesh that does not act on `matches` would send everybody to the canary",
+            "mirror routes": "a TrafficSplit has none",
+        },
     )
 
     def needs(self, rollout: Rollout) -> Sequence[Need]:
@@ -132,40 +137,48 @@ class SmiBackend:
 
     def check(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Finding]:
         """Report overlapping splits, of a guessed API version and of a share that the integers cannot hold."""
-        ref, root = _ref(rollout), _root(rollout)
-        findings = [
+        return [
             *unknown_services(rollout, live),
             *check_services(rollout, want, live, {}),
             *unused_client_ip(client_ip_services(rollout, live), "a mesh"),
+            *_overlaps(rollout, want, live),
+            *_notes(rollout, want, live),
         ]
-        by_root = live.all_of(GROUP, ref.kind).index("root", lambda: Groups(_root_of))
-        for other in by_root.of((ref.namespace, root)):
-            if other.ref != ref:
-                message = f"splits Service {root} too, and SMI does not define which of two splits counts"
-                refusal = Severity.REFUSAL if want.split.canary else Severity.NOTE
-                findings.append(Finding("smi-overlap", refusal, other.ref, message, "remove one of them"))
-        if root != rollout.stable_service and not want.split.canary:
-            message = f"without it, clients of {root} get whatever pods it selects, so `reset` keeps it unless --delete-all is given"
-            findings.append(Finding("smi-root-service", Severity.NOTE, ref, message))
-        backends = _backends(ref, live[ref].manifest)
-        pair = {name: weight for name, _, weight in backends}
-        budget = pair[rollout.stable_service] + pair[rollout.canary_service]
-        if budget != want.split.total and len(pair) > 2:
-            share = Fraction(pair[rollout.canary_service]) / budget
-            message = f"other backends keep their weights, so the canary has {pair[rollout.canary_service]} of {budget}, {percent(share)}"
-            findings.append(Finding("smi-effective-share", Severity.NOTE, ref, message))
-        if not _known_versions(rollout, live):
-            message = f"is written as {DEFAULT_VERSION}, because the store does not show which versions the mesh serves"
-            findings.append(
-                Finding(
-                    "smi-version-guessed",
-                    Severity.NOTE,
-                    ref,
-                    message,
-                    "keep a TrafficSplit or its CRD in the store",
-                )
-            )
-        return findings
+
+
+def _overlaps(rollout: Rollout, want: Traffic, live: Live) -> Iterator[Finding]:
+    """Report other TrafficSplits of the same root Service."""
+    ref, root = _ref(rollout), _root(rollout)
+    by_root = live.all_of(GROUP, ref.kind).index("root", lambda: Groups(_root_of))
+    for other in by_root.of((ref.namespace, root)):
+        if other.ref != ref:
+            message = f"splits Service {root} too, and SMI does not define which of two splits counts"
+            refusal = Severity.REFUSAL if want.split.canary else Severity.NOTE
+            yield Finding("smi-overlap", refusal, other.ref, message, "remove one of them")
+
+
+def _notes(rollout: Rollout, want: Traffic, live: Live) -> Iterator[Finding]:
+    """Report what a reader of the weights should know: who is split, and by which share."""
+    ref, root = _ref(rollout), _root(rollout)
+    manifest = live[ref].manifest
+    if dig(manifest, "spec", "matches"):
+        message = f"has matches: the weight is the share of the requests that match, and all others go to Service {root}"
+        yield Finding("smi-matches", Severity.NOTE, ref, message)
+    if root != rollout.stable_service and not want.split.canary:
+        message = f"without it, clients of {root} get whatever pods it selects, so `reset` keeps it unless --delete-all is given"
+        yield Finding("smi-root-service", Severity.NOTE, ref, message)
+    pair = {name: weight for name, _, weight in _backends(ref, manifest)}
+    budget = pair[rollout.stable_service] + pair[rollout.canary_service]
+    if budget != want.split.total and len(pair) > 2:
+        share = Fraction(pair[rollout.canary_service]) / budget
+        message = f"other backends keep their weights, so the canary has {pair[rollout.canary_service]} of {budget}, {percent(share)}"
+        yield Finding("smi-effective-share", Severity.NOTE, ref, message)
+    if not _known_versions(rollout, live):
+        message = (
+            f"is written as {DEFAULT_VERSION}, because the store does not show which versions the mesh serves"
+        )
+        remedy = "keep a TrafficSplit or its CRD in the store"
+        yield Finding("smi-version-guessed", Severity.NOTE, ref, message, remedy)
 
 
 def _root_of(split: LiveObject) -> tuple[str, str]:

@@ -18,6 +18,12 @@ FINDINGS = (
         "Keep the TrafficSplit, or let the root Service be the stable one.",
     ),
     FindingCode(
+        "smi-matches",
+        "The TrafficSplit has matches, which somebody else has added to it.",
+        "The weight is the share of the requests that match; all others go to the root Service.",
+        "Nothing, if that is what you want; otherwise take the matches out.",
+    ),
+    FindingCode(
         "smi-effective-share",
         "Other backends take part in the TrafficSplit, and keep their weights.",
         "The canary's share counts of what stable and canary have together, and the message gives it.",
