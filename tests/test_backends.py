@@ -27,7 +27,7 @@ from rollway.routers.router import TrafficRouter
 from rollway.routers.snapshot import Snapshot
 from rollway.routers.stores.manifests import ref_of
 from rollway.routers.testing import MemoryStore
-from rollway.routers.traffic import HeaderRoute, MirrorRoute, Outcome, Traffic
+from rollway.routers.traffic import HeaderRoute, MirrorRoute, Outcome, RequestMatch, StringMatch, Traffic
 from rollway.routers.weights import Split
 from running import rollway
 
@@ -739,10 +739,13 @@ def test_the_command_line_says_what_is_in_doubt(tmp_path: Path) -> None:
     assert "do not agree" not in rollway("lint", *where).stdout
 
 
+BETA = HeaderRoute("beta", (RequestMatch((("X-Beta", StringMatch("exact", "yes")),)),))
+
+
 @pytest.mark.parametrize(
     ("routing", "wanted", "reason"),
     [
-        ({"smi": {}}, {"header_routes": (HeaderRoute("beta", ()),)}, "would send everybody to the canary"),
+        ({"smi": {}}, {"header_routes": (BETA,)}, "would send everybody to the canary"),
         ({"smi": {}}, {"mirror_routes": (MirrorRoute("copy"),)}, "a TrafficSplit has none"),
         (NGINX, {"mirror_routes": (MirrorRoute("copy"),)}, "mirror-target copies every request"),
     ],

@@ -257,7 +257,8 @@ VALUE, PATTERN = ALWAYS._replace(header_value="v2"), ALWAYS._replace(header_patt
         (PATTERN, "xv3", "", None),
         (PATTERN._replace(header_value="v9"), "v3", "", None),
         (ALWAYS._replace(header_pattern="("), "v2", "always", False),
-        (ALWAYS._replace(header="x_canary"), "always", "", None),
+        (ALWAYS._replace(header="x_canary"), "always", "", True),
+        (ALWAYS._replace(header="X Canary"), "always", "", None),
         (Policy(), "always", "", None),
     ],
 )
@@ -265,5 +266,5 @@ def test_the_header_goes_before_the_cookie_and_both_before_the_weight(
     policy: Policy, header: str | None, cookie: str, decision: bool | None
 ) -> None:
     """The precedence of balancer.lua: header, then cookie, then weight; `always` and `never` only without a value."""
-    headers = {} if header is None else {"x-canary": header, "x_canary": header}
+    headers = {} if header is None else {"x-canary": header}
     assert policy.decision(headers, {"canary": cookie} if cookie else {}) is decision

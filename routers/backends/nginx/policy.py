@@ -49,9 +49,11 @@ class Policy(NamedTuple):
         return by_header if by_header is not None else _WORDS.get(cookies.get(self.cookie, ""))
 
     def _by_header(self, headers: Mapping[str, str]) -> bool | None:
-        if not HEADER_NAME.fullmatch(self.header):
+        # balancer.lua asks nginx for the variable of the header, whose name has `_` for `-`.
+        wanted = self.header.lower().replace("_", "-")
+        if not HEADER_NAME.fullmatch(wanted):
             return None
-        value = {name.lower(): value for name, value in headers.items()}.get(self.header.lower())
+        value = {name.lower(): value for name, value in headers.items()}.get(wanted)
         if value is None:
             return None
         if self.header_value:
