@@ -92,6 +92,7 @@ class Discovery:
         self._file = os.path.join(folder, f"{host}.json") if folder else ""
         self._lock = threading.Lock()
         self._groups: dict[str, Any] = {}
+        self._served: dict[str, list[str]] = {}
         self._asked_at = 0.0
 
     def resource(self, group: str, kind: str) -> Resource:
@@ -115,7 +116,8 @@ class Discovery:
 
     def served(self) -> Mapping[str, list[str]]:
         """Return the served versions of each group, most preferred first."""
-        return {group: list(versions) for group, versions in self._known().items()}
+        self._known()
+        return self._served
 
     def refresh(self) -> None:
         """Ask the server now."""
@@ -130,17 +132,23 @@ class Discovery:
         return None
 
     def _known(self) -> dict[str, Any]:
-        with self._lock:
-            if not self._groups:
-                self._groups = self._read_file()
-            if not self._groups:
-                self._renew()
-            return self._groups
+        # Every request asks for this, so what is known is returned without the lock.
+        if not self._groups:
+            with self._lock:
+                if not self._groups:
+                    self._keep(self._read_file())
+                if not self._groups:
+                    self._renew()
+        return self._groups
 
     def _renew(self) -> None:
-        self._groups = self._ask()
+        self._keep(self._ask())
         self._asked_at = time.monotonic()
         self._write_file()
+
+    def _keep(self, groups: dict[str, Any]) -> None:
+        self._served = {group: list(versions) for group, versions in groups.items()}
+        self._groups = groups
 
     def _ask(self) -> dict[str, Any]:
         """Return {group: {version: {kind: [plural, namespaced]}}}, versions in the server's order of preference."""
