@@ -6,6 +6,7 @@ weight is 0. Routes are selected as Argo Rollouts does (`utils/istio`), but host
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -61,6 +62,7 @@ def rule_ref(rollout: Rollout) -> ObjectRef | None:
     return ObjectRef(GROUP, "DestinationRule", rollout.namespace, rule.name) if rule else None
 
 
+@functools.lru_cache(maxsize=4096)
 def host_name(host: str, namespace: str) -> str:
     """Write a destination host in full: `svc`, `svc.ns` and `svc.ns.svc` as `svc.ns.svc.cluster.local`."""
     labels = host.rstrip(".").split(".")
