@@ -16,7 +16,12 @@ if __name__ != "rollway.routers":
 if TYPE_CHECKING:
     from rollway.routers.applying import Result
     from rollway.routers.checking import Check, CheckResult, check_rollout
-    from rollway.routers.data_planes import DataPlaneProbes, data_plane_probes, prometheus_probe
+    from rollway.routers.data_planes import (
+        DataPlaneProbes,
+        data_plane_probes,
+        prometheus_probe,
+        status_probes,
+    )
     from rollway.routers.errors import RollwayError
     from rollway.routers.events import Recorder, Wish, last_wish
     from rollway.routers.finding_codes import finding_codes
@@ -58,7 +63,12 @@ if TYPE_CHECKING:
 _NAMES = {
     "rollway.routers.applying": ("Result",),
     "rollway.routers.checking": ("Check", "CheckResult", "check_rollout"),
-    "rollway.routers.data_planes": ("DataPlaneProbes", "data_plane_probes", "prometheus_probe"),
+    "rollway.routers.data_planes": (
+        "DataPlaneProbes",
+        "data_plane_probes",
+        "prometheus_probe",
+        "status_probes",
+    ),
     "rollway.routers.errors": ("RollwayError",),
     "rollway.routers.events": ("Recorder", "Wish", "last_wish"),
     "rollway.routers.finding_codes": ("finding_codes",),
@@ -162,6 +172,7 @@ __all__ = [
     "prometheus_probe",
     "read_rollout",
     "read_rollouts",
+    "status_probes",
 ]
 
 

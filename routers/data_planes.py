@@ -11,6 +11,7 @@ from rollway.routers.probes.http import fixed
 from rollway.routers.probes.pods import Pods, pod_access
 from rollway.routers.probes.prometheus import WITHIN_S, PrometheusProbe
 from rollway.routers.probes.requests import REQUESTS, check_count
+from rollway.routers.stores import ClusterAccess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,6 +62,13 @@ def data_plane_probes(
             lacking.append(package)
     in_cluster = _in_cluster(rollout, store, lacking, namespaces) if lacking else DataPlaneProbes()
     return DataPlaneProbes((*probes, *in_cluster.probes), in_cluster.obstacles)
+
+
+def status_probes(rollout: Rollout, store: Store) -> tuple[Probe, ...]:
+    """Return the probes that show `accepted` by the status of the Rollout's objects; only a cluster has one in them."""
+    if not isinstance(store, ClusterAccess):
+        return ()
+    return tuple(package.status_probe for package in packages_of(rollout) if package.status_probe)
 
 
 def prometheus_probe(

@@ -136,7 +136,8 @@ class Verifier:
 def _hint(level: Evidence) -> str:
     """Return what would show a level of evidence."""
     if level is Evidence.ACCEPTED:
-        return "no backend of it has a data plane that reports in the objects what it has accepted"
+        names = ", ".join(package.name for package in packages() if package.status_probe)
+        return f"accepted needs a cluster, whose controllers report it in the status of the objects; backends: {names}"
     if level is Evidence.MEASURED:
         return "measured needs a --url or a --prometheus"
     options = ", ".join(package.ways for package in packages() if package.addresses)

@@ -84,6 +84,10 @@ def evidence(package: BackendPackage) -> str:
     return table(
         ("evidence", "from"),
         ("`written`", "the objects, read again after the write"),
+        *(
+            [("`accepted`", "the status that controllers write into the objects of a cluster")]
+            * bool(package.status_probe)
+        ),
         ("`loaded`", loaded or "no common way to ask a data plane"),
         ("`measured`", "requests to `--url`, counted by the version that answers"),
     )

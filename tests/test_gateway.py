@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,13 +15,21 @@ from rollway.routers.backends.gateway.stanza import (
     RouteName,
     RouteSelector,
 )
-from rollway.routers.errors import DuplicateObjectError, ManifestError, NotFoundError, RefusedError
+from rollway.routers.data_planes import status_probes
+from rollway.routers.errors import (
+    DuplicateObjectError,
+    ManifestError,
+    NotFoundError,
+    RefusedError,
+    UnsupportedError,
+)
 from rollway.routers.findings import Severity
-from rollway.routers.objects import ObjectRef
+from rollway.routers.objects import Need, ObjectRef
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
 from rollway.routers.stores.directory import DirectoryStore
 from rollway.routers.testing import MemoryStore
+from rollway.routers.traffic import Evidence, Outcome
 from running import rollway
 
 if TYPE_CHECKING:
@@ -183,7 +192,7 @@ def with_status(
     route: Manifest, *conditions: tuple[str, str], generation: int = 2, **parent: Any
 ) -> Manifest:
     """Return a route of generation 2 with one more controller that reports conditions at its parent."""
-    route["metadata"]["generation"] = 2
+    route["metadata"].setdefault("generation", 2)
     listed = [
         {
             "type": kind,
@@ -293,6 +302,161 @@ def test_the_faults_of_all_routes_come_together() -> None:
         router_of(store, routing).set_weight(20)
     assert "default/web" in str(caught.value)
     assert "default/more" in str(caught.value)
+
+
+# -- the evidence `accepted`
+
+
+class Cluster(MemoryStore):
+    """A store that passes for a cluster, in which a controller accepts a route so many readings after its last write."""
+
+    after = 0
+    readings = 0
+
+    def accept(self) -> None:
+        """Let the controller report on the route as it is now."""
+
+        def report(manifest: Manifest) -> None:
+            accepted_as(manifest, generation=manifest["metadata"]["generation"])
+
+        self.edit(WEB, report)
+
+    def write(self, change: Any, *, dry_run: bool = False) -> Any:
+        """Count up the generation, as an API server does."""
+        self.readings = 0
+        super().write(change, dry_run=dry_run)
+        self.edit(change.ref, lambda manifest: manifest["metadata"].update(generation=3))
+        return self.read([Need(*WEB[:2], WEB.name, WEB.namespace)])[WEB]
+
+    def read(self, needs: Any) -> Any:
+        """Let the controller report in time."""
+        self.readings += 1
+        if self.after and self.readings == self.after:
+            self.accept()
+        return super().read(needs)
+
+    def is_served(self, group: str, kind: str, *, required: bool) -> bool:
+        """Serve everything."""
+        return bool(group and kind) or required
+
+    def allows(
+        self, verb: str, resource: str, group: str = "", *, namespace: str = "", name: str = ""
+    ) -> bool:
+        """Allow everything."""
+        return bool(verb and resource and (group, namespace, name))
+
+    def field_managers(self, ref: ObjectRef) -> list[str]:
+        """Name nobody."""
+        return [] if ref else [""]
+
+
+def accepted_as(route: Manifest, generation: int) -> Manifest:
+    """Make a route one that its only controller has accepted in a generation."""
+    route.pop("status", None)
+    return with_status(route, ("Accepted", "True"), ("ResolvedRefs", "True"), generation=generation)
+
+
+def accepting(route: Manifest, routing: dict[str, Any] | None = None) -> TrafficRouter:
+    """Return a router with the probe of `accepted`."""
+    store = Cluster([route, *SERVICES, *READY], running=True)
+    router = router_of(store, routing)
+    return replace(router, probes=status_probes(router.rollout, store))
+
+
+def test_accepted_is_said_once_the_status_is_about_the_new_generation() -> None:
+    """The objects are read again until the controller has seen the change; the old status is no evidence."""
+    router = accepting(accepted_as(m.http_route(), 2))
+    assert isinstance(router.store, Cluster)
+    router.store.after = 5
+    result = router.set_weight(20, verify=Evidence.ACCEPTED, timeout=20)
+    assert result.verdict
+    assert (result.verdict.outcome, result.verdict.evidence) == (Outcome.MATCHES, Evidence.ACCEPTED)
+    assert router.store.readings >= 5
+
+
+def test_accepted_is_never_taken_for_loaded() -> None:
+    """A status shows nothing of a data plane, so `loaded` stays refused beside it."""
+    router = accepting(accepted_as(m.http_route(), 2))
+    with pytest.raises(UnsupportedError, match=r"'loaded' cannot be shown .* highest here is 'accepted'"):
+        router.set_weight(20, verify=Evidence.LOADED)
+
+
+def test_accepted_is_refused_on_files_by_name() -> None:
+    """A status in a file is nobody's report."""
+    router = router_of(store_of(accepted_as(m.http_route(), 2)))
+    assert status_probes(router.rollout, router.store) == ()
+    with pytest.raises(UnsupportedError, match="'accepted' cannot be shown") as caught:
+        router.set_weight(20, verify=Evidence.ACCEPTED)
+    assert "accepted needs a cluster" in caught.value.hint
+
+
+def no_generation(route: Manifest) -> Manifest:
+    """Take the generations out of a status, as Linkerd leaves them."""
+    for condition in route["status"]["parents"][0]["conditions"]:
+        del condition["observedGeneration"]
+    return route
+
+
+OK = ("Accepted", "True"), ("ResolvedRefs", "True")
+
+
+@pytest.mark.parametrize(
+    ("route", "outcome", "reason"),
+    [
+        (m.http_route(), Outcome.UNKNOWN, "no controller reports on the route at Gateway default/gateway"),
+        (m.http_route(parentRefs=[]), Outcome.UNKNOWN, "is attached to no parent"),
+        (with_status(m.http_route(), *OK), Outcome.MATCHES, "has accepted it"),
+        (
+            with_status(m.http_route(), *OK, kind="Gateway", group=GROUP, namespace="default"),
+            Outcome.MATCHES,
+            "",
+        ),
+        (with_status(m.http_route(), *OK, sectionName="http"), Outcome.UNKNOWN, "no controller reports"),
+        (with_status(m.http_route(), *OK, generation=1), Outcome.DIFFERS, "has not seen the change yet"),
+        (with_status(m.http_route(), OK[0]), Outcome.UNKNOWN, "does not report ResolvedRefs"),
+        (
+            with_status(m.http_route(), OK[0], ("ResolvedRefs", "False")),
+            Outcome.DIFFERS,
+            "ResolvedRefs False",
+        ),
+        (with_status(m.http_route(), ("Accepted", "Unknown"), OK[1]), Outcome.UNKNOWN, "Accepted Unknown"),
+        (
+            with_status(m.http_route(), *OK, ("PartiallyInvalid", "True")),
+            Outcome.DIFFERS,
+            "not taken over the whole",
+        ),
+        (
+            no_generation(with_status(m.http_route(), *OK)),
+            Outcome.UNKNOWN,
+            "does not report which generation",
+        ),
+        (with_status(with_status(m.http_route(), *OK), *OK, generation=1), Outcome.DIFFERS, "controller-1"),
+        (
+            with_status(m.http_route(parentRefs=[{"name": "gateway", "sectionName": "a", "port": 80}]), *OK),
+            Outcome.UNKNOWN,
+            "Gateway default/gateway listener a port 80",
+        ),
+    ],
+)
+def test_accepted_needs_every_controller_of_every_parent(
+    route: Manifest, outcome: Outcome, reason: str
+) -> None:
+    """Both conditions are True in the present generation at each parent that the route names, and nothing was left out."""
+    router = accepting(route)
+    verdict = router.verify(0, level=Evidence.ACCEPTED)
+    assert (verdict.outcome, reason in verdict.reason) == (outcome, True), verdict.reason
+    assert verdict.evidence is Evidence.ACCEPTED
+
+
+def test_accepted_needs_every_route_of_the_rollout() -> None:
+    """One route that is not accepted yet decides for all."""
+    router = accepting(
+        accepted_as(m.http_route(), 2), {"gatewayAPI": {"httpRoute": "web", "tcpRoute": "raw"}}
+    )
+    assert isinstance(router.store, Cluster)
+    router.store.put(m.http_route("raw", kind="TCPRoute"))
+    verdict = router.verify(0, level=Evidence.ACCEPTED)
+    assert (verdict.outcome, "TCPRoute default/raw" in verdict.reason) == (Outcome.UNKNOWN, True)
 
 
 # -- what Argo's Gateway API plugin v0.15.0 does otherwise; each issue is one of its repository

@@ -599,6 +599,6 @@ def test_accepted_is_refused_where_nothing_shows_it() -> None:
     found = router(NGINX, Answers(Outcome.MATCHES))
     with pytest.raises(UnsupportedError, match="'accepted' cannot be shown") as caught:
         found.set_weight(20, verify=Evidence.ACCEPTED)
-    assert "reports in the objects what it has accepted" in str(caught.value)
+    assert "accepted needs a cluster" in str(caught.value)
     assert isinstance(found.store, MemoryStore)
     assert not found.store.log

@@ -20,6 +20,7 @@ from rollway.cli.values import DURATION
 from rollway.routers.traffic import Evidence
 
 if TYPE_CHECKING:
+    from rollway.routers.probes import Probe
     from rollway.routers.router import TrafficRouter
 
 
@@ -82,4 +83,11 @@ def with_probes(
     """
     in_cluster = not dry_run and level not in ("written", "accepted")
     planes = data_plane_probes(router, probes.planes, level, in_cluster=in_cluster)
-    return replace(router, probes=(*planes, *measuring_probe(router, probes.sample)))
+    by_status = _status_probes(router) if level == "accepted" else ()
+    return replace(router, probes=(*by_status, *planes, *measuring_probe(router, probes.sample)))
+
+
+def _status_probes(router: TrafficRouter) -> tuple[Probe, ...]:
+    from rollway.routers.data_planes import status_probes  # noqa: PLC0415 - only this level needs it
+
+    return status_probes(router.rollout, router.store)

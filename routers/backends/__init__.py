@@ -5,6 +5,7 @@ A backend `NAME` is a package with a light `__init__.py` that holds `PACKAGE`, a
 - `stanza.py`: `STANZA`, the schema, the type and the parser of its part of `trafficRouting`;
 - `backend.py`: `BACKEND`, pure functions between Traffic and one kind of routing object;
 - `findings.py`: `FINDINGS`, what the codes of its findings stand for;
+- `accepted.py`, where controllers report in the objects what they have accepted: `PROBE`, which needs those alone;
 - `data_plane.py`, where the data plane can be asked: `DATA_PLANE`, its probe, its pods, its rights and its metrics.
 
 To add one here, write its package, add it to `BUILTIN`, and give it a fixture class for the contract suite in
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from rollway.routers.findings import Finding, FindingCode
     from rollway.routers.model import Rollout
     from rollway.routers.objects import Live, Manifest, Need
+    from rollway.routers.probes import Probe
     from rollway.routers.traffic import Capabilities, Reading, Traffic
 
 BUILTIN = {
@@ -130,6 +132,13 @@ class BackendPackage(NamedTuple):
         if find_spec(f"{self.module}.findings") is None:
             return ()
         return cast("Sequence[FindingCode]", self._part("findings", "FINDINGS"))
+
+    @property
+    def status_probe(self) -> Probe | None:
+        """What shows `accepted` by the status of the objects; None where no controller reports there."""
+        if find_spec(f"{self.module}.accepted") is None:
+            return None
+        return cast("Probe", self._part("accepted", "PROBE"))
 
     @property
     def data_plane(self) -> DataPlane | None:
