@@ -22,7 +22,9 @@ from rollway.routers.errors import (
     NotFoundError,
     RefusedError,
     RollwayError,
+    StoreError,
     UnsupportedError,
+    UnwritableError,
 )
 from rollway.routers.findings import Finding, FindingCode
 from rollway.routers.lookup import read_rollout, read_rollouts
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from rollway.routers.backends import Backend
     from rollway.routers.model import Rollout
     from rollway.routers.objects import LiveObject, Need, Pointer
+    from rollway.routers.plan import Change
     from rollway.routers.stores import Store
     from rollway.routers.traffic import Reading
 
@@ -91,6 +94,12 @@ FINDINGS = (
         "Leave it out, or use a backend that the message names.",
     ),
     FindingCode(
+        "file-unwritable",
+        "A weight cannot be written into the text of a file without a change of something else in it.",
+        "`plan` and `set-weight` fail with the same message.",
+        "Simplify that part of the file: for example, write out a value that several places share by an anchor.",
+    ),
+    FindingCode(
         "not-usable",
         "The Rollout cannot be judged for a reason that has no code of its own.",
         "A command for this Rollout fails with the same message.",
@@ -122,6 +131,7 @@ _CODES: tuple[tuple[type[RollwayError], str], ...] = (
     (AmbiguousError, "ambiguous"),
     (ForeignOwnerError, "foreign-owner"),
     (UnsupportedError, "unsupported"),
+    (UnwritableError, "file-unwritable"),
     (RefusedError, "cannot-carry-weights"),
     (RollwayError, "not-usable"),
 )
@@ -163,7 +173,7 @@ def lint(store: Store, namespace: str = "", name: str = "") -> list[Problem]:
     # What the store could not see is reported above, once for all.
     live = Live(live.values(), live.served, running=live.running)
     for item, rollout in rollouts:
-        problems += _Case(item, live).problems(rollout)
+        problems += _Case(item, live, store).problems(rollout)
     return problems
 
 
@@ -189,6 +199,7 @@ class _Case:
 
     item: LiveObject
     live: Live
+    store: Store
 
     def problems(self, rollout: Rollout | RollwayError) -> Iterator[Problem]:
         """Yield everything there is to report, each thing once."""
@@ -254,6 +265,7 @@ class _Case:
     def _met(self, rollout: Rollout, backend: Backend, now: Traffic) -> Iterator[Problem]:
         """Yield what the weights would meet that differ most: what one of them meets is not repeated for the next."""
         reported: set[tuple[str, ObjectRef | None]] = set()
+        tried: set[ObjectRef] = set()
         weights = _weights(rollout)
         while weights:
             weight = weights.pop(0)
@@ -271,6 +283,19 @@ class _Case:
             fresh = [item for item in simulation.findings if (item.code, item.ref) not in reported]
             reported |= {(item.code, item.ref) for item in fresh}
             yield from map(self._of_finding, fresh)
+            for change in simulation.changes:
+                if change.ref not in tried:
+                    tried.add(change.ref)
+                    yield from self._unwritable(change)
+
+    def _unwritable(self, change: Change) -> Iterator[Problem]:
+        """Yield why the store cannot take a change, unless that is for want of a right to write."""
+        try:
+            self.store.check(change)
+        except (UnsupportedError, UnwritableError) as error:
+            yield from self._of_error(error, self.live.get(change.ref))
+        except StoreError:
+            pass  # whoever checks the manifests need not be allowed to change them
 
     def _disagreement(self, rollout: Rollout, readings: list[Reading]) -> Iterator[Problem]:
         """Yield a fault when the objects of a Rollout give the canary different shares."""
@@ -295,7 +320,8 @@ class _Case:
         return self._problem(finding.severity.value, finding.code, _text(finding), place)
 
     def _of_error(self, error: RollwayError, blamed: LiveObject | None = None) -> Iterator[Problem]:
-        severity = FAULT if isinstance(error, InvalidInputError) or error.exit_code == 1 else REFUSAL
+        failed = error.exit_code == 1 and not isinstance(error, UnwritableError)
+        severity = FAULT if failed or isinstance(error, InvalidInputError) else REFUSAL
         code = next(code for kind, code in _CODES if isinstance(error, kind))
         at_fault = blamed or (self.live.get(error.ref) if isinstance(error.ref, ObjectRef) else None)
         place = at_fault.locate(()) if at_fault else ""

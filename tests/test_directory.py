@@ -860,7 +860,9 @@ def test_what_is_missing_is_told_with_near_names(tmp_path: Path) -> None:
 def test_a_plan_is_one_that_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`plan` and a dry run try the edit of the text, and refuse what the write would."""
     write(tmp_path, rollout_yaml=m.rollout(ISTIO), web_yaml=m.virtual_service())
-    text = (tmp_path / "web.yaml").read_text()
+    # Without anchors, numbers can always take the place of numbers, and nothing is tried.
+    text = (tmp_path / "web.yaml").read_text() + "x-first: &one 1\nx-second: *one\n"
+    (tmp_path / "web.yaml").write_text(text)
 
     def refuse(*_: Any, **__: Any) -> str:
         raise UnwritableError("too odd")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import yaml
@@ -11,7 +13,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 import manifests as m
-from rollway.routers.errors import NotFoundError, RollwayError
+from rollway.routers.errors import NotFoundError, RollwayError, UnwritableError
 from rollway.routers.linting import lint
 from rollway.routers.lookup import read_rollouts
 from rollway.routers.model import Strategy
@@ -22,6 +24,7 @@ from rollway.routers.testing import MemoryStore
 
 if TYPE_CHECKING:
     from rollway.routers.linting import Problem
+    from rollway.routers.model import Rollout
 
 GOLDEN = Path(__file__).parent / "golden"
 ISTIO = {"istio": {"virtualService": {"name": "web"}}}
@@ -422,3 +425,49 @@ def test_lint_reads_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def shop(index: int) -> Any:
     """Return one of many Rollouts."""
     return m.rollout(ISTIO, name=f"shop-{index}")
+
+
+# -- what a store could not write
+
+
+def test_a_text_that_cannot_take_a_weight_is_reported(tmp_path: Path) -> None:
+    """Where `plan` fails because the file cannot be changed, lint is not green, and names the file."""
+    manifests = [*services(), m.ingress(), m.rollout({"nginx": {"stableIngress": "web"}})]
+    file = tmp_path / "all.json"
+    file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}))
+    store = DirectoryStore(file)
+    (item, rollout), *_ = read_rollouts(store)
+    with pytest.raises(UnwritableError) as caught:
+        TrafficRouter(cast("Rollout", rollout), store).plan(10)
+    (problem,) = [problem for problem in lint(store) if problem.severity != "note"]
+    assert (problem.severity, problem.code, problem.rollout) == ("refusal", "file-unwritable", "default/shop")
+    assert caught.value.message in problem.message
+    assert problem.place == item.locate(())
+
+
+def test_an_anchor_is_tried_and_not_reported_when_it_can_be_parted(tmp_path: Path) -> None:
+    """Weights that share a value by an anchor are written apart, so there is nothing to report."""
+    text = yaml.safe_dump(m.virtual_service()).replace("weight: 100", "weight: &w 100")
+    assert "&w" in text
+    assert not found(tmp_path, {"web.yaml": text, "rest.yaml": [*services(), m.rollout(ISTIO)]})
+
+
+def test_an_object_of_two_overlays_is_reported(tmp_path: Path) -> None:
+    """A file that two overlays build objects from cannot be written, and lint reports that as a plan does."""
+    base = {"resources": ["all.yaml"]}
+    files = {
+        "base/kustomization.yaml": [base],
+        "base/all.yaml": [*services(), m.virtual_service(), m.rollout(ISTIO)],
+        "one/kustomization.yaml": [{"resources": ["../base"], "namespace": "one"}],
+        "two/kustomization.yaml": [{"resources": ["../base"], "namespace": "two"}],
+    }
+    assert {(problem.code, problem.rollout) for problem in found(tmp_path, files)} >= {
+        ("unsupported", "one/shop"),
+        ("unsupported", "two/shop"),
+    }
+
+
+def test_who_may_not_write_the_files_may_check_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder without the right to write to it is no fault of the manifests."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert not found(tmp_path, {"all.yaml": [*services(), m.virtual_service(), m.rollout(ISTIO)]})

@@ -51,8 +51,8 @@ def test_a_ramp_as_requests_see_it(plane: DataPlane, make_shop: Callable[..., Sh
     assert [weight for _, weight in steps] == [20, 40, 60, 80, 100]
     for done, weight in steps:
         # The data plane has the weight by then, and the next step is still to come, also when this was read late.
-        settled = done + plane.settled_s
-        second = [(canary, answered) for at, canary, answered in counts if settled < at < settled + 1]
+        begin, end = done + EVERY_S - 1.5, done + EVERY_S - 0.5
+        second = [(canary, answered) for at, canary, answered in counts if begin < at < end]
         canary, answered = (sum(column) for column in zip(*second, strict=True))
         print(f"{plane.name} at {weight} %: {canary} of {answered} requests in a second")
         assert within(canary, answered, Split(weight, 100)), f"{weight} %: {canary} of {answered}"

@@ -16,7 +16,6 @@ from rollway.routers import stores
 from rollway.routers.errors import (
     ConflictError,
     DuplicateObjectError,
-    NotFoundError,
     RollwayError,
     StoreError,
     UnsupportedError,
@@ -26,7 +25,7 @@ from rollway.routers.findings import Finding, FindingCode, Severity
 from rollway.routers.objects import Live, LiveObject, Need
 from rollway.routers.plan import Action, Change
 from rollway.routers.stores import drafts, files, kustomization, patches
-from rollway.routers.stores.manifest_files import ManifestFiles, Place, moved_to, places_of, ways_to_ask
+from rollway.routers.stores.manifest_files import ManifestFiles, Place, ways_to_ask
 from rollway.routers.stores.overlays import View
 from rollway.routers.traffic import Evidence
 
@@ -51,9 +50,6 @@ FINDINGS = (
         "Give rollway what `kustomize build` prints (`--dir -`).",
     ),
 )
-
-_NAMED = 8
-"""How many files or objects a hint lists."""
 
 
 class DirectoryStore:
@@ -90,6 +86,8 @@ class DirectoryStore:
             if not os.path.exists(path):
                 raise StoreError(f"{path} does not exist", hint="give a directory or a file of manifests")
         self.path = self._files.path
+        self._chosen: dict[ObjectRef, Place] = {}
+        """Where the objects that were read last stand, as far as something decides between their places."""
 
     def read(self, needs: Sequence[Need]) -> Live:
         """Return the needed objects; see `Store.read`.
@@ -101,7 +99,7 @@ class DirectoryStore:
         search = self._files.find(needs)
         absent = stores.missing(needs, search.places)
         if absent:
-            raise self._not_found(absent)
+            raise self._files.not_found(absent)
         asked: dict[tuple[str, str, str, str], list[Need]] = {}
         for need in needs:
             asked.setdefault((need.group, need.kind, need.namespace, need.name), []).append(need)
@@ -131,12 +129,33 @@ class DirectoryStore:
             yield True
 
     def check(self, change: Change) -> None:
-        """Try a change on the texts of the files, and write nothing; see `Store.check`."""
-        # What has changed since the change was planned is found out again when it is written.
+        """Try a change on the texts of the files, and write nothing; see `Store.check`.
+
+        What has changed since the change was planned is found out again when it is written.
+        """
+        origin = change.derived_from if change.action is Action.CREATE else change.ref
+        place = self._chosen.get(origin) if origin else None
         with contextlib.suppress(ConflictError):
-            place = self._place_for(change)
+            if place is None:
+                place = self._place_for(change)
+            if place and self._surely_fits(change, place):
+                files.refuse_unwritable(place.path)
+                return
             for file_change in self._draft(change, place):
                 files.refuse_unwritable(file_change.path)
+
+    def _surely_fits(self, change: Change, place: Place) -> bool:
+        """Whether the files take a change for certain: new scalars in place of old ones, or a file that no list names.
+
+        A trial of the edit costs some parses, which is too much for each of a thousand Rollouts.
+        """
+        if place.others:
+            return False
+        if change.action is Action.CREATE:
+            return not os.path.isfile(self.path) and not self._files.has_kustomizations
+        return drafts.replaces_scalars(change) and not drafts.has_properties(
+            self._files.raw(place.path) or b""
+        )
 
     def write(self, change: Change, *, dry_run: bool = False) -> LiveObject | None:
         """Make one change in one file; see `Store.write`."""
@@ -174,6 +193,8 @@ class DirectoryStore:
         problem = self._overlaid(ref, chosen) if chosen else self._duplicate(ref, places)
         if problem and any(need.name and not need.tolerant for need in asking):
             raise problem
+        if chosen:
+            self._chosen[ref] = chosen
         chosen = chosen or places[0]
         yield self._live_object(ref, chosen, problem)
         if not any(need.name for need in asking):
@@ -243,33 +264,6 @@ class DirectoryStore:
             is_copy=is_copy,
             original=self._files.original(place),
         )
-
-    def _not_found(self, absent: Sequence[Need]) -> NotFoundError:
-        """Report what is missing, what is there instead, and which files were not read as objects."""
-        alike: list[str] = []
-        empty: list[str] = []
-        known: dict[str, list[str]] = {need.kind: [] for need in absent}
-        overlays = self._files.overlays()
-        for path in self._files.paths():
-            raw = self._files.raw(path)
-            parsed = self._files.parse(path, raw or b"")
-            if raw is not None and not parsed.objects and not parsed.unreadable:
-                empty.append(path)
-            for place in places_of(path, parsed, overlays):
-                ref, placed = self._files.ref(place), place.placed
-                known.get(ref.kind, []).append(ref.name)
-                if any((ref.kind, ref.name) == (need.kind, need.name) for need in absent):
-                    move = f" (move it to {moved_to(placed)})" if moved_to(placed) else ""
-                    version = placed.manifest["apiVersion"]
-                    alike.append(f"{self._files.locate(place)} has {version} {ref}{move}")
-        hints = [
-            *alike,
-            *(["a manifest without a namespace counts as the one given with -n"] if alike else []),
-            *(stores.known_names(need, known[need.kind]) for need in absent if not alike),
-            *stores.shortened([fault.message for fault in self._files.faults()], _NAMED),
-            *([f"no Kubernetes object in {', '.join(stores.shortened(empty, _NAMED))}"] if empty else []),
-        ]
-        return NotFoundError(f"{stores.names(absent)} not found in {self.path}", hint="\n  ".join(hints))
 
     # -- writing
 
@@ -369,8 +363,8 @@ class DirectoryStore:
 
     def _refuse_shared(self, ref: ObjectRef, place: Place) -> None:
         """Raise UnsupportedError when a file is the source of further objects, which a write would change as well."""
-        views = self._files.overlays().views(place.path)
-        if len(views) > 1:
+        if place.others:
+            views = self._files.overlays().views(place.path)
             builds = ", ".join(view.outermost or place.path for view in views)
             raise UnsupportedError(
                 f"{ref} is made from {place.path}, and so are other objects ({builds}): a write would change them all",

@@ -6,7 +6,10 @@ A draft is a list of new contents. The order counts: killed between two of them,
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jsonpointer import JsonPointer
 
 from rollway.routers.errors import UnwritableError
 from rollway.routers.objects import dig, duplicate
@@ -18,8 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rollway.routers.objects import Manifest
+    from rollway.routers.plan import Change
     from rollway.routers.stores.manifest_files import Place
     from rollway.routers.stores.manifests import Section
+
+
+_PROPERTY = re.compile(rb"(?:^|[\s\[{,])[&*!][^\s&*]", re.MULTILINE)
 
 
 class FileChange(NamedTuple):
@@ -89,6 +96,22 @@ class _FileText:
             raise UnwritableError(
                 f"{self.place.path}: {error.message}", hint="simplify that part of the file by hand"
             ) from error
+
+
+def replaces_scalars(change: Change) -> bool:
+    """Return whether a change only puts numbers and texts where others are."""
+    edits = [operation for operation in change.patch if operation["op"] != "test"]
+    return bool(edits) and all(
+        operation["op"] == "replace"
+        and isinstance(operation["value"], int | str)
+        and isinstance(JsonPointer(operation["path"]).resolve(change.before, None), int | str)
+        for operation in edits
+    )
+
+
+def has_properties(text: bytes) -> bool:
+    """Return whether a YAML text may have anchors and aliases, by which places share a value, or tags of values."""
+    return _PROPERTY.search(text) is not None
 
 
 def changed(place: Place, wanted: Manifest) -> list[FileChange]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
+from rollway.routers import stores
+from rollway.routers.errors import NotFoundError
 from rollway.routers.findings import Finding, FindingCode, Severity
 from rollway.routers.stores import files, originals
 from rollway.routers.stores.manifests import (
@@ -46,6 +48,9 @@ FINDINGS = (
 _ESCAPES = (b"\\x", b"\\u", b"\\U", b"\\\n", b"\\\r", b"\x00")
 """What lets a YAML text spell a name so that a search does not find it; a zero byte is UTF-16."""
 
+_NAMED = 8
+"""How many files or objects a hint lists."""
+
 _MANY_NEEDS = 24
 """So many needs that parsing a file is cheaper than searching it for each of them."""
 
@@ -56,6 +61,8 @@ class Place(NamedTuple):
     path: str
     placed: PlacedManifest
     view: View = View()
+    others: bool = False
+    """Whether kustomizations make further objects of it."""
 
 
 class ParsedFile(NamedTuple):
@@ -122,6 +129,11 @@ class ManifestFiles:
             self._overlays = Overlays(paths, self.raw)
         return self._overlays
 
+    @property
+    def has_kustomizations(self) -> bool:
+        """Whether there was a kustomization when the files were read last."""
+        return bool(self._overlays and self._overlays.paths)
+
     def ref(self, place: Place) -> ObjectRef:
         """Name an object of these files; one of an old API group has the name that it has in the new one."""
         ref, version = ref_of(place.placed.manifest, self.namespace), moved_to(place.placed)
@@ -176,6 +188,33 @@ class ManifestFiles:
             else:
                 yield from (_not_read(path, part, ()) for part in self.parse(path, raw).unreadable)
 
+    def not_found(self, absent: Sequence[Need]) -> NotFoundError:
+        """Report what is missing, what is there instead, and which files were not read as objects."""
+        alike: list[str] = []
+        empty: list[str] = []
+        known: dict[str, list[str]] = {need.kind: [] for need in absent}
+        overlays = self.overlays()
+        for path in self.paths():
+            raw = self.raw(path)
+            parsed = self.parse(path, raw or b"")
+            if raw is not None and not parsed.objects and not parsed.unreadable:
+                empty.append(path)
+            for place in places_of(path, parsed, overlays):
+                ref, placed = self.ref(place), place.placed
+                known.get(ref.kind, []).append(ref.name)
+                if any((ref.kind, ref.name) == (need.kind, need.name) for need in absent):
+                    move = f" (move it to {moved_to(placed)})" if moved_to(placed) else ""
+                    version = placed.manifest["apiVersion"]
+                    alike.append(f"{self.locate(place)} has {version} {ref}{move}")
+        hints = [
+            *alike,
+            *(["a manifest without a namespace counts as the one given with -n"] if alike else []),
+            *(stores.known_names(need, known[need.kind]) for need in absent if not alike),
+            *stores.shortened([fault.message for fault in self.faults()], _NAMED),
+            *([f"no Kubernetes object in {', '.join(stores.shortened(empty, _NAMED))}"] if empty else []),
+        ]
+        return NotFoundError(f"{stores.names(absent)} not found in {self.path}", hint="\n  ".join(hints))
+
     def _not_served(self, ref: ObjectRef, place: Place) -> Finding:
         version = place.placed.manifest["apiVersion"]
         where = self.locate(place)
@@ -195,7 +234,7 @@ def places_of(path: str, parsed: ParsedFile, overlays: Overlays) -> Iterator[Pla
         return
     views = overlays.views(path)
     for placed in parsed.objects:
-        yield from (Place(path, placed, view) for view in views)
+        yield from (Place(path, placed, view, len(views) > 1) for view in views)
 
 
 def _not_opened(path: str, needs: Sequence[Need]) -> Finding:

@@ -128,9 +128,9 @@ class Overlays:
     def __init__(self, paths: Iterable[str], raw: Callable[[str], bytes | None]) -> None:
         self._raw, self._read = raw, dict[str, bytes | None]()
         self._kustomizations: dict[str, list[Kustomization]] = {}
-        paths = [path for path in paths if os.path.basename(path) in NAMES]
-        if any(word in (self._text(path) or b"") for path in paths for word in _TRANSFORMING):
-            for path in paths:
+        self.paths = [path for path in paths if os.path.basename(path) in NAMES]
+        if any(word in (self._text(path) or b"") for path in self.paths for word in _TRANSFORMING):
+            for path in self.paths:
                 self._add(path)
         self._listing: dict[str, list[Kustomization]] = {}
         self._patches: set[str] = set()
