@@ -43,6 +43,12 @@ def found(folder: Path, files: dict[str, Any]) -> list[Problem]:
     return lint(DirectoryStore(folder))
 
 
+def without_namespace(manifest: Any) -> Any:
+    """Return a manifest as bases have it."""
+    metadata = {key: value for key, value in manifest["metadata"].items() if key != "namespace"}
+    return {**manifest, "metadata": metadata}
+
+
 def services() -> list[Any]:
     """Return the Services of the shop."""
     return [m.service("shop-stable"), m.service("shop-canary")]
@@ -457,7 +463,7 @@ def test_an_object_of_two_overlays_is_reported(tmp_path: Path) -> None:
     base = {"resources": ["all.yaml"]}
     files = {
         "base/kustomization.yaml": [base],
-        "base/all.yaml": [*services(), m.virtual_service(), m.rollout(ISTIO)],
+        "base/all.yaml": [without_namespace(item) for item in (m.virtual_service(), m.rollout(ISTIO))],
         "one/kustomization.yaml": [{"resources": ["../base"], "namespace": "one"}],
         "two/kustomization.yaml": [{"resources": ["../base"], "namespace": "two"}],
     }

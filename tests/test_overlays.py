@@ -62,6 +62,20 @@ def router(folder: Path, namespace: str = "", **words: Any) -> TrafficRouter:
     return TrafficRouter(read_rollout(store, "shop", namespace), store)
 
 
+def test_a_namespace_that_a_kustomization_replaces_is_refused(tmp_path: Path) -> None:
+    """An object that names a namespace of its own gets another one from the overlay, and is refused by name."""
+    base(tmp_path)
+    write(tmp_path / "base" / "web.yaml", m.virtual_service())
+    overlay(tmp_path, "one", namespace="one")
+    with pytest.raises(
+        UnsupportedError, match=r"one/web .*names the namespace default, which a kustomization"
+    ):
+        router(tmp_path, "one").plan(10)
+    assert ("refusal", "unsupported") in {
+        (problem.severity, problem.code) for problem in lint(DirectoryStore(tmp_path))
+    }
+
+
 @pytest.mark.parametrize("where", ["base", "overlay", "both", "component"])
 def test_the_namespace_of_a_kustomization_is_that_of_its_objects(tmp_path: Path, where: str) -> None:
     """Objects are in the namespace that the outermost kustomization gives; new ones name it as their origin does."""

@@ -206,7 +206,10 @@ class DirectoryStore:
     def _overlaid(self, ref: ObjectRef, place: Place) -> UnsupportedError | None:
         """Return why an object differs from its file; None where it does not."""
         renaming, patched_by = place.view.renaming, place.view.patch_of(place.placed.manifest)
-        if renaming:
+        named = place.placed.manifest["metadata"].get("namespace") or ref.namespace
+        if named != ref.namespace:
+            why = f"names the namespace {named}, which a kustomization replaces"
+        elif renaming:
             why = f"gets another name by {renaming}, and with it what refers to it"
         elif patched_by:
             why = f"is patched by {patched_by}, so that its file is not what is applied"
