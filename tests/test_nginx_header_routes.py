@@ -18,7 +18,7 @@ from rollway.routers.objects import ObjectRef
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
 from rollway.routers.testing import MemoryStore
-from rollway.routers.traffic import HeaderRoute, RequestMatch, StringMatch, Traffic
+from rollway.routers.traffic import HeaderRoute, Outcome, RequestMatch, StringMatch, Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
@@ -186,6 +186,25 @@ def test_a_header_of_somebody_else_is_not_overwritten() -> None:
     assert nginx_annotations(shop)["canary-by-header"] == "X-Theirs"
     with pytest.raises(RefusedError, match="shop-web-canary has, from somebody else,"):
         shop.set_traffic(Traffic(Split(20), (route(),)))
+
+
+def test_a_value_of_somebody_else_beside_the_route_is_found() -> None:
+    """A value that goes before the route's pattern is never taken for the route: weights are refused with its name, and reset works."""
+    shop = router()
+    shop.set_traffic(Traffic(Split(20), (route("prefix", "v2"),)))
+    assert isinstance(shop.store, MemoryStore)
+
+    def annotate(manifest: Manifest) -> None:
+        manifest["metadata"]["annotations"][f"{PREFIX}/canary-by-header-value"] = "theirs"
+
+    shop.store.edit(CANARY, annotate)
+    verdict = shop.verify(Traffic(Split(20), (route("prefix", "v2"),)))
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert "canary-by-header-value" in verdict.reason
+    with pytest.raises(RefusedError, match=f"from somebody else, {PREFIX}/canary-by-header-value"):
+        shop.set_weight(30)
+    shop.reset()
+    assert CANARY not in shop.store.manifests
 
 
 def test_a_cookie_of_the_stanza_stands_beside_a_header_route() -> None:

@@ -53,6 +53,26 @@ def test_a_route_that_rollway_does_not_manage_keeps_its_requests(
         shop.require_share(100, x_vip="yes")
 
 
+def test_matches_that_somebody_adds_to_a_split_choose_its_requests(
+    smi_mesh: DataPlane, make_shop: Callable[..., Shop]
+) -> None:
+    """As the note reports, the weight is then the share of the requests that match, and the root Service gets all others."""
+    shop = make_shop(smi_mesh)
+    rollway("set-weight", "shop", "20")
+    match = {"name": "beta", "headers": [{"x-beta": "^yes$"}]}
+    version = "specs.smi-spec.io/v1alpha3"
+    group = {"apiVersion": version, "kind": "HTTPRouteGroup", "metadata": {"name": "beta"}}
+    shop.put({**group, "spec": {"matches": [match]}})
+    split = shop.namespace.get("split.smi-spec.io/v1alpha3", "TrafficSplit", "shop")
+    reference = {"kind": "HTTPRouteGroup", "name": "beta"}
+    shop.namespace.api.merge(split, {"spec": {"matches": [reference]}})
+    done = rollway("set-weight", "shop", "50")
+    assert "has matches: the weight is the share of the requests that match" in done.stderr
+    shop.settle()
+    shop.require_share(50, x_beta="yes")
+    shop.require_share(0)
+
+
 def test_several_ingresses_move_together(ingress_nginx: DataPlane, make_shop: Callable[..., Shop]) -> None:
     """Two Ingresses of one Rollout get the same share, each at its own host."""
     shop = make_shop(ingress_nginx)

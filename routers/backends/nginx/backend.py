@@ -77,7 +77,7 @@ class NginxBackend:
     def check(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Finding]:
         """Report every case in which the controller would ignore a canary, merge it wrongly or refuse it."""
         findings: dict[Finding, None] = {}
-        refusal = Severity.REFUSAL if want.split.canary or want.header_routes else Severity.NOTE
+        refusal = Severity.NOTE if want.is_all_stable else Severity.REFUSAL
         for stable, canary in pairs(rollout):
             for finding in [
                 *checks.check_pair(rollout, want, stable, canary, live, refusal),

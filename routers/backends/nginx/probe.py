@@ -127,8 +127,7 @@ def _check_alternative(
 ) -> Iterator[str]:
     """Compare what is attached to one primary upstream; balancer.lua looks at the first alternative only."""
     used = attached[0] if attached else None
-    wants_canary = bool(want.split.canary or want.header_routes)
-    if policy is None or (used is None and not wants_canary):
+    if policy is None or (used is None and want.is_all_stable):
         if used == alternative:
             yield f"still has the canary {alternative}"
         return
@@ -150,5 +149,5 @@ def _check_alternative(
     for ours, theirs in _POLICY.items():
         if (loaded.get(theirs) or "") != getattr(policy, ours):
             yield f"has {theirs} {loaded.get(theirs)!r} for {alternative}"
-    if wants_canary and not upstream.get("endpoints"):
+    if not want.is_all_stable and not upstream.get("endpoints"):
         yield f"has no endpoints for {alternative}, so it sends all to stable"
