@@ -101,7 +101,7 @@ def refuse_conflict(
         else:
             continue
         raise RefusedError(
-            f"header route {route.name} cannot be set: a canary Ingress has one header, and {where} {key}",
+            f"header route {route.name} cannot be written: a canary Ingress chooses by one header, and {where} {key}",
             hint=f"{hint}, or do without the header route",
             ref=canary,
         )
