@@ -56,7 +56,7 @@ cluster-tests-all: .venv/ready  ## the same on every version of Kubernetes that 
 # whose data plane is not there ask nothing that the local API server does not answer, and neither do those about the
 # Lua of ingress-nginx, which is the same here and there.
 SAME_LUA := $(addprefix traffic/test_nginx_header_routes.py::test_,values_and_patterns_choose_what_the_route_asks_for legacy_affinity_keeps_users_with_stable_alone a_hash_keeps_nobody_with_a_version) traffic/test_model.py::test_the_model_knows_which_requests_a_policy_chooses
-OTHER_ROUTERS := $(addprefix --deselect=integration/,$(addprefix test_contract_on_cluster.py::,TestIstioHosts TestIstioSubsets TestSmi) test_concurrency.py $(SAME_LUA))
+OTHER_ROUTERS := $(addprefix --deselect=integration/,$(addprefix test_contract_on_cluster.py::,TestIstioHosts TestIstioSubsets TestSmi TestGateway TestGatewaySeveral TestGatewayConnections) test_concurrency.py $(SAME_LUA))
 integration-kind: CLUSTER = kind
 integration-kind: .venv/ready  ## the tests where kubelets run pods (CLUSTER=kind|k3s|existing, KEEP=1 leaves the kind cluster, ARGS=...)
 	$(BIN)/python integration/programs/warm.py --cluster $(CLUSTER)

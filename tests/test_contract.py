@@ -195,7 +195,7 @@ class TestGatewayConnections(TestGatewaySeveral):
     routing: dict[str, Any] = {"gatewayAPI": {"tlsRoute": "secure", "tcpRoutes": [{"name": "raw"}]}}
 
     def objects(self) -> list[Manifest]:
-        secure = m.http_route("secure", kind="TLSRoute", version="v1alpha3")
+        secure = m.http_route("secure", kind="TLSRoute", version="v1alpha3", hostnames=["shop.example.com"])
         return [secure, m.http_route("raw", kind="TCPRoute", version="v1alpha2"), *SERVICES]
 
     def garbage(self) -> list[Manifest]:

@@ -259,3 +259,93 @@ def test_an_address_that_nothing_would_ask_is_refused(addresses: dict[str, list[
     """An address for another backend, of no data plane, or that is none, is an input error."""
     with pytest.raises(InvalidInputError, match=words):
         data_plane_probes(parse_rollout(m.rollout(NGINX)), addresses=addresses)
+
+
+# Gateway API
+
+
+GATEWAY_API: Any = {"gatewayAPI": {"httpRoute": "web"}}
+ISTIOD, TRAEFIK = "istio.io/gateway-controller", "traefik.io/gateway-controller"
+TRAEFIK_LABELS = {"app.kubernetes.io/name": "traefik"}
+
+
+def route(*reports: tuple[str, str]) -> Manifest:
+    """Return the HTTPRoute `web` with the parents that controllers report on: pairs of a parent and a controller."""
+    parents = [{"name": name, "namespace": "edge"} for name in dict.fromkeys(name for name, _ in reports)]
+    manifest = m.http_route(parentRefs=parents)
+    manifest["status"] = {
+        "parents": [
+            {"parentRef": {"name": name, "namespace": "edge"}, "controllerName": controller}
+            for name, controller in reports
+        ]
+    }
+    return manifest
+
+
+def gateway_of_api(name: str, *hosts: str) -> Manifest:
+    """Return a Gateway of Gateway API; with hosts, one that istiod deploys nothing for."""
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "Gateway",
+        "metadata": {"name": name, "namespace": "edge"},
+        "spec": {"addresses": [{"type": "Hostname", "value": host} for host in hosts]} if hosts else {},
+    }
+
+
+def test_envoys_of_both_kinds_of_gateways_are_asked() -> None:
+    """A Gateway that istiod deploys has labelled pods in its namespace; one with addresses has those of the Services."""
+    service = m.service("ingress", "system")
+    service["spec"]["selector"] = GATEWAY
+    label = {"gateway.networking.k8s.io/gateway-name": "deployed"}
+    access = Access(
+        route(("deployed", ISTIOD), ("manual", ISTIOD)),
+        gateway_of_api("deployed"),
+        gateway_of_api("manual", "ingress.system.svc.cluster.local", "gone"),
+        service,
+        pod("one", label, namespace="edge"),
+        pod("elsewhere", label),
+        pod("two", GATEWAY),
+        pod("traefik", TRAEFIK_LABELS),
+    )
+    assert asked(GATEWAY_API, access) == ["edge/one:15000", "system/two:15000"]
+
+
+def test_traefiks_with_the_provider_are_asked() -> None:
+    """Of several Traefiks those that serve Gateway API are asked, on the port of their entry point `traefik`."""
+    flag = "--providers.kubernetesGateway=true"
+    access = Access(
+        route(("gate", TRAEFIK)),
+        pod("one", TRAEFIK_LABELS, flag),
+        pod("two", TRAEFIK_LABELS, flag, "--entryPoints.traefik.address=:9000/tcp"),
+        pod("other", TRAEFIK_LABELS, "--providers.kubernetescrd"),
+    )
+    assert asked(GATEWAY_API, access) == ["system/one:8080", "system/two:9000"]
+
+
+def test_a_traefik_with_its_flags_in_a_file_is_asked() -> None:
+    """Without any flag that shows what it serves, each Traefik is asked."""
+    assert asked(GATEWAY_API, Access(route(("gate", TRAEFIK)), pod("one", TRAEFIK_LABELS))) == [
+        "system/one:8080"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reports", "words"),
+    [
+        ([], "no controller reports on the routes"),
+        ([("gate", "example.com/gateway")], "no common way to ask the data plane of example.com/gateway"),
+        ([("gate", ISTIOD)], "no running Envoy of Gateway edge/gate was found"),
+        ([("gate", TRAEFIK)], "no running pod of Traefik was found"),
+    ],
+)
+def test_why_no_data_plane_of_a_route_can_be_asked(reports: list[tuple[str, str]], words: str) -> None:
+    """It is named once which implementation serves the routes and cannot be asked."""
+    assert obstacle(GATEWAY_API, Access(route(*reports))).count(words) == 1
+
+
+def test_a_route_of_two_implementations_needs_both() -> None:
+    """When one of two data planes cannot be asked, neither is."""
+    access = Access(route(("a", ISTIOD), ("b", TRAEFIK)), pod("one", TRAEFIK_LABELS))
+    assert obstacle(GATEWAY_API, access) == "no running Envoy of Gateway edge/a was found"
+    access.put(pod("two", {"gateway.networking.k8s.io/gateway-name": "a"}, namespace="edge"))
+    assert obstacle(GATEWAY_API, access) == ""

@@ -151,6 +151,8 @@ TRAEFIK_FLAGS = {
     "providers.kubernetesgateway": "true",
     # Its default of 2 s is how long a second write may wait.
     "providers.providersthrottleduration": "100ms",
+    # Otherwise it waits ten seconds for idle connections when it ends.
+    "entrypoints.web.transport.lifecycle.gracetimeout": "0s",
     "global.checknewversion": "false",
     "global.sendanonymoususage": "false",
 }

@@ -36,6 +36,8 @@ KINDS = (
     ("split.smi-spec.io/v1alpha3", "TrafficSplit"),
     ("gateway.networking.k8s.io/v1", "HTTPRoute"),
     ("gateway.networking.k8s.io/v1", "GRPCRoute"),
+    ("gateway.networking.k8s.io/v1", "TLSRoute"),
+    ("gateway.networking.k8s.io/v1", "TCPRoute"),
     ("discovery.k8s.io/v1", "EndpointSlice"),
     ("v1", "Service"),
     ("v1", "Pod"),
@@ -185,9 +187,10 @@ class Namespace:
 
 
 def complete(manifest: Manifest) -> Manifest:
-    """Give a Rollout of the tests the pod template that its CRD wants, and a TrafficSplit the version that is served."""
-    if manifest["kind"] == "TrafficSplit":
-        return {**manifest, "apiVersion": "split.smi-spec.io/v1alpha3"}
+    """Give a Rollout of the tests the pod template that its CRD wants, and other objects the version that is served."""
+    if manifest["kind"] in ("TrafficSplit", "TLSRoute", "TCPRoute"):
+        version = next(version for version, kind in KINDS if kind == manifest["kind"])
+        return {**manifest, "apiVersion": version}
     if manifest["kind"] != "Rollout":
         return manifest
     spec = {"selector": {"matchLabels": {"app": "shop"}}, "template": _POD_TEMPLATE, **manifest["spec"]}

@@ -23,7 +23,7 @@ SUBSETS: dict[str, Any] = {
 }
 PRIMARY: dict[str, Any] = {"istio": {"virtualService": {"name": "web", "routes": ["primary"]}}}
 ALL: dict[str, Any] = {**NGINX, **ISTIO, **SMI}
-ROUTINGS = {"nginx": NGINX, "istio": ISTIO, "subsets": SUBSETS, "smi": SMI, "all": ALL}
+ROUTINGS = {"nginx": NGINX, "istio": ISTIO, "subsets": SUBSETS, "smi": SMI, "gateway": GATEWAY, "all": ALL}
 
 
 def objects(routing: dict[str, Any], host: str = "shop.example.com") -> list[Manifest]:

@@ -162,7 +162,7 @@ def prometheus(
     found.stop()
 
 
-@pytest.fixture(params=["ingress_nginx", "istio", "smi_mesh"])
+@pytest.fixture(params=["ingress_nginx", "istio", "smi_mesh", "istio_gateway", "traefik_gateway"])
 def plane(request: pytest.FixtureRequest) -> DataPlane:
     """Each data plane in turn."""
     found: DataPlane = request.getfixturevalue(request.param)

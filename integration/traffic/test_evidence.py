@@ -28,8 +28,12 @@ if TYPE_CHECKING:
     from harness.traffic import Shop
 
 
-asked = pytest.mark.parametrize("plane", ["ingress_nginx", "istio"], indirect=True)
+asked = pytest.mark.parametrize(
+    "plane", ["ingress_nginx", "istio", "istio_gateway", "traefik_gateway"], indirect=True
+)
 """Each data plane that can be asked what it has loaded."""
+first_two = pytest.mark.parametrize("plane", ["ingress_nginx", "istio"], indirect=True)
+"""Those of which the others have nothing of their own to show."""
 
 
 @asked
@@ -44,7 +48,7 @@ def test_loaded_means_that_the_next_request_is_on_the_new_share(
         shop.require_share(weight)
 
 
-@asked
+@first_two
 def test_measured_is_told_with_its_interval(plane: DataPlane, make_shop: Callable[..., Shop]) -> None:
     """`verify --url` reports MATCHES for the weight that is set, and DIFFERS with exit code 5 for a far one."""
     shop = make_shop(plane)
@@ -58,7 +62,7 @@ def test_measured_is_told_with_its_interval(plane: DataPlane, make_shop: Callabl
     assert "differs" in done.stderr
 
 
-@asked
+@first_two
 def test_switch_leaves_nobody_on_the_old_colour(plane: DataPlane, make_shop: Callable[..., Shop]) -> None:
     """After `switch` has returned with `loaded`, no request is answered by the old colour, and none fails."""
     shop = make_shop(plane)
@@ -114,7 +118,7 @@ def test_no_request_is_lost(plane: DataPlane, make_shop: Callable[..., Shop]) ->
     assert answered > 2000
 
 
-@asked
+@first_two
 def test_a_data_plane_that_is_killed_during_a_ramp(plane: DataPlane, make_shop: Callable[..., Shop]) -> None:
     """A ramp waits for a data plane that is killed and started again, and then completes."""
     assert isinstance(plane, IngressNginx | IngressNginxInCluster | Istio)

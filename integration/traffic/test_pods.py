@@ -93,11 +93,16 @@ def test_a_pod_that_cannot_be_reached_is_unknown(istio: DataPlane, make_shop: Ca
     rollway("set-weight", "shop", "30")
 
 
+@pytest.mark.parametrize(
+    ("plane", "system"),
+    [("ingress_nginx", "ingress-nginx"), ("istio_gateway", "istio-system"), ("traefik_gateway", "traefik")],
+    indirect=["plane"],
+)
 def test_the_role_that_rbac_prints_is_enough(
-    ingress_nginx: DataPlane, make_shop: Callable[..., Shop]
+    plane: DataPlane, system: str, make_shop: Callable[..., Shop]
 ) -> None:
     """With the rules of `rbac --data-plane` the evidence is `loaded`; without them `written`, and a note gives the reason."""
-    space = make_shop(ingress_nginx).namespace
+    space = make_shop(plane).namespace
     account = {"name": "ci", "namespace": space.name}
     space.api.put({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})
     kubeconfig = str(space.kubeconfig_with("ci", token=space.api.token(space.name, "ci")))
@@ -108,12 +113,12 @@ def test_the_role_that_rbac_prints_is_enough(
             space.api.put(manifest)
 
     def change(weight: int) -> subprocess.CompletedProcess[str]:
-        words = ("--kubeconfig", kubeconfig, "--data-plane", "ingress-nginx")
+        words = ("--kubeconfig", kubeconfig, "--data-plane", system)
         return rollway("set-weight", "shop", str(weight), *words)
 
     bind()
     until(lambda: "verified: written" in change(10).stdout, "the Role holds")
     assert "lacks the verb" in change(20).stderr
-    bind("--data-plane", "ingress-nginx")
+    bind("--data-plane", system)
     until(lambda: "verified: loaded" in change(30).stdout, "the larger Role holds")
     assert "loaded" not in change(30).stderr

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from harness.process import rollway, started
 from rollway.routers.probes.requests import within
 from rollway.routers.weights import Split
@@ -22,6 +24,7 @@ RECORDS = Path(__file__).resolve().parent.parent.parent / "build" / "ramp"
 EVERY_S = 3.0
 
 
+@pytest.mark.parametrize("plane", ["ingress_nginx", "istio", "smi_mesh"], indirect=True)
 def test_a_ramp_as_requests_see_it(plane: DataPlane, make_shop: Callable[..., Shop]) -> None:
     """Under constant load no request fails, and in each step the share is the step's."""
     shop = make_shop(plane)
