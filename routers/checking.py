@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rollway.routers.data_planes import data_plane_probes
 from rollway.routers.errors import NotServedError, RollwayError
 from rollway.routers.linting import FAULT, NOTE, lint
-from rollway.routers.lookup import read_rollout
+from rollway.routers.lookup import known_as, read_rollout
 from rollway.routers.objects import Access
 from rollway.routers.observing import read_together
 from rollway.routers.planning import needs_of
@@ -51,15 +51,21 @@ class Check(NamedTuple):
 
 
 def check_rollout(
-    store: Store, name: str, namespace: str = "", *, data_planes: Sequence[str] = ()
+    store: Store,
+    name: str,
+    namespace: str = "",
+    *,
+    manifests: Store | None = None,
+    data_planes: Sequence[str] = (),
 ) -> list[Check]:
     """Return what works for a Rollout, and what does not, area by area.
 
+    `manifests` holds the Rollout where that is not in the store itself, for example a file (None: the store).
     `data_planes` are the namespaces in which the pods of data planes are looked for (default: in all). What the store
     refuses, or cannot answer, is an entry of the list and raises nothing.
     """
     try:
-        rollout = read_rollout(store, name, namespace)
+        rollout = known_as(read_rollout(manifests or store, name, namespace), store)
     except RollwayError as error:
         return [Check("access", f"Rollout {name}", CheckResult.PROBLEM, error.message, error.hint)]
     checks = [Check("access", str(rollout.ref), CheckResult.OK, "can be read")]
@@ -68,7 +74,7 @@ def check_rollout(
         checks += _rights(store, rollout)
     try:
         live = read_together(store, [rollout])
-        problems = lint(store, rollout.namespace, rollout.name)
+        problems = lint(store, rollout.namespace, rollout.name, manifests=manifests)
     except RollwayError as error:
         return [*checks, Check("objects", str(rollout.ref), CheckResult.UNKNOWN, error.message, error.hint)]
     checks += _objects(rollout, live, problems)

@@ -158,16 +158,20 @@ class Problem(NamedTuple):
         return ": ".join(filter(None, parts))
 
 
-def lint(store: Store, namespace: str = "", name: str = "") -> list[Problem]:
+def lint(
+    store: Store, namespace: str = "", name: str = "", *, manifests: Store | None = None
+) -> list[Problem]:
     """Check one Rollout, or all of a namespace (empty: of the store).
+
+    `manifests` holds the Rollouts where they are not in the store itself, for example a file (None: the store).
 
     Raises:
         NotFoundError: there is no Rollout of that name.
         StoreError: the store cannot be read.
     """
-    rollouts = read_rollouts(store, namespace, name)
+    rollouts = read_rollouts(manifests or store, namespace, name)
     if name and not rollouts:
-        read_rollout(store, name, namespace)
+        read_rollout(manifests or store, name, namespace)
     live = read_together(store, [rollout for _, rollout in rollouts if not isinstance(rollout, RollwayError)])
     problems = list(_of_store(store, live))
     # What the store could not see is reported above, once for all.

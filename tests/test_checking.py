@@ -13,8 +13,10 @@ import yaml
 import manifests as m
 from rollway.routers.checking import Check, CheckResult, check_rollout
 from rollway.routers.errors import ForbiddenError, NotServedError
+from rollway.routers.probes.pods import PodAccess
 from rollway.routers.stores import ClusterAccess
 from rollway.routers.stores.cluster import ClusterStore
+from rollway.routers.stores.watching import WatchingStore
 from rollway.routers.testing import MemoryStore
 from rollway.routers.writers import Influence, writers_of
 from running import rollway
@@ -202,6 +204,21 @@ def test_files_are_checked_as_far_as_they_go(tmp_path: Path) -> None:
     assert (broken.code, "not found" in broken.stdout) == (1, True)
 
 
-def test_a_cluster_gives_this_access() -> None:
-    """The store of a cluster answers what `check` asks."""
-    assert issubclass(ClusterStore, ClusterAccess)
+@pytest.mark.parametrize("store", [ClusterStore, WatchingStore])
+def test_a_cluster_gives_this_access(store: type) -> None:
+    """The stores of a cluster answer what `check` asks, and reach the pods of data planes."""
+    assert issubclass(store, ClusterAccess)
+    assert issubclass(store, PodAccess)
+
+
+def test_a_rollout_from_a_file_is_checked_against_the_store(tmp_path: Path) -> None:
+    """With -f the Rollout comes from the file, and everything else from the store."""
+    rollout, *others = shop()
+    (tmp_path / "rollout").mkdir()
+    (tmp_path / "objects").mkdir()
+    (tmp_path / "rollout" / "shop.yaml").write_text(yaml.safe_dump(rollout))
+    (tmp_path / "objects" / "all.yaml").write_text(yaml.safe_dump_all(others))
+    words = ("shop", "--dir", str(tmp_path / "objects"))
+    assert rollway("check", *words).code == 1
+    ran = rollway("check", *words, "-f", str(tmp_path / "rollout" / "shop.yaml"))
+    assert (ran.code, "3 OK, 0 problem, 1 unknown" in ran.stdout) == (0, True), ran.stdout

@@ -21,6 +21,7 @@ from rollway.routers.roles import known_roles
 from rollway.routers.router import TrafficRouter
 from rollway.routers.stores.directory import DirectoryStore
 from rollway.routers.testing import MemoryStore
+from running import rollway
 
 if TYPE_CHECKING:
     from rollway.routers.linting import Problem
@@ -477,3 +478,22 @@ def test_who_may_not_write_the_files_may_check_them(tmp_path: Path, monkeypatch:
     """A folder without the right to write to it is no fault of the manifests."""
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert not found(tmp_path, {"all.yaml": [*services(), m.virtual_service(), m.rollout(ISTIO)]})
+
+
+def test_a_rollout_of_a_file_is_judged_by_the_objects_of_the_store(tmp_path: Path) -> None:
+    """`lint -f` judges the Rollouts of the file alone, with the objects of the directory."""
+    for name, manifests in {
+        "objects": [*services(), m.virtual_service()],
+        "file": [m.rollout(ISTIO)],
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "all.yaml").write_text(yaml.safe_dump_all(manifests))
+    where, file = str(tmp_path / "objects"), str(tmp_path / "file" / "all.yaml")
+    assert rollway("lint", "--dir", where, "-f", file).code == 0
+    (tmp_path / "objects" / "all.yaml").write_text(yaml.safe_dump_all(services()))
+    ran = rollway("lint", "--dir", where, "-f", file)
+    assert (ran.code, f"{file}:" in ran.stdout, "VirtualService default/web not found" in ran.stdout) == (
+        2,
+        True,
+        True,
+    )

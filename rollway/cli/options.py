@@ -79,7 +79,8 @@ def name_argument(*, required: bool = True) -> Any:
     return argument(type=ROLLOUT_NAME, required=required, shell_complete=_complete_name)
 
 
-def _filename_option() -> Any:
+def filename_option() -> Any:
+    """Declare `-f`, the file that holds the Rollout."""
     return option(
         "-f",
         "--filename",
@@ -107,7 +108,7 @@ class ScopeOptions:
     """One Rollout, or all of a namespace or a store."""
 
     name: str | None = name_argument(required=False)
-    filename: str | None = _filename_option()
+    filename: str | None = filename_option()
     all_namespaces: bool = option(
         "-A", "--all-namespaces", heading=ROLLOUT, is_flag=True, help="Look in every namespace."
     )
@@ -119,7 +120,7 @@ class RolloutOptions:
     """One Rollout, from the store or from a file."""
 
     name: str = name_argument()
-    filename: str | None = _filename_option()
+    filename: str | None = filename_option()
     roles: RoleOptions = contains(RoleOptions)
     store: StoreOptions = contains(StoreOptions)
 

@@ -140,6 +140,11 @@ def _read_file(path: str, name: str, options: StoreOptions, store: Store) -> Rol
     return known_as(read_rollout(file, name, options.namespace or ""), store)
 
 
+def open_file(path: str | None, options: StoreOptions) -> Store | None:
+    """Open the file that holds the Rollout; None where it comes from the store."""
+    return _open_file(path, options) if path else None
+
+
 def _open_file(path: str, options: StoreOptions) -> Store:
     within = "" if options.directory in (None, "-") else str(options.directory)
     return open_directory(path, options.namespace, within=within)

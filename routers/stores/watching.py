@@ -23,6 +23,7 @@ from rollway.routers.stores.cluster_writes import live_object
 from rollway.routers.traffic import Evidence
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
@@ -128,6 +129,28 @@ class WatchingStore:
     def recorded(self, namespace: str, selector: str) -> Sequence[Manifest]:
         """Return the Events that the API server still has; they are not watched."""
         return self._cluster.recorded(namespace, selector)
+
+    def is_served(self, group: str, kind: str, *, required: bool) -> bool:
+        """Return whether a kind is served; see `rollway.routers.stores.ClusterAccess`."""
+        return self._cluster.is_served(group, kind, required=required)
+
+    def allows(
+        self, verb: str, resource: str, group: str = "", *, namespace: str = "", name: str = ""
+    ) -> bool:
+        """Ask the API server; see `rollway.routers.stores.ClusterAccess`."""
+        return self._cluster.allows(verb, resource, group, namespace=namespace, name=name)
+
+    def field_managers(self, ref: ObjectRef) -> Sequence[str]:
+        """Ask the API server, as they are not kept in memory; see `rollway.routers.stores.ClusterAccess`."""
+        return self._cluster.field_managers(ref)
+
+    def may_forward(self, namespace: str) -> bool:
+        """Return whether the role allows port-forward to the pods of a namespace."""
+        return self._cluster.may_forward(namespace)
+
+    def forward(self, namespace: str, pod: str, port: int, timeout: float) -> socket.socket:
+        """Open a connection to a port of a pod; see `rollway.routers.kube.port_forward`."""
+        return self._cluster.forward(namespace, pod, port, timeout)
 
     def close(self) -> None:
         """End every watch, wait for the threads, and close the cluster store."""

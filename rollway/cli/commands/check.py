@@ -9,9 +9,9 @@ import click
 
 from rollway.cli import output as out
 from rollway.cli.group import Command
-from rollway.cli.options import ROLLOUT, StoreOptions, name_argument, output_option
+from rollway.cli.options import ROLLOUT, StoreOptions, filename_option, name_argument, output_option
 from rollway.cli.parameters import contains, option, options
-from rollway.cli.stores import open_store
+from rollway.cli.stores import open_file, open_store
 from rollway.routers.checking import Check, CheckResult, check_rollout
 
 
@@ -20,6 +20,7 @@ class CheckOptions:
     """One Rollout of the store, and where its data planes are."""
 
     name: str = name_argument()
+    filename: str | None = filename_option()
     data_planes: tuple[str, ...] = option(
         "--data-plane",
         heading=ROLLOUT,
@@ -36,14 +37,18 @@ class CheckOptions:
     rollway check shop
     rollway check shop --as system:serviceaccount:shop:ci
     rollway check shop --dir k8s -o json
+    rollway check shop -f rollout.yaml                # on the cluster's objects
     """,
 )
 @options(target=CheckOptions)
 @output_option()
 def check(target: CheckOptions, *, output: str) -> None:
     """List what works for a Rollout and what does not: access, kinds, rights, objects, endpoints, data planes, writers."""
-    store, namespace = open_store(target.store)
-    checks = check_rollout(store, target.name, namespace, data_planes=target.data_planes)
+    store, namespace = open_store(target.store, target.filename)
+    manifests = open_file(target.filename, target.store)
+    if manifests:
+        namespace = target.store.namespace or ""
+    checks = check_rollout(store, target.name, namespace, manifests=manifests, data_planes=target.data_planes)
     if output == "text":
         _show(checks)
     else:
