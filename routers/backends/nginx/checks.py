@@ -198,11 +198,9 @@ def _notes(
     rollout: Rollout, stable: ObjectRef, canary: ObjectRef, live: Live, policy: Policy
 ) -> Iterator[Finding]:
     ingress = live[stable].manifest
-    if policy.header or policy.cookie:
-        name = f"header {policy.header}" if policy.header else f"cookie {policy.cookie}"
-        yield Finding(
-            "nginx-header-first", Severity.NOTE, canary, f"requests with {name} go by it, not by the weight"
-        )
+    if policy.choices:
+        message = f"requests with {policy.choices} go by that, not by the weight"
+        yield Finding("nginx-header-first", Severity.NOTE, canary, message)
     if any("snippet" in key for key, _ in stanza_of(rollout).annotations):
         message = "has a snippet annotation: a controller that does not allow snippets keeps the previous version of the object"
         yield Finding("nginx-snippet", Severity.NOTE, canary, message)

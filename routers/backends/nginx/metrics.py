@@ -28,10 +28,9 @@ def metric(rollout: Rollout, live: Live) -> Metric:
     canaries: set[str] = set()
     for stable, canary in pairs(rollout):
         policy = policy_of(rollout, canary, live)
-        if policy and (policy.header or policy.cookie):
-            what = f"header {policy.header}" if policy.header else f"cookie {policy.cookie}"
+        if policy and policy.choices:
             raise NoAnswerError(
-                f"{canary} sends requests by {what} as well, which the metrics do not distinguish from those by weight"
+                f"{canary} also chooses requests with {policy.choices}, which the metrics do not distinguish from those by weight"
             )
         names.add((stable.namespace, stable.name))
         canaries |= {

@@ -39,6 +39,15 @@ class Policy(NamedTuple):
     header_pattern: str = ""
     cookie: str = ""
 
+    @property
+    def choices(self) -> str:
+        """Name the requests that do not go by the weight, for people; an empty string where all do."""
+        header = f"header {self.header}: {self.header_value or 'always or never'}"
+        if self.header_pattern and not self.header_value:
+            header = f"header {self.header} matching {self.header_pattern}"
+        cookie = f"cookie {self.cookie}=always or never"
+        return " or ".join([*([header] if self.header else []), *([cookie] if self.cookie else [])])
+
     def decision(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> bool | None:
         """Return whether a request goes to the canary by its header, else by its cookie; None where the weight decides.
 
