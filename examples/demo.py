@@ -1,4 +1,4 @@
-"""Set a weight with each backend in a scratch copy of examples/shop, and show the plan, the changed lines and the status.
+"""Move traffic with each backend in a scratch copy of examples/shop, and show the plan, the changed lines and the status.
 
 `make demo` runs this. It writes nothing outside the scratch folder, which it names at the end.
 """
@@ -38,10 +38,12 @@ def main() -> None:
     shutil.copytree(SHOP, scratch)
     for backend in sorted(entry.name for entry in scratch.iterdir()):
         folder = scratch / backend
-        print(f"=== {backend}: 20 % of the traffic to the canary\n", flush=True)
-        run(folder, "plan", "shop", "20")
+        # A Service alone selects one release, so it gives the canary all or nothing.
+        weight = "100" if backend == "service" else "20"
+        print(f"=== {backend}: {weight} % of the traffic to the canary\n", flush=True)
+        run(folder, "plan", "shop", weight)
         before = contents(folder)
-        run(folder, "set-weight", "shop", "20")
+        run(folder, "set-weight", "shop", weight)
         after = contents(folder)
         print("changed lines:")
         for name in sorted(after):

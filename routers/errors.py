@@ -11,6 +11,7 @@ RollwayError                   1  anything below
 ├── RefusedError               4  unsafe: a guard or a backend's check refuses
 │   ├── UnsupportedError       4  a backend or store lacks the feature
 │   ├── AmbiguousError         4  more than one thing matches
+│   │   └── UnknownRolesError  4  nothing shows which pods are stable
 │   ├── ForeignOwnerError      4  the object belongs to somebody else
 │   ├── StalePlanError         4  the world moved since the plan was reviewed
 │   └── AdmissionError         4  the API server or one of its admission webhooks refuses the object
@@ -150,6 +151,10 @@ class UnsupportedError(RefusedError):
 
 class AmbiguousError(RefusedError):
     """More than one object or route matches, and rollway does not guess."""
+
+
+class UnknownRolesError(AmbiguousError):
+    """Nothing shows which pods are stable, or which are the canary."""
 
 
 class ForeignOwnerError(RefusedError):

@@ -11,12 +11,14 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from jsonpointer import JsonPointer
+
 from rollway.routers.differences import differences
 from rollway.routers.model import Context
 from rollway.routers.objects import Access, dig
 from rollway.routers.observation import observe
 from rollway.routers.plan import Action, pointer
-from rollway.routers.planning import wanted_changes
+from rollway.routers.planning import needs_of, wanted_changes
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
@@ -34,11 +36,17 @@ _KEY = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 def weight_paths(rollout: Rollout, live: Live) -> dict[ObjectRef, list[Pointer]]:
     """Return the fields that any weight of this Rollout changes, for each object of the user.
 
-    They are read off what is rendered for weights that all differ, so they are what is patched, and no more.
+    They are read off what is rendered for weights that all differ, so they are what is patched, and no more. Where a
+    backend names every field exactly, those are the fields.
 
     Raises what planning raises.
     """
     total = rollout.total
+    shared = [need for need in needs_of(rollout) if need.access is Access.SHARED]
+    if shared and not any("*" in field for need in shared for field in need.fields):
+        return {
+            need.ref: [tuple(JsonPointer(field).parts) for field in sorted(need.fields)] for need in shared
+        }
     seen = observe(rollout, live).nearest_traffic
     paths: dict[ObjectRef, dict[Pointer, None]] = {}
     for weight in dict.fromkeys((0, 1, total // 2, total - 1, total)):
@@ -104,7 +112,7 @@ def jq_path(path: Pointer, manifest: Manifest) -> str:
     text, by_name = "", False
     value: Any = manifest
     for step in path:
-        item = value[step]
+        item = dig(value, step)
         name = dig(item, "name")
         if isinstance(step, str):
             text += f".{step}" if _KEY.fullmatch(step) else f"[{json.dumps(step)}]"

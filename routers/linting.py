@@ -23,6 +23,7 @@ from rollway.routers.errors import (
     RefusedError,
     RollwayError,
     StoreError,
+    UnknownRolesError,
     UnsupportedError,
     UnwritableError,
 )
@@ -74,6 +75,13 @@ FINDINGS = (
         "More than one route or object could be meant.",
         "The weight would be written into one that was guessed.",
         "Name the one that is meant; the message lists them.",
+    ),
+    FindingCode(
+        "roles-unknown",
+        "Nothing shows which pod-template hash is stable, or which is the canary. In files this is a note, because a "
+        "controller writes the hashes into the live Services alone.",
+        "Users would be led to a release that was guessed.",
+        "Name the hash with `--stable` or `--canary`; the message tells which.",
     ),
     FindingCode(
         "duplicate-object",
@@ -128,6 +136,7 @@ _CODES: tuple[tuple[type[RollwayError], str], ...] = (
     (DuplicateObjectError, "duplicate-object"),
     (ManifestError, "manifest-fault"),
     (NotFoundError, "not-found"),
+    (UnknownRolesError, "roles-unknown"),
     (AmbiguousError, "ambiguous"),
     (ForeignOwnerError, "foreign-owner"),
     (UnsupportedError, "unsupported"),
@@ -326,6 +335,8 @@ class _Case:
     def _of_error(self, error: RollwayError, blamed: LiveObject | None = None) -> Iterator[Problem]:
         failed = error.exit_code == 1 and not isinstance(error, UnwritableError)
         severity = FAULT if failed or isinstance(error, InvalidInputError) else REFUSAL
+        if isinstance(error, UnknownRolesError) and not self.live.running:
+            severity = NOTE  # in files a Service has no hash: a controller writes it into the live one
         code = next(code for kind, code in _CODES if isinstance(error, kind))
         at_fault = blamed or (self.live.get(error.ref) if isinstance(error.ref, ObjectRef) else None)
         place = at_fault.locate(()) if at_fault else ""

@@ -43,6 +43,19 @@ class PingPong(NamedTuple):
     stable: str = ""
 
 
+class ReleaseHashes(NamedTuple):
+    """The pod-template hashes that are named as stable and canary, where there are no Services of their own for the roles.
+
+    The first two are the caller's; the others are what a controller reports as its stable and its newest ReplicaSet.
+    Each is empty where nobody names it; then the live objects decide.
+    """
+
+    stable: str = ""
+    canary: str = ""
+    reported_stable: str = ""
+    reported_newest: str = ""
+
+
 class RolloutStatus(NamedTuple):
     """What a controller reports of a Rollout; all of it is absent where none runs."""
 
@@ -58,6 +71,8 @@ class RolloutStatus(NamedTuple):
 class Rollout:
     """A Rollout as the backends see it: who is stable, who is canary, and the stanza of each backend.
 
+    Without a router (`hashes` is given) both roles are pod-template hashes of one Service, `stable_service`, and
+    `canary_service` is a Service for previews, if there is one.
     `total` is the sum that weights refer to (`maxTrafficWeight`, else 100). `uid` is empty for a Rollout that is
     only a manifest. `stanzas` holds, by the backend's name and in the order in which they are applied, what each backend
     read of its own stanza. `status` and `steps` (as written) decide nothing here, and are left out of comparison.
@@ -74,6 +89,7 @@ class Rollout:
     managed_routes: tuple[str, ...] = ()
     stanzas: Mapping[str, Any] = field(default_factory=dict, hash=False)
     ping_pong: PingPong | None = None
+    hashes: ReleaseHashes | None = None
     status: RolloutStatus = field(default=RolloutStatus(), compare=False, repr=False)
     steps: tuple[Manifest, ...] = field(default=(), compare=False, repr=False)
     memo: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
@@ -115,16 +131,19 @@ class Rollout:
         return self.ping_pong is None or bool(self.ping_pong.stable)
 
     def with_stable(self, name: str) -> Rollout:
-        """Return the same with `ping` or `pong` as its stable Service.
+        """Return the same with `ping` or `pong` as its stable Service, or with a stable pod-template hash.
 
         Raises:
-            InvalidInputError: there is no ping-pong, or the name is neither of the two.
+            InvalidInputError: there is neither, or the name is none of the two Services.
             RefusedError: the status names the other one as stable.
         """
+        if self.hashes is not None:
+            return replace(self, hashes=self.hashes._replace(stable=name))
         if self.ping_pong is None or name not in ("ping", "pong"):
             raise InvalidInputError(
                 f"{self.ref} has no {name!r} Service that could be stable",
-                hint="ping and pong are for a Rollout with pingPong and without stableService and canaryService",
+                hint="ping and pong are for a Rollout with pingPong and without stableService and canaryService, and a "
+                "pod-template hash for a blue-green Rollout without trafficRouting",
             )
         ping, pong, stable = self.ping_pong
         if stable not in ("", name):
@@ -133,6 +152,19 @@ class Rollout:
         return replace(
             self, stable_service=pair[0], canary_service=pair[1], ping_pong=PingPong(ping, pong, name)
         )
+
+    def with_canary(self, pod_hash: str) -> Rollout:
+        """Return the same with a pod-template hash as its canary.
+
+        Raises:
+            InvalidInputError: its roles are Services, which the manifest names.
+        """
+        if self.hashes is None:
+            raise InvalidInputError(
+                f"{self.ref} names the Service of its canary, so no pod-template hash can be it",
+                hint="--canary is for a blue-green Rollout without trafficRouting",
+            )
+        return replace(self, hashes=self.hashes._replace(canary=pod_hash))
 
     def split(self, weight: int | str) -> Split:
         """Read a weight and make it a Split of this Rollout's total.

@@ -35,6 +35,8 @@ DryRun: TypeAlias = Literal[False, True, "server"]
 Operation: TypeAlias = dict[str, Any]
 """One operation of a JSON Patch (RFC 6902)."""
 
+_VERSION: Pointer = ("metadata", "resourceVersion")
+
 
 TrafficWish: TypeAlias = "Traffic | Callable[[Live], Traffic]"
 """What a caller wants: a whole traffic, or one that is found out from the live objects whenever it is planned."""
@@ -161,7 +163,10 @@ def change_for(
     edits = list(differences(present.manifest, wanted))
     manifest = present.manifest
     outside = [
-        edit[0] for edit in edits if not any(_covers(pattern, edit, manifest) for pattern in need.fields)
+        field[0]
+        for edit in edits
+        for field in _changed_fields(edit)
+        if not any(_covers(pattern, field, manifest) for pattern in need.fields)
     ]
     if outside or need.access is Access.READ:
         raise RollwayError(
@@ -207,6 +212,18 @@ def pointer(path: Pointer) -> str:
     return str(JsonPointer.from_parts(path).path)
 
 
+def _changed_fields(edit: Edit) -> Iterator[Edit]:
+    """Yield an edit; of a mapping that comes or goes as a whole under a key, one for each key of it."""
+    path, before, after = edit
+    whole = before if after is MISSING else after
+    if MISSING in (before, after) and not isinstance(path[-1], int) and isinstance(whole, dict) and whole:
+        for key, value in whole.items():
+            sides = (value, MISSING) if after is MISSING else (MISSING, value)
+            yield from _changed_fields(((*path, key), *sides))
+    else:
+        yield edit
+
+
 def _operation(path: Pointer, before: Any, after: Any) -> Operation:
     if after is MISSING:
         return {"op": "remove", "path": pointer(path)}
@@ -217,15 +234,19 @@ def _with_tests(before: Manifest, edits: Sequence[Edit], relies: Sequence[str]) 
     """Yield the patch that makes the edits in `before`: first what it relies on, then the edits.
 
     Without `relies`, every edit relies on the value that it replaces. In lists, an edit relies on the names along its
-    way, an item that is taken out on all of it, and one that is put in on its neighbours.
+    way, an item that is taken out on all of it, and one that is put in on its neighbours. No test can show that a mapping
+    is absent, and adding it would replace one that somebody else has added meanwhile: that relies on the object's version.
     """
     tests: dict[str, Any] = {}
     for edit in edits:
-        path, old, _ = edit
+        path, old, new = edit
         tests.update(_names_along(before, path[:-1]))
         if _is_item(edit):
             tests.update({pointer(path): old} if old is not MISSING else _neighbours(before, path, edits))
             continue
+        version = lookup(before, _VERSION)
+        if old is MISSING and isinstance(new, dict) and version is not MISSING:
+            tests[pointer(_VERSION)] = version
         for pattern in relies:
             steps = _instantiate(pattern, path)
             value = lookup(before, steps) if steps is not None else MISSING
@@ -275,7 +296,7 @@ def _neighbours(before: Manifest, path: Pointer, edits: Sequence[Edit]) -> Itera
 def _covers(pattern: str, edit: Edit, before: Manifest) -> bool:
     """Return whether a field pattern allows an edit; see `Need.fields`."""
     path, old, new = edit
-    steps = pattern.split("/")[1:]
+    steps = [step if step.startswith(ITEM) else unescape(step) for step in pattern.split("/")[1:]]
     if len(steps) > len(path):
         return False
     for place, (want, have) in enumerate(zip(steps, path, strict=False)):
@@ -291,7 +312,7 @@ def _covers(pattern: str, edit: Edit, before: Manifest) -> bool:
 
 def _instantiate(pattern: str, path: Pointer) -> Pointer | None:
     """Fill the `*` of a pattern with the steps of a path; None when the two part before the last `*`."""
-    steps = pattern.split("/")[1:]
+    steps = [unescape(step) for step in pattern.split("/")[1:]]
     filled: list[str | int] = []
     same = True
     for index, step in enumerate(steps):

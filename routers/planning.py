@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 FINDINGS = (
     FindingCode(
         "controller-in-charge",
-        "A controller is taking the Rollout through its steps, by its status.",
-        "The controller writes its own weight back at its next step.",
+        "A controller is taking the Rollout through its steps, or switches its Services, by its status.",
+        "The controller writes its own weight back at its next step, or its own selectors.",
         "Let the controller finish, or abort the release there.",
     ),
 )
@@ -257,6 +257,10 @@ def controller_in_charge(rollout: Rollout) -> Iterator[Finding]:
             "weight back"
         )
         remedy = "let the controller finish, or abort there"
+        yield Finding("controller-in-charge", Severity.REFUSAL, rollout.ref, message, remedy)
+    if status.phase in ("Progressing", "Paused") and rollout.hashes is not None:
+        message = f"a controller is moving it (status: {status.phase}), and would switch the Services back"
+        remedy = "let the controller promote or abort the release"
         yield Finding("controller-in-charge", Severity.REFUSAL, rollout.ref, message, remedy)
 
 

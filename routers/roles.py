@@ -21,15 +21,18 @@ if TYPE_CHECKING:
     from rollway.routers.traffic import Reading
 
 
-def known_roles(rollout: Rollout, store: Store, stable: str = "") -> Rollout:
+def known_roles(rollout: Rollout, store: Store, stable: str = "", canary: str = "") -> Rollout:
     """Return the Rollout with its stable Service known: `stable` names it (`ping` or `pong`), else the live objects do.
 
-    Without ping-pong, or where the status names it, the store is not read.
+    Without ping-pong, or where the status names it, the store is not read. Where the roles are pod-template hashes,
+    `stable` and `canary` name those, and without them the backend reads them from the live objects.
 
     Raises:
         AmbiguousError: traffic goes to both Services, or to neither, and nobody names the stable one.
-        InvalidInputError, RefusedError: `stable` does not fit the Rollout or its status.
+        InvalidInputError, RefusedError: a name does not fit the Rollout or its status.
     """
+    if canary:
+        rollout = rollout.with_canary(canary)
     if stable:
         return rollout.with_stable(stable)
     if rollout.roles_known:

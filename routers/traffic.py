@@ -187,6 +187,8 @@ class Capabilities(NamedTuple):
     mirror_routes: bool = False
     obstacles: Mapping[str, str] = MappingProxyType({})
     """Why the data plane cannot do a feature, by the name that `missing` has for it."""
+    partial_weights: bool = True
+    """Whether stable and canary can share the traffic; without that one of the two gets all of it."""
 
     def missing(self, want: Traffic) -> str:
         """Name the first feature of the wish that the backend lacks, or return an empty string."""
@@ -196,6 +198,8 @@ class Capabilities(NamedTuple):
             return "mirror routes"
         if want.split.total < self.smallest_total:
             return f"a total below {self.smallest_total}"
+        if want.split.canary not in (0, want.split.total) and not self.partial_weights:
+            return f"weights other than 0 and {want.split.total}"
         return ""
 
 

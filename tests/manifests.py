@@ -173,6 +173,23 @@ def traffic_split(
     }
 
 
+def selecting(name: str, pod_hash: str = "", **labels: str) -> Manifest:
+    """Return a Service that selects the pods of a shop by a pod-template hash, if one is given."""
+    selected = {"rollouts-pod-template-hash": pod_hash} if pod_hash else {}
+    manifest = service(name)
+    manifest["spec"]["selector"] = {"app": "shop", **labels, **selected}
+    return manifest
+
+
+def switched(name: str = "shop", *, preview: bool = True, status: Any = None, **body: Any) -> Manifest:
+    """Return a blue-green Rollout that has no router, with a status if one is given."""
+    manifest = rollout(None, strategy="blueGreen", name=name, **body)
+    del manifest["spec"]["strategy"]["blueGreen"]["trafficRouting"]
+    if not preview:
+        del manifest["spec"]["strategy"]["blueGreen"]["previewService"]
+    return {**manifest, **({"status": status} if status else {})}
+
+
 def rollout(routing: Any = None, *, strategy: str = "canary", name: str = "shop", **body: Any) -> Manifest:
     """Return a Rollout with the services shop-stable and shop-canary and the given trafficRouting."""
     services = {"stableService": "shop-stable", "canaryService": "shop-canary"}

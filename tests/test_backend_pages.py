@@ -73,6 +73,7 @@ def abilities(package: BackendPackage) -> str:
         ("objects that carry the weights", able.objects),
         ("API versions", ", ".join(f"`{version}`" for version in able.versions)),
         ("total", f"{able.smallest_total} or more"),
+        ("weights", "any" if able.partial_weights else "only 0 and the total"),
         ("header routes", "yes" if able.header_routes else "refused"),
         ("mirror routes", "yes" if able.mirror_routes else "refused"),
     )
@@ -97,12 +98,16 @@ def written(package: BackendPackage) -> str:
     """Write everything about a backend that the code itself shows."""
     rollout = example(package)
     places = " or ".join(f"`trafficRouting.{'.'.join(place)}`" for place in package.places)
+    stanza = (
+        f"{places}, with these keys:\n\n{table(('key', 'type', 'needed'), *keys(package.stanza.schema))}"
+        if places
+        else "None: it is for `blueGreen` without `trafficRouting`.\n"
+    )
     objects = [needed_object(need) for need in package.backend.needs(rollout)]
     role = yaml.safe_dump(manifests(rollout), sort_keys=False)
     return "\n".join(
         (
-            f"## Stanza\n\n{places}, with these keys:\n",
-            table(("key", "type", "needed"), *keys(package.stanza.schema)),
+            f"## Stanza\n\n{stanza}",
             f"## Objects\n\nFor the example in `examples/shop/{package.name}`:\n",
             table(("object", "access", "fields of ours"), *objects),
             "## Abilities\n",

@@ -142,6 +142,24 @@ class TestSmiQuantities(TestSmi):
         return [*SERVICES, crd]
 
 
+class TestService(_Contract):
+    """A Service for users and one for previews, which select the pods of two releases."""
+
+    def rollout(self) -> Rollout:
+        return parse_rollout(m.placed(m.switched(), self.namespace))
+
+    def objects(self) -> list[Manifest]:
+        return [m.selecting("shop-stable", "5d8f7"), m.selecting("shop-canary", "7c9b4")]
+
+    def garbage(self) -> list[Manifest]:
+        listed, number, none, text = (m.selecting("shop-stable", "5d8f7") for _ in range(4))
+        listed["spec"]["selector"] = ["app"]
+        number["spec"]["selector"]["rollouts-pod-template-hash"] = 57
+        del none["spec"]["selector"]
+        text["metadata"]["annotations"] = "rollway.dev/stable-hash"
+        return [listed, number, none, text]
+
+
 class TestGateway(_Contract):
     """One HTTPRoute, with a rule of somebody else before ours."""
 

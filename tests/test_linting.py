@@ -350,7 +350,10 @@ def is_green(problems: list[Problem]) -> bool:
     "case", sorted(GOLDEN.glob("*/*.yaml")), ids=lambda case: f"{case.parent.name}/{case.stem}"
 )
 def test_where_lint_is_green_no_weight_is_refused(case: Path, tmp_path: Path) -> None:
-    """For every golden case: without a fault and a refusal of lint, each weight above 0 can be planned."""
+    """For every golden case: without a fault and a refusal of lint, each weight above 0 can be planned.
+
+    Where lint notes that the caller has to name a role, the caller has not named it here.
+    """
     (tmp_path / "app.yaml").write_text(case.read_text())
     (tmp_path / "services.yaml").write_text(yaml.safe_dump_all(services()))
     store = DirectoryStore(tmp_path)
@@ -358,7 +361,7 @@ def test_where_lint_is_green_no_weight_is_refused(case: Path, tmp_path: Path) ->
         problems = lint(store)
     except RollwayError:
         return
-    if is_green(problems):
+    if is_green(problems) and not any(problem.code == "roles-unknown" for problem in problems):
         assert refused(store) == []
 
 

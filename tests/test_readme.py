@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from rollway.cli.report import capabilities
+from rollway.routers.backends import BUILTIN
 from running import rollway
 
 ROOT = Path(__file__).parent.parent
@@ -80,17 +81,20 @@ def test_make_targets_exist() -> None:
 
 @pytest.mark.slow
 def test_the_demo_shows_plan_changed_lines_and_status(tmp_path: Path) -> None:
-    """`make demo` runs for all three backends and leaves the examples alone."""
+    """`make demo` runs for every backend and leaves the examples alone."""
     before = {file: file.read_bytes() for file in (ROOT / "examples").rglob("*.yaml")}
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     ran = subprocess.run(
         ["make", "demo"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
-    for backend in ("nginx", "istio", "smi", "gateway"):
-        assert f"=== {backend}: 20 % of the traffic to the canary" in ran.stdout
-        assert f"Plan for Rollout {backend}/shop: canary 20 of 100, 20 %" in ran.stdout
-        assert re.search(r"(shop|canary|primary) +- +20 of 100, 20 % +- +written +now", ran.stdout)
-    assert ran.stdout.count("changed lines:\n---") == 4
+    for backend in BUILTIN:
+        weight = "100" if backend == "service" else "20"
+        assert f"=== {backend}: {weight} % of the traffic to the canary" in ran.stdout
+        assert f"Plan for Rollout {backend}/shop: canary {weight} of 100, {weight} %" in ran.stdout
+        assert re.search(
+            rf"(shop|canary|primary) +- +{weight} of 100, {weight} % +- +written +now", ran.stdout
+        )
+    assert ran.stdout.count("changed lines:\n---") == len(BUILTIN)
     assert "+          weight: 20" in ran.stdout
     assert "Traceback" not in ran.stderr
     assert {file: file.read_bytes() for file in (ROOT / "examples").rglob("*.yaml")} == before
@@ -130,7 +134,7 @@ def test_the_backends_table_is_the_one_of_the_cli() -> None:
     """The table in README is what `rollway backends` prints."""
     shown = README.split("compared by a test -->\n```\n")[1].split("```")[0]
     assert settled(shown) == settled(rollway("backends").stdout)
-    assert len(capabilities()[1]) == 4
+    assert len(capabilities()[1]) == len(BUILTIN)
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:

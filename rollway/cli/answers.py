@@ -30,7 +30,7 @@ def weights(reading: Reading | None) -> str:
 def canary(reading: Reading | None) -> str:
     """Write what the canary gets by a reading."""
     if reading is not None and reading.outcome:
-        return "unknown (no such object)"
+        return "unknown" if reading.weights else "unknown (no such object)"
     if reading is None or reading.traffic is None:
         return "0 (no such object)" if reading is None or not reading.weights else "0 (no traffic)"
     return str(reading.traffic.split) if reading.exact else f"about {reading.traffic.split}"

@@ -98,8 +98,16 @@ class RoleOptions:
     stable: str | None = option(
         "--stable",
         heading=ROLLOUT,
-        type=click.Choice(["ping", "pong"]),
-        help="Which Service is stable now, for a Rollout with pingPong whose status and objects do not show it.",
+        metavar="ping|pong|HASH",
+        help="What is stable now, where status and objects do not show it: a Service of pingPong, or the pod-template hash "
+        "of a blue-green Rollout without trafficRouting.",
+    )
+    canary: str | None = option(
+        "--canary",
+        heading=ROLLOUT,
+        metavar="HASH",
+        help="The pod-template hash that is the canary, for a blue-green Rollout without trafficRouting; its "
+        "previewService is led to it as well.",
     )
 
 

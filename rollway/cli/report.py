@@ -71,15 +71,15 @@ def capabilities() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     rows: list[tuple[str, ...]] = []
     for package in packages():
         able = package.backend.capabilities
-        group = able.versions[0].partition("/")[0]
-        versions = ", ".join(version.partition("/")[2] for version in able.versions)
+        group, slash, _ = able.versions[0].rpartition("/")
+        versions = ", ".join(version.rpartition("/")[2] for version in able.versions)
         rows.append(
             (
                 package.name,
                 able.objects,
                 "ours" if able.access is Access.MANAGED else "shared",
-                f"{group}/{versions}",
-                f"{able.smallest_total} or more",
+                f"{group}{slash}{versions}",
+                f"{able.smallest_total} or more" if able.partial_weights else "0 or all",
                 "yes",
                 "yes" if able.header_routes else "refused",
                 "yes" if able.mirror_routes else "refused",

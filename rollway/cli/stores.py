@@ -106,7 +106,7 @@ def open_router(options: RolloutOptions, guards: GuardOptions | None = None) -> 
         rollout = _read_file(options.filename, options.name, options.store, store)
     else:
         rollout = read_rollout(store, options.name, namespace)
-    rollout = known_roles(rollout, store, options.roles.stable or "")
+    rollout = known_roles(rollout, store, options.roles.stable or "", options.roles.canary or "")
     return TrafficRouter(rollout, store, _limits(guards, rollout) if guards else Limits())
 
 

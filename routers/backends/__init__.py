@@ -38,6 +38,7 @@ BUILTIN = {
     "istio": "rollway.routers.backends.istio",
     "smi": "rollway.routers.backends.smi",
     "gateway": "rollway.routers.backends.gateway",
+    "service": "rollway.routers.backends.service",
 }
 """The package of each backend that comes with rollway, in the order in which they are applied."""
 ENTRY_POINTS = "rollway.backends"
@@ -96,7 +97,8 @@ class BackendPackage(NamedTuple):
     """One backend as the rest of the code sees it; its parts are imported when they are first used.
 
     `paths` are the places of its stanza below `trafficRouting`, of which a Rollout has one; without any it stands under
-    the backend's name. A backend without `addresses` has no data plane that can be asked.
+    the backend's name. A backend without `addresses` has no data plane that can be asked. One that is `without_router` has
+    no stanza: it carries the blue-green Rollouts that have no `trafficRouting`.
     """
 
     name: str
@@ -105,10 +107,13 @@ class BackendPackage(NamedTuple):
     addresses: tuple[AddressOption, ...] = ()
     install: tuple[tuple[str, str], ...] = ()
     """API groups whose kinds a cluster may lack, each with what to install then."""
+    without_router: bool = False
 
     @property
     def places(self) -> tuple[tuple[str, ...], ...]:
         """Where the stanza may stand below `trafficRouting`."""
+        if self.without_router:
+            return ()
         return self.paths or ((self.name,),)
 
     @property

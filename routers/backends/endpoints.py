@@ -102,7 +102,7 @@ def check_services(
             return
         else:
             counts[role], reasons[role] = _of_service(ref, service, live, ports.get(role, ()))
-    yield from _findings(want, Ready(counts, reasons, refs), keep_stable=keep_stable)
+    yield from readiness_findings(want, Ready(counts, reasons, refs), keep_stable=keep_stable)
 
 
 def check_subsets(
@@ -132,7 +132,7 @@ def check_subsets(
         written = ", ".join(f"{key}={value}" for key, value in (wanted or {}).items()) or "no label at all"
         reasons[role] = f"no ready pod of Service {host.name} has the labels of subset {role} ({written})"
     ready = Ready(counts, reasons, dict.fromkeys(labels, rule), "subset-not-ready")
-    yield from _findings(want, ready, keep_stable=False)
+    yield from readiness_findings(want, ready, keep_stable=False)
 
 
 def addresses(ref: ObjectRef, live: Live) -> set[str]:
@@ -140,7 +140,8 @@ def addresses(ref: ObjectRef, live: Live) -> set[str]:
     return {str(address) for endpoint in _endpoints(ref, live) for address in endpoint.get("addresses") or ()}
 
 
-def _findings(want: Traffic, ready: Ready, *, keep_stable: bool) -> Iterator[Finding]:
+def readiness_findings(want: Traffic, ready: Ready, *, keep_stable: bool) -> Iterator[Finding]:
+    """Report the roles that would get requests without anything ready, and a canary that gets more than its part."""
     split = want.split
     gets_requests = {STABLE: bool(split.stable), CANARY: bool(split.canary or want.header_routes)}
     for role, served in gets_requests.items():

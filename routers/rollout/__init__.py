@@ -1,6 +1,7 @@
 """Read a Rollout manifest into a Rollout, and report every fault of it at once, with path, file and line.
 
-The manifest is Argo Rollouts' own (`argoproj.io/v1alpha1`), plus `trafficRouting` under `blueGreen`.
+The manifest is Argo Rollouts' own (`argoproj.io/v1alpha1`), plus `trafficRouting` under `blueGreen`. A blue-green Rollout
+without it has no router: its Services select the pods of one release.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import jsonschema_rs
 
 from rollway.routers.backends import builtin_packages, packages
 from rollway.routers.errors import Fault, ManifestError, UnsupportedError
-from rollway.routers.model import PingPong, Rollout, RolloutStatus, Strategy
+from rollway.routers.model import PingPong, ReleaseHashes, Rollout, RolloutStatus, Strategy
 from rollway.routers.objects import dig
 from rollway.routers.rollout.schema import COMMON_KEYS, rollout_schema
-from rollway.routers.rollout.unused import misspelled_fields
+from rollway.routers.rollout.unused import is_without_router, misspelled_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from rollway.routers.objects import Manifest, Pointer
 
 _STRATEGIES = ("canary", "blueGreen")
+_STATUS = ("phase", "currentStepIndex", "pauseConditions", "abort", "stableRS", "currentPodHash")
+"""The keys of a status of which no value is a fault."""
 
 
 class _Faults:
@@ -174,7 +177,7 @@ def _refuse_unknown(routing: Any, path: tuple[str, ...], faults: _Faults) -> Non
     known = _enough(routing)
     for place in _unknown(routing, known):
         faults.unsupported += 1
-        supported = ", ".join(package.name for package in known)
+        supported = ", ".join(package.name for package in known if package.places)
         heads = sorted({*COMMON_KEYS, *(place[0] for package in known for place in package.places)})
         close = _closest(place[-1], heads, 0.6)
         hint = f"; did you mean {close!r}?" if close else ""
@@ -221,7 +224,7 @@ def _relevant(manifest: Any) -> Any:
     for key, keep in (
         ("metadata", ("name", "namespace", "uid")),
         ("spec", ("strategy",)),
-        ("status", ("canary", "phase", "currentStepIndex", "pauseConditions", "abort")),
+        ("status", ("canary", *_STATUS)),
     ):
         if isinstance(view.get(key), dict):
             view[key] = {inner: view[key][inner] for inner in keep if inner in view[key]}
@@ -260,11 +263,19 @@ def _read(
     routing = body.get("trafficRouting", {})
     namespace = rollout["metadata"].get("namespace") or namespace
     stable, canary, ping_pong = _services(rollout, body, strategy)
-    stanzas = _stanzas(routing, (*path, "trafficRouting"), namespace, known, faults)
+    without_router = is_without_router(rollout)
+    if without_router:
+        stanzas = {
+            package.name: package.stanza.read({}, namespace, faults.add)
+            for package in builtin_packages()
+            if package.without_router
+        }
+    else:
+        stanzas = _stanzas(routing, (*path, "trafficRouting"), namespace, known, faults)
     needed = not stanzas or any(
         package.stanza.needs_services(stanzas[package.name]) for package in known if package.name in stanzas
     )
-    _check_services((stable, canary), body, path, faults, needed=needed)
+    _check_services((stable, canary), body, path, faults, needed=needed, alone=without_router)
     if faults.lines:
         return None
     return Rollout(
@@ -279,6 +290,7 @@ def _read(
         managed_routes=tuple(entry["name"] for entry in routing.get("managedRoutes", [])),
         stanzas=stanzas,
         ping_pong=ping_pong,
+        hashes=_hashes(rollout) if without_router else None,
         status=_status(rollout),
         steps=_steps(body),
     )
@@ -307,7 +319,7 @@ def _stanzas(
                 (*path, *place), f"{'.'.join(given[0])} is given as well, and means the same: keep one"
             )
     if not stanzas and not faults.unsupported:
-        names = ", ".join(package.name for package in packages())
+        names = ", ".join(package.name for package in packages() if package.places)
         faults.add(path, f"names no backend: add one of {names}")
     return stanzas
 
@@ -315,7 +327,7 @@ def _stanzas(
 def _services(rollout: Manifest, body: Manifest, strategy: str) -> tuple[str, str, PingPong | None]:
     """Return (stable, canary, ping-pong), which counts only where neither service is named, as in Argo Rollouts."""
     if strategy == "blueGreen":
-        return body["activeService"], body["previewService"], None
+        return body["activeService"], body.get("previewService", ""), None
     stable, canary = body.get("stableService", ""), body.get("canaryService", "")
     services = body.get("pingPong")
     if not services or stable or canary:
@@ -340,17 +352,34 @@ def _status(rollout: Manifest) -> RolloutStatus:
     )
 
 
+def _hashes(rollout: Manifest) -> ReleaseHashes:
+    """Read the pod-template hashes that a controller reports; as for `_status`, one of another type counts as absent."""
+    reported = [rollout.get("status", {}).get(key) for key in ("stableRS", "currentPodHash")]
+    stable, newest = (pod_hash if isinstance(pod_hash, str) else "" for pod_hash in reported)
+    return ReleaseHashes(reported_stable=stable, reported_newest=newest)
+
+
 def _steps(body: Manifest) -> tuple[Manifest, ...]:
     steps = body.get("steps")
     return tuple(step for step in steps if isinstance(step, dict)) if isinstance(steps, list) else ()
 
 
 def _check_services(
-    pair: tuple[str, str], body: Manifest, path: tuple[str, ...], faults: _Faults, *, needed: bool
+    pair: tuple[str, str],
+    body: Manifest,
+    path: tuple[str, ...],
+    faults: _Faults,
+    *,
+    needed: bool,
+    alone: bool,
 ) -> None:
+    """Add the faults of the two names; the stable Service may stand `alone` where there is no router."""
     stable, canary = pair
-    for key, value, other in (("stableService", stable, canary), ("canaryService", canary, stable)):
-        if not value and (needed or other):
+    keys = (
+        ("activeService", "previewService") if "activeService" in body else ("stableService", "canaryService")
+    )
+    for key, value, other in ((keys[0], stable, canary), (keys[1], canary, stable)):
+        if not value and (needed or other) and not alone:
             reason = " beside the other one" if other else " for this backend"
             faults.add((*path, key), f"is required{reason}")
     if stable and stable == canary:

@@ -91,7 +91,7 @@ def _strategy(routing: dict[str, Any]) -> dict[str, Any]:
             "canary": {"type": "object", "properties": canary},
             "blueGreen": {
                 "type": "object",
-                "required": ["activeService", "previewService"],
+                "required": ["activeService"],
                 "properties": blue_green,
             },
         },

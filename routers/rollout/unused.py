@@ -48,7 +48,18 @@ def misspelled_fields(manifest: Any, schema: Any) -> Iterator[tuple[Pointer, str
 
 
 def asks_for_routing(manifest: Any) -> bool:
-    """Return whether a Rollout asks for traffic routing, also by a misspelled key; without it rollway has nothing to do."""
+    """Return whether a Rollout asks for traffic to be moved; without it rollway has nothing to do."""
+    return _names_routing(manifest) or is_without_router(manifest)
+
+
+def is_without_router(manifest: Any) -> bool:
+    """Return whether a Rollout is blue-green by its Services alone, which select the pods of one release."""
+    active = dig(manifest, *_STRATEGY, "blueGreen", "activeService")
+    return active is not None and not _names_routing(manifest)
+
+
+def _names_routing(manifest: Any) -> bool:
+    """Return whether a Rollout has traffic routing, also by a misspelled key."""
     strategies = dig(manifest, *_STRATEGY)
     return any(
         value is not None and (key == _ROUTING or bool(_nearest(key, [_ROUTING])))

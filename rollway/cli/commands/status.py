@@ -82,8 +82,10 @@ def status(
     store, namespace = open_store(scope.store, scope.filename)
     namespace = "" if scope.all_namespaces else namespace
     rollout = _read(scope, roles, store, namespace)
-    if not rollout and (planes.given or roles.stable):
-        raise click.UsageError("--stable and the options about data planes need the NAME of a Rollout")
+    if not rollout and (planes.given or roles.stable or roles.canary):
+        raise click.UsageError(
+            "--stable, --canary and the options about data planes need the NAME of a Rollout"
+        )
     # Where the data planes are is looked up once; which pods they are then, each time.
     probes = data_plane_probes(TrafficRouter(rollout, store), planes, None) if rollout else ()
     form = _Form(output, header_line)
@@ -102,7 +104,7 @@ def status(
 
 def _read(scope: ScopeOptions, roles: RoleOptions, store: Store, namespace: str) -> Rollout | None:
     rollout = read_named(scope, store, namespace)
-    return known_roles(rollout, store, roles.stable or "") if rollout else None
+    return known_roles(rollout, store, roles.stable or "", roles.canary or "") if rollout else None
 
 
 def _look(

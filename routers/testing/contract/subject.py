@@ -117,6 +117,25 @@ class Subject:
         return {reading.traffic.split if reading.traffic else None for reading in readings}
 
     @property
+    def partial_weights(self) -> bool:
+        """Whether stable and canary can share the traffic by every backend of the route."""
+        return all(backend.capabilities.partial_weights for backend in backends_of(self.rollout()))
+
+    def possible(self, weight: int) -> int:
+        """Return a weight out of 100, or where the traffic cannot be shared, 0 or 100, whichever is nearer."""
+        return weight if self.partial_weights else 100 * (weight >= 50)
+
+    @property
+    def few(self) -> int:
+        """A small weight of the canary."""
+        return self.possible(10)
+
+    @property
+    def more(self) -> int:
+        """A larger weight of the canary."""
+        return self.possible(60)
+
+    @property
     def managed(self) -> set[ObjectRef]:
         """The objects that are made for this backend alone."""
         return {need.ref for need in self.written(Access.MANAGED)}

@@ -12,13 +12,14 @@ from rollway.routers.errors import (
     ForeignOwnerError,
     NotFoundError,
     RollwayError,
+    UnsupportedError,
 )
 from rollway.routers.model import Strategy
 from rollway.routers.objects import Access
 from rollway.routers.ownership import ROLLOUT_ANNOTATION
 from rollway.routers.planning import needs_of
 from rollway.routers.router import TrafficRouter
-from rollway.routers.traffic import Outcome
+from rollway.routers.traffic import Outcome, Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
@@ -37,10 +38,10 @@ class WritingContract(Subject):
         """After a weight is applied, the plan for it is None and nothing is written."""
         store = self.store()
         router = self.router(store)
-        router.set_weight(weight)
+        router.set_weight(self.possible(weight))
         writes = len(store.log)
-        assert router.plan(weight) is None
-        assert not router.set_weight(weight).changed
+        assert router.plan(self.possible(weight)) is None
+        assert not router.set_weight(self.possible(weight)).changed
         assert len(store.log) == writes
 
     @pytest.mark.parametrize("weight", WEIGHTS)
@@ -48,17 +49,29 @@ class WritingContract(Subject):
         """Every write goes to an object that the backend asked to write; READ objects stay as they are."""
         store = self.store()
         before = copy.deepcopy(store.manifests)
-        self.router(store).set_weight(weight)
+        self.router(store).set_weight(self.possible(weight))
         assert {change.ref for change in store.log} <= set(self.targets)
         assert all(
             store.manifests[ref] == manifest for ref, manifest in before.items() if ref not in self.targets
         )
 
+    @pytest.mark.parametrize("weight", [1, 50, 99])
+    def test_a_share_that_cannot_be_given_is_refused(self, weight: int) -> None:
+        """A weight that shares the traffic is written, or refused before anything is, where nothing can be shared."""
+        store, want = self.store(), Traffic(Split(weight))
+        if self.partial_weights:
+            self.router(store).set_traffic(want)
+            assert self.splits(store) == {want.split}
+            return
+        with pytest.raises(UnsupportedError, match="weights other than 0 and 100"):
+            self.router(store).set_traffic(want)
+        assert not store.log
+
     def test_foreign_content_survives(self) -> None:
         """Annotations, labels and fields that somebody else added to our objects stay through every change."""
         store = self.store()
         router = self.router(store)
-        router.set_weight(10)
+        router.set_weight(self.few)
 
         def add(manifest: Manifest) -> None:
             manifest["metadata"].setdefault("annotations", {})["example.com/note"] = "keep: me"
@@ -70,7 +83,7 @@ class WritingContract(Subject):
         for ref in self.targets:
             store.edit(ref, add)
         for weight in (50, 0, 100):
-            router.set_weight(weight)
+            router.set_weight(self.possible(weight))
             for ref in self.targets:
                 manifest = store.manifests[ref]
                 assert manifest["metadata"]["annotations"]["example.com/note"] == "keep: me"
@@ -85,14 +98,14 @@ class WritingContract(Subject):
         """Text that YAML reads as something else comes through rendering and merging unchanged."""
         store = self.store()
         router = self.router(store)
-        router.set_weight(10)
+        router.set_weight(self.few)
 
         def annotate(manifest: Manifest) -> None:
             manifest["metadata"].setdefault("annotations", {})["example.com/awkward"] = text
 
         for ref in self.targets:
             store.edit(ref, annotate)
-        router.set_weight(20)
+        router.set_weight(self.more)
         assert {
             store.manifests[ref]["metadata"]["annotations"]["example.com/awkward"] for ref in self.targets
         } == {text}
@@ -101,7 +114,7 @@ class WritingContract(Subject):
         """An object of ours by name that belongs to somebody else is refused, and nothing is written."""
         for need in self.written(Access.MANAGED):
             store = self.store()
-            self.router(store).set_weight(10)
+            self.router(store).set_weight(self.few)
 
             def take(manifest: Manifest) -> None:
                 manifest["metadata"]["annotations"][ROLLOUT_ANNOTATION] = "another"
@@ -109,12 +122,12 @@ class WritingContract(Subject):
             store.edit(need.ref, take)
             before, writes = copy.deepcopy(store.manifests), len(store.log)
             with pytest.raises(ForeignOwnerError, match=need.name):
-                self.router(store).set_weight(20)
+                self.router(store).set_weight(self.more)
             with pytest.raises(ForeignOwnerError):
                 self.router(store).reset()
             assert (store.manifests, len(store.log)) == (before, writes)
-            self.router(store).set_weight(20, adopt=True)
-            assert self.splits(store) == {Split(20)}
+            self.router(store).set_weight(self.more, adopt=True)
+            assert self.splits(store) == {Split(self.more)}
 
     def test_missing_input_is_named(self) -> None:
         """Each required object that is missing is named, and nothing is written."""
@@ -123,7 +136,7 @@ class WritingContract(Subject):
                 store = self.store()
                 store.remove(need.ref)
                 with pytest.raises(NotFoundError, match=need.name):
-                    self.router(store).set_weight(20)
+                    self.router(store).set_weight(self.more)
                 assert not store.log
 
     def test_reset_leaves_the_objects_as_at_the_start(self) -> None:
@@ -137,7 +150,7 @@ class WritingContract(Subject):
             if ref not in self.managed
         }
         for weight in (20, 70):
-            router.set_weight(weight)
+            router.set_weight(self.possible(weight))
         router.reset()
         assert store.manifests == start
         writes = len(store.log)
@@ -147,7 +160,7 @@ class WritingContract(Subject):
     def test_dry_run_writes_nothing(self) -> None:
         """A dry run returns the plan and writes nothing."""
         store = self.store()
-        result = self.router(store).set_weight(30, dry_run=True)
+        result = self.router(store).set_weight(self.more, dry_run=True)
         assert result.plan is not None
         assert not result.changed
         assert not store.log
@@ -156,9 +169,9 @@ class WritingContract(Subject):
         """Verify answers MATCHES for what was written and DIFFERS for anything else."""
         store = self.store()
         router = self.router(store)
-        router.set_weight(30)
-        assert router.verify(30).outcome is Outcome.MATCHES
-        assert router.verify(31).outcome is Outcome.DIFFERS
+        router.set_weight(self.more)
+        assert router.verify(self.more).outcome is Outcome.MATCHES
+        assert router.verify(self.few).outcome is Outcome.DIFFERS
 
     def test_blue_green_switches_all_traffic(self) -> None:
         """A blue-green route moves everything at once, there and back, and refuses a weight in between."""
