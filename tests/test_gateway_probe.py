@@ -219,6 +219,17 @@ def test_envoy_without_a_part_of_a_managed_rule_differs(change: Any, words: str)
     assert words in verdict.reason
 
 
+def test_a_rule_that_no_request_reaches_need_not_be_loaded() -> None:
+    """A mirror rule without conditions takes all requests of the rule that it copies, and istiod leaves that one out."""
+    policy = {"cluster": cluster("shop-canary")}
+    filters = [{"type": "RequestMirror", "requestMirror": {"backendRef": m.backend_ref("shop-canary")}}]
+    context = situation(pair(20, name="mirror", filters=filters), pair(20))
+    loaded = entry("mirror", *SPLIT, action={"request_mirror_policies": [policy]})
+    assert ENVOY.judge_document(dump(loaded), context).outcome is Outcome.MATCHES
+    without = situation(pair(20, name="mirror", filters=filters), pair(20, matches=[{"method": "GET"}]))
+    assert ENVOY.judge_document(dump(loaded), without).outcome is Outcome.DIFFERS
+
+
 @pytest.mark.parametrize(
     ("hostnames", "domain"), [(["*.example.com"], HOST), ([HOST], "*.example.com"), ([], "*")]
 )

@@ -196,7 +196,8 @@ def _differences_of_envoy(
             for entry in ours
             if entry.name == name and (not rule.name or not wanted.keys().isdisjoint(entry.weights))
         ]
-        if not same:
+        reached = _reached(ref, manifest, rule)
+        if not same and reached:
             yield f"has no {rule.part} of {ref}"
         for entry in same:
             if shares(entry.weights) != shares(wanted):
@@ -204,11 +205,20 @@ def _differences_of_envoy(
             if _mirrors_of_envoy(entry) != _mirrors(ref, rule):
                 yield f"copies other requests for {rule.part} of {ref}"
         conditions = [_conditions_of_envoy(entry) for entry in same]
-        if same and not _covered(conditions, [_conditions(ref, match) for match in _matches(rule.manifest)]):
+        if same and not _covered(conditions, [_conditions(ref, match) for match in reached]):
             yield f"has not all matches of {rule.part} of {ref}"
     names = {rule.name for rule in rules}
     gone = [entry.name for entry in ours if entry.name not in names and _leads_to(entry, context.rollout)]
     yield from (f"still has rule {name} of {ref}" for name in gone if _is_managed(context.rollout, name))
+
+
+def _reached(ref: ObjectRef, manifest: Manifest, rule: _Rule) -> list[Manifest]:
+    """Return the matches of a rule that no earlier rule has: Envoy may have no route for the others.
+
+    A mirror rule without conditions, for example, takes every request of the rule that it stands before.
+    """
+    earlier = [match for other in rules_of(ref, manifest)[: rule.position] for match in _matches(other)]
+    return [match for match in _matches(rule.manifest) if match not in earlier]
 
 
 def _covered(loaded: Sequence[set[tuple[str, str]]], wanted: Sequence[set[tuple[str, str]]]) -> bool:
