@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from rollway.routers.finding_codes import finding_codes
 from rollway.routers.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from api_server import ApiServer
+
+    from rollway.routers.kube.client import Client
+    from rollway.routers.kube.connection import Connection
 
 # Time is never asserted, and coverage slows everything down. In CI the examples are the same in every run, so that
 # only a change of the code changes the result; elsewhere they are new ones each time.
@@ -32,3 +41,34 @@ def _known_codes() -> None:
         initialize(self, code, *words, **named)
 
     Finding.__init__ = checked  # type: ignore[method-assign] # a dataclass has no hook of its own before it is made
+
+
+# What these import is loaded by the tests that ask for them, so that coverage sees the modules load.
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    """An API server of the tests' own, without objects."""
+    from api_server import api_server
+
+    with api_server() as server:
+        yield server
+
+
+@pytest.fixture
+def connection(server: ApiServer, tmp_path: Path) -> Iterator[Connection]:
+    """A connection to it."""
+    from rollway.routers.kube.connection import Connection
+
+    connection = Connection(server.kubeconfig(tmp_path), timeout=2.0)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def client(connection: Connection) -> Client:
+    """A client of it."""
+    from rollway.routers.kube.client import Client
+    from rollway.routers.kube.discovery import Discovery
+
+    return Client(connection, Discovery(connection))

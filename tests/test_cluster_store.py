@@ -5,35 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from api_server import ApiServer, Fault, api_server
+from api_server import ApiServer, Fault
 
 import manifests as m
 from rollway.routers.errors import ForbiddenError, NotServedError, UncertainError
-from rollway.routers.kube.connection import Connection
 from rollway.routers.objects import Need, ObjectRef
 from rollway.routers.plan import Action, Change
 from rollway.routers.stores.cluster import ClusterStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from rollway.routers.kube.connection import Connection
 
 pytestmark = pytest.mark.enable_socket
-
-
-@pytest.fixture
-def server() -> Iterator[ApiServer]:
-    """An empty server."""
-    with api_server() as found:
-        yield found
-
-
-@pytest.fixture
-def connection(server: ApiServer, tmp_path: Path) -> Iterator[Connection]:
-    """A connection to it."""
-    found = Connection(server.kubeconfig(tmp_path), timeout=2.0)
-    yield found
-    found.close()
 
 
 def event(name: str) -> dict[str, Any]:

@@ -7,38 +7,20 @@ import queue
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from api_server import ApiServer, Fault, api_server
+from api_server import ApiServer, Fault
 
 import manifests as m
 from rollway.routers.errors import ConflictError
 from rollway.routers.kube.cache import ObjectChange
 from rollway.routers.kube.client import APPLY_PATCH, MERGE_PATCH, Client, Target
-from rollway.routers.kube.connection import Connection
-from rollway.routers.kube.discovery import Discovery
 from rollway.routers.kube.informer import Informer, labels_only, metadata_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.enable_socket
 SERVICES = Target("", "Service", "default")
 WATCH_S = 60
-
-
-@pytest.fixture
-def server() -> Iterator[ApiServer]:
-    """An empty server."""
-    with api_server() as found:
-        yield found
-
-
-@pytest.fixture
-def client(server: ApiServer, tmp_path: Path) -> Iterator[Client]:
-    """A client of it."""
-    connection = Connection(server.kubeconfig(tmp_path), timeout=2.0)
-    yield Client(connection, Discovery(connection))
-    connection.close()
 
 
 class Watched:

@@ -19,7 +19,6 @@ from rollway.routers.kube.connection import Connection
 from rollway.routers.kube.failures import RequestInfo, failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.enable_socket
@@ -28,20 +27,10 @@ READ = WRITE._replace(verb="get")
 WEB = "/apis/networking.istio.io/v1/namespaces/default/virtualservices/web"
 
 
-@pytest.fixture
-def server() -> Iterator[ApiServer]:
-    """A server with one VirtualService."""
-    with api_server() as found:
-        found.put(m.virtual_service(), "virtualservices")
-        yield found
-
-
-@pytest.fixture
-def connection(server: ApiServer, tmp_path: Path) -> Iterator[Connection]:
-    """A connection to it."""
-    found = Connection(server.kubeconfig(tmp_path), timeout=2.0)
-    yield found
-    found.close()
+@pytest.fixture(autouse=True)
+def _virtual_service(server: ApiServer) -> None:
+    """Let the server have one VirtualService."""
+    server.put(m.virtual_service(), "virtualservices")
 
 
 def patch(connection: Connection) -> Any:

@@ -6,17 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from api_server import ApiServer, Fault, api_server
+from api_server import ApiServer, Fault
 
 from rollway.routers.errors import StoreError
-from rollway.routers.kube.client import Client
-from rollway.routers.kube.connection import Connection
-from rollway.routers.kube.discovery import Discovery
 from rollway.routers.kube.lease import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from rollway.routers.kube.client import Client
 
 pytestmark = pytest.mark.enable_socket
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/default/leases/leader"
@@ -31,21 +27,6 @@ class Clock:
     def __call__(self) -> float:
         """Return the seconds."""
         return self.now
-
-
-@pytest.fixture
-def server() -> Iterator[ApiServer]:
-    """An empty server."""
-    with api_server() as found:
-        yield found
-
-
-@pytest.fixture
-def client(server: ApiServer, tmp_path: Path) -> Iterator[Client]:
-    """A client of it."""
-    connection = Connection(server.kubeconfig(tmp_path), timeout=2.0)
-    yield Client(connection, Discovery(connection))
-    connection.close()
 
 
 def test_taken_renewed_and_taken_over(server: ApiServer, client: Client) -> None:

@@ -140,6 +140,17 @@ def test_json_is_as_it_was_where_it_names_both_weights(tmp_path: Path) -> None:
     assert file.read_bytes() == before
 
 
+def test_json_that_leaves_a_weight_out_has_100_and_0_after_a_reset(tmp_path: Path) -> None:
+    """A JSON file holds no comment, so nobody knows afterwards that the weight was absent; all traffic is stable's."""
+    (tmp_path / "rollout.yaml").write_text(yaml.safe_dump(m.rollout(ROUTING)))
+    file = tmp_path / "web.json"
+    absent = m.virtual_service()
+    del absent["spec"]["http"][0]["route"][1]["weight"]
+    file.write_text(json.dumps(absent))
+    round_trip(tmp_path, [30])
+    assert json.loads(file.read_text()) == m.virtual_service()
+
+
 COMMENTS = st.sampled_from(["", " # c", "\t# one\tby one", "  "])
 STABLE = st.sampled_from(["1", "100", "10", "1000"])
 CANARY = st.sampled_from([None, "0", "00", "0x0", "~"])

@@ -47,7 +47,8 @@ def labels_only(manifest: Object) -> dict[str, str]:
 class Informer(Generic[Item]):
     """All objects of a target; safe to use from many threads.
 
-    `project` returns what is kept of each object: a whole Pod costs about seven times its JSON in memory. `changed` is
+    `project` returns what is kept of each object: a whole Pod of 3 KB costs about 19 KiB of memory, its metadata alone 3
+    KiB, and its labels 1 KiB. `changed` is
     called with every change, also those that the first list and every later one show, in order and from one thread,
     the informer's own; when it raises, that is logged, and the next change is reported as usual.
     """
