@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from rollway.routers import guards
-from rollway.routers.applying import read_again
 from rollway.routers.backends import packages
 from rollway.routers.errors import NotVerifiedError, RefusedError, UnsupportedError
 from rollway.routers.guards import Limits
@@ -15,7 +13,7 @@ from rollway.routers.model import Context
 from rollway.routers.objects import without_server_fields
 from rollway.routers.observation import observe
 from rollway.routers.plan import Action
-from rollway.routers.planning import simulate
+from rollway.routers.planning import needs_of, simulate
 from rollway.routers.probes import covering, prove
 from rollway.routers.traffic import Evidence, Outcome, Verdict
 
@@ -122,15 +120,17 @@ class Verifier:
             probe for step, probes in by_level.items() if level is None or step <= level for probe in probes
         )
 
+    def _read_again(self, context: Context) -> Context:
+        """Return the context with all objects as they are now: a status may rest on other objects than the written ones."""
+        return context._replace(live=self.store.read(needs_of(context.rollout)))
+
     def _proved(
         self, verdict: Verdict, probes: tuple[Probe, ...], context: Context, timeout: float
     ) -> Verdict:
         """Add what the data planes report to a verdict on the objects."""
         if not probes or verdict.outcome is not Outcome.MATCHES:
             return verdict
-        return prove(probes, context, timeout, partial(read_again, self.store))._replace(
-            readings=verdict.readings
-        )
+        return prove(probes, context, timeout, self._read_again)._replace(readings=verdict.readings)
 
 
 def _hint(level: Evidence) -> str:

@@ -9,10 +9,12 @@ import pytest
 import yaml
 
 import manifests as m
+from rollway.routers.backends.service.accepted import PROBE
 from rollway.routers.errors import (
     AmbiguousError,
     InvalidInputError,
     ManifestError,
+    NotVerifiedError,
     RefusedError,
     RollwayError,
     UnknownRolesError,
@@ -28,7 +30,7 @@ from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
 from rollway.routers.stores.directory import DirectoryStore
 from rollway.routers.testing import MemoryStore
-from rollway.routers.traffic import Outcome, Traffic
+from rollway.routers.traffic import Evidence, Outcome, Traffic
 from rollway.routers.weights import Split
 from running import rollway
 
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from rollway.routers.model import Context
     from rollway.routers.objects import Manifest
+    from rollway.routers.traffic import Verdict
 
 HASH = "rollouts-pod-template-hash"
 ACTIVE = ObjectRef("", "Service", "default", "shop-stable")
@@ -123,6 +127,19 @@ def test_an_annotation_that_comes_in_between_is_not_lost() -> None:
     router.switch("canary")
     assert selected(router)[1]["team"] == "web"
     assert selected(router)[0] == GREEN
+
+
+def test_annotations_that_are_made_rely_on_the_version_of_the_service() -> None:
+    """On an API server the first annotation is written only into the version that was read, since no test shows absence."""
+    active = m.selecting("shop-stable", BLUE)
+    active["metadata"]["resourceVersion"] = "41"
+    plan = shop(active).plan(100)
+    assert plan is not None
+    version = {"op": "test", "path": "/metadata/resourceVersion", "value": "41"}
+    assert version in plan.changes[0].patch
+    plan = shop({**active, "metadata": {**active["metadata"], "annotations": {"team": "web"}}}).plan(100)
+    assert plan is not None
+    assert version not in plan.changes[0].patch
 
 
 def test_files_come_back_as_they_were(tmp_path: Path) -> None:
@@ -489,3 +506,44 @@ def test_every_error_is_typed(tmp_path: Path) -> None:
         assert "Traceback" not in ran.stderr
     with pytest.raises(RollwayError):
         TrafficRouter(parse_rollout(m.switched()), MemoryStore()).observe()
+
+
+def test_accepted_is_the_endpoints_that_follow_the_selector() -> None:
+    """`accepted` matches once the EndpointSlices have exactly the ready pods of the release, and is read anew until then."""
+    blue, green = pod("blue-1", BLUE), pod("green-1", GREEN)
+    router = shop(BLUE_ACTIVE, GREEN, blue, green, m.endpoint_slice("shop-stable"), running=True)
+    store = router.store
+    assert isinstance(store, MemoryStore)
+
+    def endpoints(*names: str) -> None:
+        found = m.endpoint_slice("shop-stable", ready=len(names))
+        for endpoint, name in zip(found["endpoints"], names, strict=True):
+            endpoint["targetRef"]["name"] = name
+        store.put(found)
+
+    class Following:
+        """The probe, beside a controller that follows the selector after its first look."""
+
+        evidence, backends = PROBE.evidence, PROBE.backends
+
+        def judge(self, context: Context) -> Verdict:
+            verdict = PROBE.judge(context)
+            endpoints("green-1")
+            return verdict
+
+    endpoints("blue-1")
+    assert replace(router, probes=(PROBE,)).verify(0).outcome is Outcome.MATCHES
+    with pytest.raises(NotVerifiedError, match=f"lack 1 of 1 ready pods of {GREEN}, and have 1 others"):
+        replace(router, probes=(PROBE,)).switch("canary", timeout=0)
+    router.switch("stable")
+    result = replace(router, probes=(Following(),)).switch("canary", verify=Evidence.ACCEPTED)
+    assert result.verdict is not None
+    assert (result.verdict.outcome, result.verdict.evidence) == (Outcome.MATCHES, Evidence.ACCEPTED)
+
+
+def test_accepted_needs_a_ready_pod() -> None:
+    """No pod and no endpoint agree with each other, and yet nobody is served."""
+    router = shop(BLUE_ACTIVE, GREEN, running=True)
+    limits = replace(router.limits, allow=frozenset({"endpoints-not-ready"}))
+    verdict = replace(router, probes=(PROBE,), limits=limits).verify(0)
+    assert (verdict.outcome, verdict.evidence) == (Outcome.DIFFERS, Evidence.ACCEPTED)

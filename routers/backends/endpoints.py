@@ -140,6 +140,11 @@ def addresses(ref: ObjectRef, live: Live) -> set[str]:
     return {str(address) for endpoint in _endpoints(ref, live) for address in endpoint.get("addresses") or ()}
 
 
+def ready_targets(ref: ObjectRef, live: Live) -> set[str]:
+    """Return the names of the pods behind the ready endpoints of a Service."""
+    return {str(dig(entry, "targetRef", "name")) for entry in _endpoints(ref, live) if _is_ready(entry)}
+
+
 def readiness_findings(want: Traffic, ready: Ready, *, keep_stable: bool) -> Iterator[Finding]:
     """Report the roles that would get requests without anything ready, and a canary that gets more than its part."""
     split = want.split
