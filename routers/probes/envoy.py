@@ -49,6 +49,8 @@ class LoadedRoute(NamedTuple):
     match: Mapping[str, Any]
     weights: Mapping[Cluster, int]
     mirrors: Sequence[Mapping[str, Any]]
+    table: str = ""
+    """The name of the route configuration, of which there is one for each port."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,7 @@ def _routes(document: Any) -> Iterator[LoadedRoute]:
                     entry.get("match", {}),
                     _weights(action),
                     action.get("request_mirror_policies", []),
+                    str(config["route_config"].get("name") or ""),
                 )
 
 

@@ -19,6 +19,7 @@ from rollway.routers.backends.endpoints import (
     pod_need,
     slice_need,
 )
+from rollway.routers.backends.istio import managed_routes
 from rollway.routers.backends.istio.affinity import check_affinity
 from rollway.routers.backends.istio.virtual_service import (
     FIELDS,
@@ -33,19 +34,19 @@ from rollway.routers.backends.istio.virtual_service import (
     stanza_of,
 )
 from rollway.routers.backends.services import service_needs, unknown_services
-from rollway.routers.errors import RollwayError, together
+from rollway.routers.errors import RefusedError, RollwayError, UnsupportedError, together
 from rollway.routers.findings import Finding, Severity
 from rollway.routers.model import CANARY, STABLE
-from rollway.routers.objects import Access, Need, ObjectRef, dig, duplicate
+from rollway.routers.objects import Access, Need, ObjectRef, dig, duplicate, item_field
 from rollway.routers.traffic import Capabilities, Reading, Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rollway.routers.backends.istio.stanza import IstioVirtualService
+    from rollway.routers.backends.istio.virtual_service import Target
     from rollway.routers.model import Rollout
     from rollway.routers.objects import Live, Manifest
-    from rollway.routers.weights import Split
 
 
 class IstioBackend:
@@ -56,6 +57,8 @@ class IstioBackend:
         objects="VirtualService",
         versions=tuple(f"{GROUP}/{version}" for version in ("v1", "v1beta1", "v1alpha3")),
         access=Access.SHARED,
+        header_routes=True,
+        mirror_routes=True,
     )
 
     def needs(self, rollout: Rollout) -> Sequence[Need]:
@@ -67,8 +70,12 @@ class IstioBackend:
                 ref.name,
                 ref.namespace,
                 Access.SHARED,
-                fields=tuple(f"/spec/{section}/*/route/*/weight" for section in SECTIONS),
-                relies=("/spec/*/*/name", "/spec/*/*/route"),
+                fields=(
+                    *(f"/spec/{section}/*/route/*/weight" for section in SECTIONS),
+                    *(item_field("/spec/http", name) for name in rollout.managed_routes),
+                ),
+                # All of the route: one without a name is told from others, a mirror route of it, by nothing less.
+                relies=("/spec/*/*",),
             )
             for ref in (ref_of(service) for service in stanza_of(rollout).virtual_services)
         ]
@@ -86,20 +93,17 @@ class IstioBackend:
         errors: list[RollwayError] = []
         for service in stanza_of(rollout).virtual_services:
             try:
-                wanted.append(_weighted(rollout, service, want.split, live))
+                wanted.append(_wanted(rollout, service, want, live))
             except RollwayError as error:
                 errors.append(error)
         if errors:
             raise together(errors)
+        _refuse_without_http(rollout, want, live)
         return wanted
 
     def observe(self, rollout: Rollout, live: Live) -> Sequence[Reading]:
-        """Read the weights of each route that carries them."""
-        return [
-            target.reading(rollout.total)
-            for service in stanza_of(rollout).virtual_services
-            for target in find_targets(rollout, service, live)
-        ]
+        """Read the weights and the live routes of each route that carries weights."""
+        return list(managed_routes.readings(rollout, live))
 
     def check(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Finding]:
         """Report routes that Envoy rejects, of subsets that do not exist, and of shares that come out differently."""
@@ -114,17 +118,50 @@ class IstioBackend:
             findings += _check_sections(service, live[ref_of(service)].manifest)
             for target in find_targets(rollout, service, live):
                 findings += check_share(self.name, want.split, target)
+                findings += _check_no_http(target, want)
         return findings
 
 
-def _weighted(rollout: Rollout, service: IstioVirtualService, split: Split, live: Live) -> Manifest:
+def _refuse_without_http(rollout: Rollout, want: Traffic, live: Live) -> None:
+    """Raise UnsupportedError for header and mirror routes where no http route carries the weights."""
+    targets = [
+        target
+        for service in stanza_of(rollout).virtual_services
+        for target in find_targets(rollout, service, live)
+    ]
+    if want.routes and not any(target.section == "http" for target in targets):
+        named = ", ".join(f"{target.part} of {target.ref}" for target in targets)
+        raise UnsupportedError(
+            f"route {want.routes[0].name} needs an http route that carries the weights of {rollout.ref}; there is only {named}",
+            hint="only http routes see the headers, the path and the method of a request",
+        )
+
+
+def _check_no_http(target: Target, want: Traffic) -> Iterator[Finding]:
+    """Note the routes whose requests no header or mirror route can take."""
+    names = [route.name for route in want.routes]
+    if names and target.section != "http":
+        message = f"{target.part}: its connections take no part in {', '.join(names)}, because only http routes see requests"
+        yield Finding("istio-not-http", Severity.NOTE, target.ref, message)
+
+
+def _wanted(rollout: Rollout, service: IstioVirtualService, want: Traffic, live: Live) -> Manifest:
     changed: Manifest = duplicate(live[ref_of(service)].manifest)
-    for target in find_targets(rollout, service, live):
+    targets = find_targets(rollout, service, live)
+    for target in targets:
         destinations = changed["spec"][target.section][target.index]["route"]
-        for role, weight in target.shares(split).items():
+        for role, weight in target.shares(want.split).items():
             position = getattr(target, role)
             if target.weights[position] != weight:
                 destinations[position]["weight"] = weight
+    if changed["spec"].get("http"):
+        changed["spec"]["http"] = managed_routes.with_routes(rollout, want, targets, changed["spec"]["http"])
+        if not changed["spec"]["http"]:
+            raise RefusedError(
+                f"{ref_of(service)}: all its http routes are in managedRoutes, so none would be left, which Istio refuses",
+                hint="remove the http section, or add the route that they narrow",
+                ref=ref_of(service),
+            )
     return changed
 
 

@@ -31,4 +31,10 @@ FINDINGS = (
         "Leave the selection out, or add the section.",
     ),
     *share_codes("istio"),
+    FindingCode(
+        "istio-not-http",
+        "A tls or tcp route carries the weights beside http routes, and a header or mirror route is asked for.",
+        "Its connections are shared by the weights alone: only http routes see headers, paths and methods.",
+        "Nothing, if that is what you want.",
+    ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rollway.routers.backends.istio.managed_routes import live_routes
 from rollway.routers.backends.istio.virtual_service import (
     destination_of,
     find_targets,
@@ -63,7 +64,9 @@ def _refuse_other_ways(
 ) -> None:
     """Raise NoAnswerError where another route of a VirtualService leads to the same destinations."""
     ref = ref_of(service)
-    carrying = {target.index for target in find_targets(rollout, service, live)}
+    # Mirror routes share the weights, and only the requests that are answered are counted at the source.
+    mirrors = [item.position for item in live_routes(rollout, service, live) if len(item.entry["route"]) > 1]
+    carrying = {*mirrors, *(target.index for target in find_targets(rollout, service, live))}
     for index, entry in enumerate(routes_of(ref, live[ref].manifest, "http")):
         places = [destination_of(item, ref.namespace) for item in entry.get("route") or ()]
         if index not in carrying and any(place in roles for place in places):

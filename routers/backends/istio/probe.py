@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rollway.routers.backends.istio.loaded_routes import destinations, differs, expected
+from rollway.routers.backends.istio.managed_routes import live_routes
 from rollway.routers.backends.istio.virtual_service import (
-    Destination,
     destination_of,
     find_targets,
     ref_of,
+    routes_of,
     stanza_of,
 )
+from rollway.routers.objects import dig
 from rollway.routers.probes.envoy import EnvoyProbe, shares
 from rollway.routers.probes.http import summary
 from rollway.routers.traffic import ObjectVerdict, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
+    from rollway.routers.backends.istio.loaded_routes import Expected
+    from rollway.routers.backends.istio.managed_routes import Narrowing
+    from rollway.routers.backends.istio.stanza import IstioVirtualService
     from rollway.routers.backends.istio.virtual_service import Target
     from rollway.routers.model import Context
     from rollway.routers.objects import Manifest, ObjectRef
-    from rollway.routers.probes.envoy import Cluster, LoadedRoute
+    from rollway.routers.probes.envoy import LoadedRoute
     from rollway.routers.probes.http import Find
     from rollway.routers.traffic import Verdict
 
@@ -45,9 +51,15 @@ def compare(loaded: Sequence[LoadedRoute], context: Context) -> Verdict:
             )
             verdicts.append(ObjectVerdict(ref, Outcome.UNKNOWN, reason))
             continue
-        differences = list(dict.fromkeys(_differences(loaded, ref, targets, live[ref].manifest)))
+        if not dig(live[ref].manifest, "spec", "hosts"):
+            reason = "is a delegate, and Envoy names routes after the VirtualService that delegates to it"
+            verdicts.append(ObjectVerdict(ref, Outcome.UNKNOWN, reason))
+            continue
+        differences = list(dict.fromkeys(_differences(loaded, service, context)))
         outcome = Outcome.DIFFERS if differences else Outcome.MATCHES
-        verdicts.append(ObjectVerdict(ref, outcome, "; ".join(differences) or f"has canary {want.split}"))
+        names = [route.name for route in want.routes]
+        has = " and ".join([f"canary {want.split}", *(f"route {name}" for name in names)])
+        verdicts.append(ObjectVerdict(ref, outcome, "; ".join(differences) or f"has {has}"))
     return summary(verdicts)
 
 
@@ -56,39 +68,78 @@ def _objects(context: Context) -> list[ObjectRef]:
 
 
 def _differences(
-    loaded: Sequence[LoadedRoute], ref: ObjectRef, targets: Sequence[Target], manifest: Manifest
+    loaded: Sequence[LoadedRoute], service: IstioVirtualService, context: Context
 ) -> Iterator[str]:
+    rollout, _, live = context
+    ref = ref_of(service)
+    entries = routes_of(ref, live[ref].manifest, "http")
     end = f"/namespaces/{ref.namespace}/virtual-service/{ref.name}"
-    ours = [(entry.name, _destinations(entry.weights)) for entry in loaded if entry.source.endswith(end)]
+    names = {str(entry.get("name") or "") for entry in entries} | {*rollout.managed_routes}
+    ours = [(_name(entry, names), entry) for entry in loaded if entry.source.endswith(end)]
     if not ours:
         yield f"has no route of {ref}"
         return
-    for target in targets:
-        items = manifest["spec"]["http"][target.index]["route"]
-        places = [destination_of(item, ref.namespace) for item in items]
-        wanted = shares(dict(zip(places, target.weights, strict=True)))
-        # Where no route has a name, the ones that lead to our destinations are meant.
-        same = [
-            weights
-            for name, weights in ours
-            if name.partition(".")[0] == target.name
-            and (target.name or not wanted.keys().isdisjoint(weights))
-        ]
-        if not same:
-            yield f"has no {target.part} of {ref}"
-        for weights in same:
-            if shares(weights) != wanted:
-                listed = ", ".join(
-                    f"{place.host.partition('.')[0]}{'/' + place.subset if place.subset else ''} {weight}"
-                    for place, weight in weights.items()
-                )
-                yield f"has {listed} for {target.part} of {ref}"
+    reached = list(expected(entries, ref.namespace))
+    hidden = _hidden({index for index, _ in reached}, live_routes(rollout, service, live))
+    for target in find_targets(rollout, service, live):
+        if target.index not in hidden:
+            yield from _weight_differences(ours, target, entries[target.index])
+    for name in rollout.managed_routes:
+        wanted = [route for index, route in reached if entries[index].get("name") == name]
+        yield from _route_differences(ours, name, wanted, ref)
 
 
-def _destinations(weights: Mapping[Cluster, int]) -> dict[Destination, int]:
-    """Return the weights by destination, whatever its port."""
-    places: dict[Destination, int] = {}
-    for cluster, weight in weights.items():
-        place = Destination(cluster.host, cluster.subset)
-        places[place] = places.get(place, 0) + weight
-    return places
+def _name(entry: LoadedRoute, names: Collection[str]) -> str:
+    """Return the name of the http route that a route comes from: Istio appends `.` and the name of the match block."""
+    fitting = [name for name in names if name == entry.name or entry.name.startswith(f"{name}.")]
+    return max(fitting, key=len, default=entry.name.partition(".")[0])
+
+
+def _hidden(reached: Collection[int], narrowings: Iterable[Narrowing]) -> set[int]:
+    """Return the weighted routes of which Envoy has none, because a mirror route takes all their requests."""
+    return {
+        narrowing.target.index
+        for narrowing in narrowings
+        if narrowing.position in reached and narrowing.target.index not in reached
+    }
+
+
+def _weight_differences(
+    ours: Sequence[tuple[str, LoadedRoute]], target: Target, entry: Manifest
+) -> Iterator[str]:
+    places = [destination_of(item, target.ref.namespace) for item in entry["route"]]
+    wanted = shares(dict(zip(places, target.weights, strict=True)))
+    # Where no route has a name, the ones that lead to our destinations are meant.
+    same = [
+        weights
+        for name, route in ours
+        for weights in [destinations(route.weights)]
+        if name == target.name and (target.name or not wanted.keys().isdisjoint(weights))
+    ]
+    if not same:
+        yield f"has no {target.part} of {target.ref}"
+    for weights in same:
+        if shares(weights) != wanted:
+            listed = ", ".join(
+                f"{place.host.partition('.')[0]}{'/' + place.subset if place.subset else ''} {weight}"
+                for place, weight in weights.items()
+            )
+            yield f"has {listed} for {target.part} of {target.ref}"
+
+
+def _route_differences(
+    ours: Sequence[tuple[str, LoadedRoute]], name: str, wanted: Sequence[Expected], ref: ObjectRef
+) -> Iterator[str]:
+    """Yield whether each virtual host has the header or mirror routes of a name, as they are wanted and no others."""
+    hosts: dict[tuple[str, ...], list[LoadedRoute]] = {}
+    for known_name, entry in ours:
+        have = hosts.setdefault((entry.table, *entry.domains), [])
+        if known_name == name:
+            have.append(entry)
+    if not any(hosts.values()):
+        if wanted:
+            yield f"has no http route {name} of {ref}"
+    elif not wanted:
+        yield f"still has http route {name} of {ref}"
+    elif any(differs(have, wanted) for have in hosts.values()):
+        yield f"has another http route {name} of {ref}"

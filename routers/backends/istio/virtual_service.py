@@ -108,12 +108,13 @@ def _find(rollout: Rollout, service: IstioVirtualService, live: Live) -> Sequenc
         if selectors:
             targets += _selected(rollout, ref, section, entries, selectors, live)
             continue
+        # Mirror routes hold both destinations as well, and get the weights of the route that they narrow.
         skip = rollout.managed_routes if section == "http" else ()
         candidates = [
             target
             for index, entry in enumerate(entries)
             if entry.get("name") not in skip
-            and (target := _target(rollout, ref, section, index, entry, live))
+            and (target := target_of(rollout, ref, section, index, entry, live))
         ]
         if len(candidates) > 1:
             listed = ", ".join(target.part for target in candidates)
@@ -193,6 +194,11 @@ def _named(
     """Return the routes that one selector names."""
     matching = [index for index, entry in enumerate(entries) if _matches(section, entry, selector)]
     what = f"{section} route {_describe(selector)}"
+    if section == "http" and selector in rollout.managed_routes:
+        raise AmbiguousError(
+            f"{ref}, {what}: the Rollout names it both as one that carries the weights and in managedRoutes",
+            hint="take it out of one of the two",
+        )
     if not matching:
         known = ", ".join(str(entry.get("name", f"[{index}]")) for index, entry in enumerate(entries))
         raise NotFoundError(
@@ -204,7 +210,7 @@ def _named(
             hint="give each route a name of its own",
             ref=ref,
         )
-    targets = [_target(rollout, ref, section, index, entries[index], live) for index in matching]
+    targets = [target_of(rollout, ref, section, index, entries[index], live) for index in matching]
     held = [target for target in targets if target]
     if len(held) < len(targets):
         raise NotFoundError(
@@ -218,7 +224,9 @@ def _named(
 def _is_held(rollout: Rollout, ref: ObjectRef, section: str, entries: list[Manifest], live: Live) -> bool:
     """Return whether any route of a section holds both destinations."""
     try:
-        return any(_target(rollout, ref, section, index, entry, live) for index, entry in enumerate(entries))
+        return any(
+            target_of(rollout, ref, section, index, entry, live) for index, entry in enumerate(entries)
+        )
     except (AmbiguousError, ManifestError):
         return True
 
@@ -248,7 +256,7 @@ def _matches(section: str, entry: Manifest, selector: Any) -> bool:
     return same_port and (not selector.sni_hosts or hosts == set(selector.sni_hosts))
 
 
-def _target(
+def target_of(
     rollout: Rollout, ref: ObjectRef, section: str, index: int, entry: Manifest, live: Live
 ) -> Target | None:
     """Return the route as a target when it holds both roles, else None."""
