@@ -61,12 +61,11 @@ class Result:
         return bool(self.written)
 
 
-@dataclass(frozen=True)
-class Writer:
+class Writer(NamedTuple):
     """Write plans to a store, within limits."""
 
     store: Store
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = Limits()
 
     def apply(self, plan: Plan, *, expect: str = "", dry_run: DryRun = False) -> Result:
         """Check the limits, write every change, and put back what was written when one fails for good.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.routers.errors import RefusedError
 from rollway.routers.findings import Finding, FindingCode, Severity
@@ -44,8 +44,7 @@ FINDINGS = (
 )
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """What a plan may do. Each limit is off unless asked for; what a data plane needs is on unless allowed.
 
     `max_step` is the largest change of the canary's weight in one plan, in the words of a weight (20, 5%, 1/10).

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.routers.backends import backends_of
 from rollway.routers.errors import RefusedError
@@ -27,8 +26,7 @@ FINDINGS = (
 )
 
 
-@dataclass(frozen=True)
-class Observation:
+class Observation(NamedTuple):
     """What the live objects show: one reading for each object or route, and the traffic if they agree."""
 
     rollout: Rollout

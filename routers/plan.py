@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import enum
 import functools
-import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -340,6 +339,8 @@ def fingerprint(
     findings: Sequence[Finding],
 ) -> str:
     """Return 16 hexadecimal digits that stand for the wish, the observed versions, the changes and the findings."""
+    import hashlib  # noqa: PLC0415 - 2 ms that only a fingerprint costs
+
     content = [
         repr(rollout),
         repr(want),

@@ -115,7 +115,7 @@ class TrafficRouter:
             problem = Finding("cannot-carry-weights", Severity.REFUSAL, None, error.message, error.hint)
             findings = (*observation.findings, problem)
         loaded = self._verifier.loaded(context) if observation.traffic else ()
-        return replace(observation, findings=findings, loaded=loaded)
+        return observation._replace(findings=findings, loaded=loaded)
 
     def plan(self, traffic: Traffic | int | str, *, adopt: bool = False) -> Plan | None:
         """Return the changes that the wish needs, or None when there are none. Writes nothing.

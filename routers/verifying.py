@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.routers import guards
 from rollway.routers.backends import packages
@@ -55,12 +55,11 @@ def written(context: Context, limits: Limits) -> Verdict:
     return Verdict(Outcome.MATCHES, Evidence.WRITTEN, readings)
 
 
-@dataclass(frozen=True)
-class Verifier:
+class Verifier(NamedTuple):
     """Show how much is known about a wish: by the objects of a store, and by what the probes ask."""
 
     store: Store
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = Limits()
     probes: tuple[Probe, ...] = ()
 
     def loaded(self, context: Context) -> tuple[ObjectVerdict, ...]:

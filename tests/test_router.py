@@ -120,7 +120,7 @@ def test_all_reasons_come_at_once() -> None:
     assert "(--allow nginx-path-taken)" in str(caught.value)
     # A limit that is given by an option can be lifted by its code as well.
     allowed = frozenset(codes)
-    assert replace(found, limits=replace(limits, allow=allowed)).set_weight(100).changed
+    assert replace(found, limits=limits._replace(allow=allowed)).set_weight(100).changed
 
 
 def test_limits_are_off_unless_asked_for() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from rollway.cli import output as out
@@ -74,6 +73,8 @@ def diff(value: Plan) -> None:
 
 def diff_lines(change: Change) -> Iterator[str]:
     """Write one change as a unified diff."""
+    import difflib  # noqa: PLC0415 - half a millisecond that only a plan costs
+
     old, new = (out.yaml_text(side).splitlines() if side else [] for side in (change.before, change.after))
     source, target = (str(change.ref) if side else "/dev/null" for side in (change.before, change.after))
     return difflib.unified_diff(old, new, source, target, lineterm="", n=2)

@@ -6,8 +6,7 @@ Beside that, the words that the schemas share. Unknown keys inside a stanza are 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from rollway.routers.objects import Manifest  # noqa: TC001 - a type alias is a value
 
@@ -42,8 +41,7 @@ def _always(_stanza: Any) -> bool:
     return True
 
 
-@dataclass(frozen=True)
-class Stanza:
+class Stanza(NamedTuple):
     """How the stanza of one backend is checked and read."""
 
     schema: Schema
