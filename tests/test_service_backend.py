@@ -332,7 +332,7 @@ def test_a_release_that_a_controller_moves_is_left_to_it(phase: str) -> None:
     router = shop(BLUE_ACTIVE, status={"phase": phase})
     with pytest.raises(RefusedError, match="controller-in-charge"):
         router.switch("canary")
-    allowed = replace(router.limits, allow=frozenset({"controller-in-charge"}))
+    allowed = router.limits._replace(allow=frozenset({"controller-in-charge"}))
     replace(router, limits=allowed).switch("canary")
     assert selected(router)[0] == GREEN
 
