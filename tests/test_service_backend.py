@@ -544,6 +544,6 @@ def test_accepted_is_the_endpoints_that_follow_the_selector() -> None:
 def test_accepted_needs_a_ready_pod() -> None:
     """No pod and no endpoint agree with each other, and yet nobody is served."""
     router = shop(BLUE_ACTIVE, GREEN, running=True)
-    limits = replace(router.limits, allow=frozenset({"endpoints-not-ready"}))
+    limits = router.limits._replace(allow=frozenset({"endpoints-not-ready"}))
     verdict = replace(router, probes=(PROBE,), limits=limits).verify(0)
     assert (verdict.outcome, verdict.evidence) == (Outcome.DIFFERS, Evidence.ACCEPTED)
