@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from rollway.routers.probes.requests import RequestsProbe
     from rollway.routers.ramp import Ramp
     from rollway.routers.roles import known_roles
-    from rollway.routers.router import TrafficRouter, WriteOptions
+    from rollway.routers.router import TrafficRouter
     from rollway.routers.stores import EventStore, Store
     from rollway.routers.stores.cluster import ClusterStore
     from rollway.routers.stores.directory import DirectoryStore
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         Verdict,
     )
     from rollway.routers.weights import Split
+    from rollway.routers.write_options import WriteOptions
 
 _NAMES = {
     "rollway.routers.applying": ("Result",),
@@ -87,7 +88,7 @@ _NAMES = {
     "rollway.routers.probes.requests": ("RequestsProbe",),
     "rollway.routers.ramp": ("Ramp",),
     "rollway.routers.roles": ("known_roles",),
-    "rollway.routers.router": ("TrafficRouter", "WriteOptions"),
+    "rollway.routers.router": ("TrafficRouter",),
     "rollway.routers.stores": ("EventStore", "Store"),
     "rollway.routers.stores.cluster": ("ClusterStore",),
     "rollway.routers.stores.directory": ("DirectoryStore",),
@@ -106,6 +107,7 @@ _NAMES = {
         "Verdict",
     ),
     "rollway.routers.weights": ("Split",),
+    "rollway.routers.write_options": ("WriteOptions",),
 }
 """The public names by their module."""
 

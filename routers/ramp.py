@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from rollway.routers.applying import Result
     from rollway.routers.model import Context
     from rollway.routers.probes import Probe
-    from rollway.routers.router import TrafficRouter, WriteOptions
+    from rollway.routers.router import TrafficRouter
     from rollway.routers.traffic import RequestSample
+    from rollway.routers.write_options import WriteOptions
 
 PATIENCE_S = 120.0
 """How long a step waits for an API server that does not answer, unless the caller sets another."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from rollway.routers import agreeing, planning, removing
 from rollway.routers.applying import Result, Writer, read_again
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rollway.routers.probes import Probe
     from rollway.routers.stores import Store
     from rollway.routers.traffic import HeaderRoute, MirrorRoute
+    from rollway.routers.write_options import WriteOptions
 
 FINDINGS = (
     FindingCode(
@@ -47,27 +48,6 @@ TIMEOUT_S = 30.0
 """How long a data plane may take to show the evidence, unless the caller sets another."""
 WAIT_INTERVAL_S = 1.0
 """How often readiness is looked at while waiting for it."""
-
-
-class WriteOptions(TypedDict, total=False):
-    """What every writing call takes by keyword."""
-
-    adopt: bool
-    """Take over an object that belongs to somebody else."""
-    expect: str
-    """The fingerprint of the reviewed plan; refuse when the plan is another one now."""
-    dry_run: DryRun
-    """Plan and check, and write nothing; `"server"` lets the store check the writes as well (admission)."""
-    verify: Evidence | None
-    """The evidence to reach (default: the highest that the store has)."""
-    timeout: float
-    """How many seconds the data plane may take to show the evidence (default: 30)."""
-    on_failure: Literal["stop", "back"]
-    """When it was written and the evidence is not reached: leave it (default), or send all traffic to stable."""
-    wait: float
-    """How many seconds to wait for destinations that are not ready yet, instead of refusing at once."""
-    waiting: Callable[[Sequence[Finding]], None]
-    """Called with what is waited for, each time that it was looked at."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import manifests as m
+from harness import shop as shops
 from harness.process import rollway, started
 from rollway.routers.probes.requests import within
 from rollway.routers.weights import Split
@@ -59,3 +61,17 @@ def test_a_ramp_as_requests_see_it(plane: DataPlane, make_shop: Callable[..., Sh
         canary, answered = (sum(column) for column in zip(*second, strict=True))
         print(f"{plane.name} at {weight} %: {canary} of {answered} requests in a second")
         assert within(canary, answered, Split(weight, 100)), f"{weight} %: {canary} of {answered}"
+
+
+def test_a_ramp_follows_the_steps_of_the_manifest(
+    ingress_nginx: DataPlane, make_shop: Callable[..., Shop]
+) -> None:
+    """`ramp --steps` goes through the weights of the manifest, and requests get the last one."""
+    shop = make_shop(ingress_nginx)
+    rollout = m.rollout(shops.NGINX)
+    steps = [{"setWeight": 20}, {"pause": {"duration": "1s"}}, {"setWeight": 60}]
+    rollout["spec"]["strategy"]["canary"]["steps"] = steps
+    shop.put(rollout)
+    done = rollway("ramp", "shop", "--steps")
+    assert re.findall(r"^Rollout \S+: canary (\d+) of 100", done.stdout, re.MULTILINE) == ["20", "60"]
+    shop.settled_share(60)

@@ -32,7 +32,7 @@ class AcceptedProbe:
             for verdict in _judged(ref, context.live[ref].manifest)
         ]
         for outcome in (Outcome.DIFFERS, Outcome.UNKNOWN):
-            reasons = [reason for found, reason in verdicts if found is outcome]
+            reasons = [reason for reported, reason in verdicts if reported is outcome]
             if reasons:
                 return Verdict(outcome, Evidence.ACCEPTED, reason="; ".join(reasons))
         reasons = list(dict.fromkeys(reason for _, reason in verdicts))

@@ -28,7 +28,7 @@ def pod_need(namespace: str) -> Need:
 
 def ready_pods(ref: ObjectRef, service: Manifest, live: Live, pod_hash: str) -> set[str]:
     """Return the names of the ready pods that a Service would lead to if it selected a hash."""
-    return {name for name, found in _ready_pods(ref, service, live) if found == pod_hash}
+    return {name for name, its_hash in _ready_pods(ref, service, live) if its_hash == pod_hash}
 
 
 def readiness(ref: ObjectRef, service: Manifest, live: Live, split: Split, memory: Memory) -> Ready:
@@ -39,10 +39,10 @@ def readiness(ref: ObjectRef, service: Manifest, live: Live, split: Split, memor
     """
     selector = dig(service, "spec", "selector")
     active = selector[HASH_LABEL]
-    roles = [found for _, found in _ready_pods(ref, service, live)]
-    selected, others = roles.count(active), sum(1 for found in roles if found != active)
+    hashes = [its_hash for _, its_hash in _ready_pods(ref, service, live)]
+    selected, others = hashes.count(active), sum(1 for its_hash in hashes if its_hash != active)
     if split.canary:
-        counts = {CANARY: selected, STABLE: roles.count(memory.stable)}
+        counts = {CANARY: selected, STABLE: hashes.count(memory.stable)}
     else:
         counts = {STABLE: selected, CANARY: others}
     labels = ", ".join(f"{key}={value}" for key, value in selector.items())
