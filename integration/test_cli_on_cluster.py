@@ -40,7 +40,7 @@ def weight_of(namespace: Namespace) -> Split | None:
 # -- every verb
 
 
-@pytest.mark.parametrize("name", ["nginx", "istio", "smi"])
+@pytest.mark.parametrize("name", ["nginx", "istio", "smi", "gateway"])
 def test_every_verb_on_the_example(name: str, namespace: Namespace) -> None:
     """Each example of the repository, applied to a cluster, works with every verb as it does in a directory."""
     for file in sorted((EXAMPLES / name).glob("*.yaml")):

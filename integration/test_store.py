@@ -32,6 +32,7 @@ from rollway.routers.errors import (
 )
 from rollway.routers.lookup import read_rollout
 from rollway.routers.objects import Need, ObjectRef
+from rollway.routers.plan import Action, Change
 from rollway.routers.router import TrafficRouter
 from rollway.routers.stores.cluster import ClusterStore
 from rollway.routers.traffic import Traffic
@@ -282,6 +283,19 @@ def test_an_object_that_the_schema_refuses(nginx: Namespace) -> None:
 def _bad_annotation(rollout: Manifest) -> None:
     routing = rollout["spec"]["strategy"]["canary"]["trafficRouting"]["nginx"]
     routing["additionalIngressAnnotations"] = {"not a/valid key": "x"}
+
+
+def test_a_field_that_the_crd_does_not_have_is_refused_instead_of_dropped(namespace: Namespace) -> None:
+    """A patch whose field the API server would prune, as old CRDs do with names of rules, is refused and changes nothing."""
+    namespace.put(m.http_route())
+    ref = ObjectRef("gateway.networking.k8s.io", "HTTPRoute", namespace.name, "web")
+    store = namespace.store()
+    need = Need(ref.group, ref.kind, ref.name, ref.namespace)
+    before = store.read([need])[ref]
+    patch = ({"op": "add", "path": "/spec/rules/0/title", "value": "beta"},)
+    with pytest.raises(AdmissionError, match=r'unknown field "spec.rules\[0\].title"'):
+        store.write(Change(Action.PATCH, ref, before.manifest, before.manifest, patch))
+    assert store.read([need])[ref].version == before.version
 
 
 def test_a_namespace_that_is_being_deleted(nginx: Namespace) -> None:

@@ -12,6 +12,7 @@ from rollway.routers.testing.contract import BackendContract
 if TYPE_CHECKING:
     from rollway.routers.model import Rollout
     from rollway.routers.objects import Manifest
+    from rollway.routers.testing.contract.routes import Kind
 
 SERVICES = [m.service("shop-stable"), m.service("shop-canary")]
 
@@ -179,7 +180,6 @@ class TestGateway(_Contract):
             m.http_route("web", m.pair_rule(stable=1_000_001)),
             m.http_route("web", {"backendRefs": {"a": 1}}),
             m.http_route(rules={"a": 1}),
-            m.http_route(version="v9"),
         ]
 
 
@@ -189,7 +189,7 @@ class TestGatewaySeveral(_Contract):
     routing = {
         "plugins": {
             "argoproj-labs/gatewayAPI": {
-                "httpRoutes": [{"name": "web"}],
+                "httpRoutes": [{"name": "web", "useHeaderRoutes": True}],
                 "grpcRouteSelector": {"matchLabels": {"release": "shop"}},
             }
         }
@@ -207,10 +207,26 @@ class TestGatewaySeveral(_Contract):
         return [m.http_route("web", {"backendRefs": ["x"]})]
 
 
+class TestGatewayCalls(TestGateway):
+    """One GRPCRoute, whose rule has no match."""
+
+    routing: dict[str, Any] = {"gatewayAPI": {"grpcRoute": "calls"}}
+
+    def objects(self) -> list[Manifest]:
+        return [m.http_route("calls", kind="GRPCRoute"), *SERVICES]
+
+    def garbage(self) -> list[Manifest]:
+        return [m.http_route("calls", m.pair_rule(stable=True), kind="GRPCRoute")]
+
+
 class TestGatewayConnections(TestGatewaySeveral):
     """A TLSRoute and a TCPRoute, in the versions that were served before they became v1."""
 
     routing: dict[str, Any] = {"gatewayAPI": {"tlsRoute": "secure", "tcpRoutes": [{"name": "raw"}]}}
+
+    def can(self, kind: Kind) -> bool:
+        """Connections have neither headers nor anything to copy."""
+        return not kind
 
     def objects(self) -> list[Manifest]:
         secure = m.http_route("secure", kind="TLSRoute", version="v1alpha3", hostnames=["shop.example.com"])

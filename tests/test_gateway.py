@@ -29,7 +29,7 @@ from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
 from rollway.routers.stores.directory import DirectoryStore
 from rollway.routers.testing import MemoryStore
-from rollway.routers.traffic import Evidence, Outcome
+from rollway.routers.traffic import Evidence, HeaderRoute, Outcome, RequestMatch, StringMatch
 from running import rollway
 
 if TYPE_CHECKING:
@@ -293,6 +293,12 @@ def test_a_rule_with_weights_for_others_alone_cannot_be_shared() -> None:
         router_of(store_of(m.http_route("web", {"backendRefs": refs}))).set_weight(20)
 
 
+def test_a_version_that_is_not_known_is_refused() -> None:
+    """What a later version of Gateway API means by its fields is not guessed."""
+    with pytest.raises(ManifestError, match="v9 is not known for HTTPRoute; known: v1, v1beta1"):
+        router_of(store_of(m.http_route(version="v9"))).set_weight(20)
+
+
 def test_the_faults_of_all_routes_come_together() -> None:
     """A wrong route hides no other wrong one."""
     routing = {"gatewayAPI": {"httpRoutes": [{"name": "web"}, {"name": "more"}]}}
@@ -397,6 +403,7 @@ def no_generation(route: Manifest) -> Manifest:
     return route
 
 
+BETA = HeaderRoute("beta", (RequestMatch((("X-Beta", StringMatch("exact", "1")),)),))
 OK = ("Accepted", "True"), ("ResolvedRefs", "True")
 
 
@@ -488,12 +495,12 @@ def test_a_rule_with_one_service_is_no_error_and_no_target_where_the_plugin_weig
 
 
 def test_a_rule_of_managed_routes_keeps_its_weight() -> None:
-    """A rule whose name is in `managedRoutes` is no target: its weight is not that of the split (#230, #147)."""
-    managed = m.pair_rule(0, 100, name="beta")
-    store = store_of(m.http_route("web", managed, m.pair_rule()))
-    routing = {**ROUTING, "managedRoutes": [{"name": "beta"}]}
-    router_of(store, routing).set_weight(20)
-    assert weights(store) == [[0, 100], [80, 20]]
+    """The weight of a header rule is not that of the split, and a weight leaves the rule there (#230, #147)."""
+    store = store_of(m.http_route())
+    router = router_of(store, {**ROUTING, "managedRoutes": [{"name": "beta"}]})
+    router.set_header_route(BETA)
+    router.set_weight(20)
+    assert weights(store) == [[1], [80, 20]]
 
 
 def test_the_same_weight_again_is_no_request_where_the_plugin_updates_each_time() -> None:
@@ -513,7 +520,7 @@ def test_a_write_is_a_patch_of_weights_where_the_plugin_updates_the_whole_object
     operations = [(entry["op"], entry["path"]) for entry in plan.changes[0].patch]
     assert operations == [
         ("test", "/spec/rules/0/backendRefs/0/name"),
-        ("test", "/spec/rules/0/backendRefs"),
+        ("test", "/spec/rules/0"),
         ("test", "/spec/rules/0/backendRefs/1/name"),
         ("replace", "/spec/rules/0/backendRefs/0/weight"),
         ("replace", "/spec/rules/0/backendRefs/1/weight"),

@@ -518,7 +518,7 @@ def test_header_and_mirror_routes_are_refused_by_name() -> None:
     found = router()
     with pytest.raises(UnsupportedError, match="header routes"):
         found.set_header_route(HeaderRoute("beta", (RequestMatch((("x", StringMatch("exact", "1")),)),)))
-    with pytest.raises(UnsupportedError, match="backends that can: istio"):
+    with pytest.raises(UnsupportedError, match="backends that can: istio, gateway"):
         found.set_mirror_route(MirrorRoute("copy"))
     found.set_weight(20)
     assert not found.remove_managed_routes().changed

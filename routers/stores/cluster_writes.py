@@ -62,7 +62,8 @@ class ClusterWrite:
         return {"dryRun": "All"} if self.dry_run else {}
 
     def _patch(self, manifest: Manifest, patch: Sequence[Operation]) -> LiveObject:
-        options = {"fieldManager": FIELD_MANAGER, **self._options}
+        """Patch the object; a field that its CRD does not have is refused instead of being dropped in silence."""
+        options = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict", **self._options}
         target = _target(self.change.ref, manifest)
         return live_object(self.client.patch(target, list(patch), JSON_PATCH, options).body)
 

@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rollway.routers.backends.endpoints import endpoint_needs
 from rollway.routers.backends.gateway.checks import GRANT, findings
+from rollway.routers.backends.gateway.managed import (
+    clone_names,
+    refuse_unroutable,
+    routes_in,
+    with_routes,
+)
 from rollway.routers.backends.gateway.routes import (
     GROUP,
     MAX_WEIGHT,
@@ -22,21 +28,24 @@ from rollway.routers.backends.gateway.routes import (
 from rollway.routers.backends.services import service_needs
 from rollway.routers.errors import RollwayError, UnsupportedError, together
 from rollway.routers.model import CANARY, STABLE, Context
-from rollway.routers.objects import Access, Need, duplicate
+from rollway.routers.objects import Access, Need, duplicate, item_field
 from rollway.routers.traffic import Capabilities
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rollway.routers.backends.gateway.routes import Target
     from rollway.routers.findings import Finding
     from rollway.routers.model import Rollout
     from rollway.routers.objects import Live, Manifest, ObjectRef
-    from rollway.routers.traffic import Reading, Traffic
+    from rollway.routers.traffic import HeaderRoute, MirrorRoute, Reading, Traffic
     from rollway.routers.weights import Split
 
 _WEIGHTS = "/spec/rules/*/backendRefs/*/weight"
-_RELIES = ("/spec/rules/*/name", "/spec/rules/*/matches", "/spec/rules/*/backendRefs")
+_CLONES = 32
+"""So many clones of one route at most: there are 16 rules, and numbers that others use are left out."""
+_RELIES = ("/spec/rules/*",)
+"""The whole rule: without a name, nothing less tells it from a clone that was put in before it meanwhile."""
 
 
 class GatewayBackend:
@@ -49,16 +58,19 @@ class GatewayBackend:
             f"{GROUP}/{version}" for version in dict.fromkeys(v for known in VERSIONS.values() for v in known)
         ),
         access=Access.SHARED,
+        header_routes=True,
+        mirror_routes=True,
     )
 
     def needs(self, rollout: Rollout) -> Sequence[Need]:
         """Share the routes that the Rollout names or selects; read its Services, and what lets other namespaces use them."""
         stanza = stanza_of(rollout)
         refs = [route_ref(rollout, name.kind, name.name) for name in stanza.routes]
+        fields = (_WEIGHTS, *(item_field("/spec/rules", name) for name in clone_names(rollout, _CLONES)))
         needs = [
             Need(
                 *(GROUP, ref.kind, ref.name, ref.namespace, Access.SHARED),
-                fields=(_WEIGHTS,),
+                fields=fields,
                 relies=_RELIES,
             )
             for ref in refs
@@ -67,7 +79,7 @@ class GatewayBackend:
             Need(
                 *(GROUP, selector.kind, "", stanza.namespace, Access.SHARED),
                 required=False,
-                fields=(_WEIGHTS,),
+                fields=fields,
                 relies=_RELIES,
                 selector=str(selector),
             )
@@ -78,12 +90,16 @@ class GatewayBackend:
         return [*needs, *service_needs(rollout), *endpoint_needs(rollout)]
 
     def render(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Manifest]:
-        """Return a copy of each route with the wanted weights in every rule that carries them."""
+        """Return a copy of each route with the wanted weights in every rule that carries them, and with the wanted clones."""
         wanted: list[Manifest] = []
         errors: list[RollwayError] = []
-        for ref, _ in find_routes(rollout, live):
+        routes = find_routes(rollout, live)
+        refuse_unroutable(routes, want)
+        for route in routes:
             try:
-                wanted.append(_weighted(rollout, ref, want.split, live))
+                weighted = _weighted(rollout, route.ref, want.split, live)
+                with_routes(rollout, route, weighted, want, live)
+                wanted.append(weighted)
             except RollwayError as error:
                 errors.append(error)
         if errors:
@@ -91,11 +107,14 @@ class GatewayBackend:
         return wanted
 
     def observe(self, rollout: Rollout, live: Live) -> Sequence[Reading]:
-        """Read the weights of each rule that carries them."""
+        """Read the weights of each rule that carries them, and the header and mirror routes of each object."""
         return [
-            target.reading(rollout.total)
+            reading
             for ref, _ in find_routes(rollout, live)
-            for target in find_targets(rollout, ref, live)
+            for reading in _with_routes(
+                [target.reading(rollout.total) for target in find_targets(rollout, ref, live)],
+                routes_in(rollout, ref, live),
+            )
         ]
 
     def check(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Finding]:
@@ -112,6 +131,14 @@ def _weighted(rollout: Rollout, ref: ObjectRef, split: Split, live: Live) -> Man
             if target.weights[position] != weight:
                 entries[position]["weight"] = weight
     return changed
+
+
+def _with_routes(readings: list[Reading], routes: Sequence[HeaderRoute | MirrorRoute]) -> Iterator[Reading]:
+    for reading in readings:
+        traffic = reading.traffic
+        for route in routes if traffic else ():
+            traffic = traffic.with_route(route) if traffic else None
+        yield reading._replace(traffic=traffic)
 
 
 def _shares(target: Target, split: Split) -> dict[str, int]:

@@ -20,6 +20,7 @@ from rollway.routers.backends.gateway.routes import (
     stanza_of,
 )
 from rollway.routers.backends.gateway.status import ACCEPTED, PARTIAL, RESOLVED, parents_of
+from rollway.routers.backends.gateway.support import check_support
 from rollway.routers.backends.services import unknown_services
 from rollway.routers.findings import Finding, Severity
 from rollway.routers.model import CANARY, STABLE
@@ -56,6 +57,7 @@ def findings(context: Context) -> Iterator[Finding]:
         yield from _check_limits(ref, rules_of(ref, manifest))
         yield from _check_status(context, ref, manifest)
         yield from _check_grant(context, ref)
+        yield from check_support(context, ref, manifest)
         for target in find_targets(rollout, ref, live):
             yield from check_share("gateway", want.split, target)
             yield from _check_ports(context, target)

@@ -49,4 +49,28 @@ FINDINGS = (
         "Nothing: the key is read and left alone.",
         "Nothing, or take the key away.",
     ),
+    FindingCode(
+        "gateway-not-supported",
+        "An implementation that serves the route lacks a feature that the change needs, by its conformance report.",
+        "The rule is ignored, or answered with an error.",
+        "Do without the feature, or see whether your version can, and allow it.",
+    ),
+    FindingCode(
+        "gateway-implementation-unknown",
+        "Nothing is known of the controller that reports on a route with header or mirror routes.",
+        "Nothing, if it does what Gateway API describes.",
+        "See its conformance report.",
+    ),
+    FindingCode(
+        "gateway-pattern",
+        "A header route compares a header with a prefix or a pattern, which Gateway API leaves to implementations.",
+        "An implementation that does not know RegularExpression ignores or rejects the rule.",
+        "Use an exact value, or try the pattern with your implementation.",
+    ),
+    FindingCode(
+        "gateway-rule-names",
+        "Header and mirror routes are found again by the names of rules, which older CRDs do not keep.",
+        "A tool that applies the files without validation loses the names, and the rules stay in the route for ever.",
+        "Use the CRDs of Gateway API v1.4 or newer, or the experimental channel since v1.2.",
+    ),
 )

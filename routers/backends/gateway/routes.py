@@ -124,7 +124,7 @@ def find_targets(rollout: Rollout, ref: ObjectRef, live: Live) -> list[Target]:
     targets = [
         target
         for index, rule in enumerate(rules)
-        if rule.get("name") not in rollout.managed_routes and (target := _target(rollout, ref, index, rule))
+        if not is_ours(rollout, ref, rule, rules) and (target := _target(rollout, ref, index, rule))
     ]
     if not targets:
         raise NotFoundError(
@@ -136,6 +136,23 @@ def find_targets(rollout: Rollout, ref: ObjectRef, live: Live) -> list[Target]:
             ref=ref,
         )
     return targets
+
+
+def is_ours(rollout: Rollout, ref: ObjectRef, rule: Manifest, rules: Sequence[Manifest]) -> str:
+    """Return the name of the header or mirror route whose clone a rule is; empty for a rule of the user's.
+
+    `NAME-1` and so on count only beside a rule `NAME`, and only with the canary alone, or with a mirror.
+    """
+    name = rule.get("name")
+    if name in rollout.managed_routes:
+        return str(name)
+    route, _, number = str(name).rpartition("-")
+    if route not in rollout.managed_routes or not number.isdigit():
+        return ""
+    beside = any(other.get("name") == route for other in rules)
+    roles = [role_of(rollout, ref, entry) for entry in backend_refs(ref, 0, rule)]
+    mirrors = dig(rule, "filters", -1, "type") == "RequestMirror"
+    return route if beside and (roles == [CANARY] or mirrors) else ""
 
 
 def backend_refs(ref: ObjectRef, index: int, rule: Manifest) -> list[Manifest]:

@@ -108,7 +108,7 @@ def _names(stanza: Manifest, key: str, kind: str) -> Iterator[tuple[list[str | i
     """Yield the routes of a kind and where each is named; the key for a single one lets it have header routes."""
     single = stanza.get(f"{key}Route")
     if single:
-        yield [f"{key}Route"], RouteName(kind, single, use_header_routes=True)
+        yield [f"{key}Route"], RouteName(kind, single, use_header_routes=key in ("http", "grpc"))
     for index, entry in enumerate(stanza.get(f"{key}Routes", [])):
         route = RouteName(kind, entry["name"], entry.get("useHeaderRoutes", False))
         yield [f"{key}Routes", index, "name"], route
