@@ -11,6 +11,7 @@ from harness.namespace import contract_store
 
 if TYPE_CHECKING:
     from harness.namespace import ClusterContractStore, Namespace
+    from rollway.routers.objects import Manifest
 
 
 class _OnCluster(in_memory._Contract):
@@ -44,6 +45,25 @@ class TestIstioSubsets(_OnCluster, in_memory.TestIstioSubsets):
 
 class TestSmi(_OnCluster, in_memory.TestSmi):
     """One TrafficSplit, in the version that the CRD serves."""
+
+
+class TestGateway(_OnCluster, in_memory.TestGateway):
+    """One HTTPRoute."""
+
+    def garbage(self) -> list[Manifest]:
+        return [route for route in super().garbage() if route["apiVersion"].endswith("/v1")]
+
+
+class TestGatewaySeveral(_OnCluster, in_memory.TestGatewaySeveral):
+    """Two rules of an HTTPRoute, and GRPCRoutes that a selector finds."""
+
+
+class TestGatewayConnections(_OnCluster, in_memory.TestGatewayConnections):
+    """A TLSRoute and a TCPRoute, in the versions that the CRDs serve."""
+
+    def garbage(self) -> list[Manifest]:
+        """Return none: the one of the tests in memory is a version that the server does not serve."""
+        return []
 
 
 class TestGatewayCalls(_OnCluster, in_memory.TestGatewayCalls):

@@ -1,0 +1,91 @@
+"""Header and mirror routes of Gateway API: who gets which requests at istiod's Envoy and at Traefik."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from data_planes import fetch
+from harness import shop as shops
+from harness.process import rollway
+from harness.waiting import until
+from rollway.routers.data_planes import data_plane_probes
+from rollway.routers.errors import RefusedError
+from rollway.routers.lookup import read_rollout
+from rollway.routers.router import TrafficRouter
+from rollway.routers.traffic import Evidence, HeaderRoute, MirrorRoute, RequestMatch, StringMatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from data_planes import DataPlane
+    from data_planes.gateway_api import IstioGateway
+    from harness.traffic import Shop
+
+    MakeShop = Callable[..., Shop]
+
+ROUTING = {**shops.GATEWAY, "managedRoutes": [{"name": "preview"}, {"name": "copy"}]}
+PREVIEW = HeaderRoute("preview", (RequestMatch((("X-Preview", StringMatch("exact", "yes")),)),))
+
+
+@contextlib.contextmanager
+def opened(shop: Shop) -> Iterator[TrafficRouter]:
+    """Return a router of the shop that asks its data plane."""
+    store = shop.namespace.store()
+    rollout = read_rollout(store, "shop", shop.namespace.name)
+    yield TrafficRouter(rollout, store, probes=data_plane_probes(rollout, store).probes)
+    store.close()
+
+
+@pytest.mark.parametrize("plane", ["istio_gateway", "traefik_gateway"], indirect=True)
+def test_a_header_route_stands_beside_any_weight(plane: DataPlane, make_shop: MakeShop) -> None:
+    """Requests with the header go to the canary, all others by the weight; a later weight keeps the route, `switch` ends it."""
+    shop = make_shop(plane, routing=ROUTING)
+    with opened(shop) as router:
+        router.set_header_route(PREVIEW, verify=Evidence.LOADED)
+    shop.require_share(0)
+    shop.require_share(100, 200, X_Preview="yes")
+    shop.require_share(0, 200, X_Preview="no")
+    rollway("set-weight", "shop", "20")
+    shop.require_share(20)
+    shop.require_share(100, 200, X_Preview="yes")
+    with opened(shop) as router:
+        router.switch("stable", verify=Evidence.LOADED)
+    shop.require_share(0, 200, X_Preview="yes")
+
+
+def test_a_mirror_route_copies_its_percentage(istio_gateway: IstioGateway, make_shop: MakeShop) -> None:
+    """At weight 0 users get stable alone, and the canary gets a copy of half of the requests; without the route none."""
+    shop = make_shop(istio_gateway, routing=ROUTING)
+    with opened(shop) as router:
+        router.set_mirror_route(MirrorRoute("copy", percentage=50), verify=Evidence.LOADED)
+    before = _requests_to_canary(istio_gateway, shop)
+    shop.require_share(0)
+    # Envoy counts a copy when it sends it, which may be after the answer. Four standard deviations of 2,000 requests.
+    until(lambda: abs(_requests_to_canary(istio_gateway, shop) - before - 1000) <= 90, "half is copied")
+    print(
+        f"{istio_gateway.name}: {_requests_to_canary(istio_gateway, shop) - before} of 2000 requests copied"
+    )
+    with opened(shop) as router:
+        router.remove_mirror_route("copy", verify=Evidence.LOADED)
+    before = _requests_to_canary(istio_gateway, shop)
+    shop.require_share(0, 500)
+    assert _requests_to_canary(istio_gateway, shop) == before
+
+
+def _requests_to_canary(plane: IstioGateway, shop: Shop) -> int:
+    """Return how many requests Envoy has sent to the canary."""
+    words = rf"cluster\.outbound.*shop-canary\.{shop.namespace.name}\..*upstream_rq_total"
+    stats = json.loads(fetch(f"http://{plane.istio.admin}/stats?format=json&filter={words}"))["stats"]
+    return sum(int(stat["value"]) for stat in stats if "value" in stat)
+
+
+def test_a_mirror_route_at_traefik_is_refused(traefik_gateway: DataPlane, make_shop: MakeShop) -> None:
+    """Traefik does not mirror: it would answer such requests with HTTP 500, although it accepts the route."""
+    shop = make_shop(traefik_gateway, routing=ROUTING)
+    with opened(shop) as router, pytest.raises(RefusedError, match="Traefik"):
+        router.set_mirror_route(MirrorRoute("copy"))
+    shop.require_share(0)
