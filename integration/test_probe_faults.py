@@ -174,6 +174,15 @@ def test_prometheus_is_asked_with_headers_until_it_has_counted(tmp_path: Path) -
     assert all(path.startswith("/api/v1/query?query=") for path, _ in asked)
 
 
+def test_a_traefik_without_its_api_is_named(tmp_path: Path) -> None:
+    """A Traefik that answers, but not on its API, is UNKNOWN, and the flag that it lacks is named."""
+    (tmp_path / "shop.yaml").write_text(yaml.safe_dump_all(shop.objects(shop.GATEWAY)))
+    with server(plain(b"404 page not found", status=404)) as url:
+        ran = rollway("verify", "shop", "0", "--dir", str(tmp_path), "--gateway-traefik", url)
+    assert ran.code == 5
+    assert re.search("unknown: Traefik at .*its API is off", ran.stderr), ran.stderr
+
+
 def test_a_sample_counts_failures_apart() -> None:
     """Errors and redirects to nowhere are failures; redirects are not followed; the rate and the deadline hold."""
     numbers = iter(range(1000))

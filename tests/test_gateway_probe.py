@@ -268,6 +268,15 @@ def rawdata(*routers: Any) -> dict[str, Any]:
 PARTS = [("default-shop-stable-http-80", 80), ("default-shop-canary-http-80", 20)]
 
 
+def test_a_weight_that_is_null_is_one() -> None:
+    """An absent weight and an explicit null mean the same to both implementations."""
+    refs = [m.backend_ref("shop-stable"), m.backend_ref("shop-canary", weight=None)]
+    refs[1]["weight"] = None
+    context = situation({"backendRefs": refs}, canary=50)
+    document = rawdata(router(0, (PARTS[0][0], 1), (PARTS[1][0], 1)))
+    assert TRAEFIK.judge_document(document, context).outcome is Outcome.MATCHES
+
+
 def test_traefik_with_the_weights_matches() -> None:
     """The parts of the weighted service are the backendRefs of the rule, in their order."""
     verdict = TRAEFIK.judge_document(rawdata(router(0, *PARTS)), situation())

@@ -159,7 +159,8 @@ def _other_kinds(ref: ObjectRef, rules: Sequence[_Rule]) -> list[str]:
 
 
 def _weight(entry: Manifest) -> int:
-    return int(entry.get("weight", 1))
+    weight = entry.get("weight")
+    return 1 if weight is None else int(weight)
 
 
 def _matches(rule: Manifest) -> list[Manifest]:
