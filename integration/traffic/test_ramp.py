@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 RECORDS = Path(__file__).resolve().parent.parent.parent / "build" / "ramp"
 EVERY_S = 3.0
+NOBODY = 9
+"""A port at which no pod listens."""
 
 
 @pytest.mark.parametrize("plane", ["ingress_nginx", "istio", "smi_mesh"], indirect=True)
@@ -75,3 +77,17 @@ def test_a_ramp_follows_the_steps_of_the_manifest(
     done = rollway("ramp", "shop", "--steps")
     assert re.findall(r"^Rollout \S+: canary (\d+) of 100", done.stdout, re.MULTILINE) == ["20", "60"]
     shop.settled_share(60)
+
+
+def test_a_canary_that_fails_sends_the_traffic_back(istio: DataPlane, make_shop: Callable[..., Shop]) -> None:
+    """`ramp --max-error-rate` counts the canary's failed requests and goes back to stable, with the samples in the answer."""
+    shop = make_shop(istio)
+    ports = [{"name": "http", "port": NOBODY, "protocol": "TCP"}]
+    endpoints = shop.namespace.get("discovery.k8s.io/v1", "EndpointSlice", "shop-canary-slice")
+    shop.namespace.api.edit(endpoints, lambda live: live.update(ports=ports))
+    shop.settle()
+    words = ("--step", "20", "--every", "1s", "--max-error-rate", "1%", "--requests", "2000", "--rate", "0")
+    done = rollway("ramp", "shop", "0..100", *words, *shop.measured_options, status=5)
+    assert "all traffic was sent back to stable" in done.stderr
+    assert "counted:" in done.stdout
+    shop.settled_share(0)
