@@ -160,6 +160,8 @@ class Deployed:
 
     def _spec(self, version: str, replicas: int, environment: dict[str, str]) -> dict[str, Any]:
         labels = {"app": "shop", "version": version}
+        # Argo's controller gives its pods a hash; here the version serves as one.
+        pod_labels = {**labels, "rollouts-pod-template-hash": version}
         probe = {
             "httpGet": {"path": "/-/ready", "port": echo.PORT},
             "periodSeconds": 1,
@@ -179,7 +181,7 @@ class Deployed:
             "replicas": replicas,
             "selector": {"matchLabels": labels},
             "template": {
-                "metadata": {"labels": labels},
+                "metadata": {"labels": pod_labels},
                 "spec": {"containers": [container], "terminationGracePeriodSeconds": 15},
             },
         }

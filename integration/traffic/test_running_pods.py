@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import manifests as m
 from harness import tools
 from harness.process import rollway
 from harness.waiting import until
@@ -128,6 +129,24 @@ def test_a_pod_that_is_killed_under_traffic(cluster: Cluster, shop: Shop) -> Non
     answered, failed = (sum(getattr(sample, key) for _, sample in samples) for key in ("answered", "failed"))
     print(f"a pod killed: {failed} of {answered + failed} requests failed")
     assert failed < answered / 100
+
+
+def test_services_that_are_switched_under_traffic(shop: Shop) -> None:
+    """Without a router, the active Service leads all users to the other release and back, and no request is lost."""
+    for version in ("stable", "canary"):
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": f"shop-{version}"}}
+        selector = m.selecting("", version)["spec"]["selector"]
+        shop.namespace.api.edit(
+            m.placed(service, shop.namespace.name),
+            lambda live, selector=selector: live["spec"].update(selector=selector),  # type: ignore[misc]
+        )
+    shop.namespace.put(m.switched())
+    with shop.load() as samples:
+        for target, weight in (("canary", 100), ("stable", 0)):
+            assert "verified: accepted" in rollway("switch", "shop", target, "--verify", "accepted").stdout
+            shop.settle()
+            shop.require_share(weight)
+    _require_no_failure(samples)
 
 
 def _require_no_failure(samples: list[Any]) -> None:
