@@ -7,6 +7,7 @@ are printed and nothing is asserted. `--quick` does everything with few objects,
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -126,15 +127,20 @@ def beside_raw_requests(spaces: dict[str, Namespace], runs: int) -> None:
 
 
 def replay(store: ClusterStore, counted: Counted, number: int) -> None:
-    """Send the same requests again: reads in parallel as the store does, then the writes as merge patches that change something."""
-    reads = [sent for sent in counted.sent if sent[0] in READS]
-    list(store._threads.map(lambda sent: store.connection.request(*sent[:3], **sent[3]), reads))
+    """Send the same requests again: reads that follow each other in parallel, as the store does, and the writes one by one.
+
+    A write becomes a merge patch that changes something.
+    """
     body = {"metadata": {"annotations": {"example.com/bench": str(number)}}}
-    for _, path, info, words in counted.sent[len(reads) :]:
-        query = {"fieldManager": words["query"]["fieldManager"]}
-        store.connection.request(
-            "PATCH", path, info, query=query, body=body, content_type="application/merge-patch+json"
-        )
+    for reads, group in itertools.groupby(counted.sent, lambda sent: sent[0] in READS):
+        if reads:
+            list(store._threads.map(lambda sent: store.connection.request(*sent[:3], **sent[3]), group))
+            continue
+        for _, path, info, words in group:
+            query = {"fieldManager": words["query"]["fieldManager"]}
+            store.connection.request(
+                "PATCH", path, info, query=query, body=body, content_type="application/merge-patch+json"
+            )
 
 
 def many_rollouts(space: Namespace, count: int, rounds: int) -> None:
