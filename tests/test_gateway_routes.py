@@ -215,14 +215,16 @@ def test_what_argos_plugin_wrote_is_taken_over() -> None:
     assert names(router) == [None]
 
 
-def test_a_rule_that_has_come_to_match_the_same_header_is_an_error() -> None:
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_rule_that_has_come_to_match_the_same_header_is_an_error(place: int) -> None:
     """Where the user's rule matches the header by now, the header route would take all of its requests."""
     pair = m.pair_rule(matches=[match("/a"), match("/b")])
     router = router_of(m.http_route("web", pair))
     router.set_header_route(BETA)
     assert isinstance(router.store, MemoryStore)
     beta = [{"type": "Exact", "name": "x-beta", "value": "1"}]
-    changed = [match("/a", headers=beta), match("/b")]
+    changed = [match("/a"), match("/b")]
+    changed[place]["headers"] = beta
     router.store.edit(WEB, lambda manifest: manifest["spec"]["rules"][1].update(matches=changed))
     with pytest.raises(UnsupportedError, match="matches header X-Beta already"):
         router.set_weight(20)
