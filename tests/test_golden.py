@@ -76,6 +76,6 @@ def test_there_are_enough_cases() -> None:
 def test_the_page_for_argo_users_names_cases_that_exist() -> None:
     """Every case that docs/argo-rollouts.md names is a golden case."""
     page = (GOLDEN.parent.parent / "docs" / "argo-rollouts.md").read_text()
-    named = re.findall(r"`((?:nginx|istio|smi|service|several|manifest)/[a-z0-9-]+)`", page)
+    named = re.findall(r"`((?:nginx|istio|smi|gateway|service|several|manifest)/[a-z0-9-]+)`", page)
     assert len(named) > 30
     assert set(named) <= {f"{case.parent.name}/{case.stem}" for case in CASES}
