@@ -339,3 +339,75 @@ def test_lines_are_found_for_paths() -> None:
     assert line_of(section, 1, ("b", 1, "zzz")) == 5
     assert line_of(section, 1, ("b", 7)) == 3
     assert line_of(section, 0, ()) == 1
+
+
+LISTED = {
+    "comments": "routes:\n# about a\n- name: a\n  x: 1 # one\n# about b\n- name: b\n\n# end\n",
+    "indented": "routes:\n    # the main route\n\n    # about a\n    - name: a\n      x: [1, 2]\n    -  name: b\nlast: 1\n",
+    "windows": "routes:\r\n- name: a\r\n- name: b # c\r\n",
+    "no final newline": "routes:\n- name: a\n- name: b\n  x: text",
+    "block scalar": "routes:\n- name: a\n  x: |\n    text\n\n- name: b\n  x: >-\n    more\nlast: 1\n",
+    "flow": "routes: [{name: a}, {name: b, x: 1}] # c\nlast: 1\n",
+    "flow over lines": "routes: [\n  {name: a},\n  {name: b}\n]\n",
+    "json": '{\n\t"routes": [\n\t\t{"name": "a"},\n\t\t{"name": "b"}\n\t],\n\t"last": 1\n}\n',
+    "aliases": "routes:\n- name: a\n  to: &to [x, {y: 1}]\n- name: b\n  to: *to\n  odd: 0x10\n",
+    "unnamed": "routes:\n- x: 1\n- name: b\n  list:\n  - 1\n",
+    "one": "routes:\n- name: a # alone\n",
+}
+ROUTE = {"name": "new", "match": [{"headers": {"x-beta": {"exact": "1"}}}], "to": ["x", {"y": 1}]}
+
+
+@pytest.mark.parametrize("style", LISTED)
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_item_that_comes_and_goes_leaves_the_text_as_it_was(style: str, place: int, count: int) -> None:
+    """Items are put before, between and behind others, which keep their text and the comments about them."""
+    text = LISTED[style]
+    is_json = style == "json"
+    (before,) = parse(text, is_json=is_json)
+    wanted = duplicate(before)
+    wanted["routes"][place:place] = [{**duplicate(ROUTE), "number": number} for number in range(count)]
+    changed = edit(text, 0, wanted, is_json=is_json)
+    assert parse(changed, is_json=is_json) == [wanted]
+    for line in text.splitlines():
+        assert changed.count(line) >= 1 or "flow" in style or is_json
+    assert edit(changed, 0, before, is_json=is_json) == text
+
+
+def test_an_item_stands_above_the_comment_of_the_next_one() -> None:
+    """The comment about the first item stays above it."""
+    (before,) = parse(LISTED["comments"])
+    wanted = {**before, "routes": [{"name": "new"}, *before["routes"]]}
+    assert edit(LISTED["comments"], 0, wanted).startswith("routes:\n- name: new\n# about a\n- name: a\n")
+
+
+@pytest.mark.parametrize("text", ["routes:\n- - name: a\n", "- name: a\n", "routes: []\n", "a: [[1], [2]]\n"])
+def test_an_item_where_there_is_no_line_for_it(text: str) -> None:
+    """A list that begins on the line of another one, or that is empty, is written anew."""
+    (before,) = parse(text)
+    wanted = duplicate(before)
+    home = wanted if isinstance(wanted, list) else next(iter(wanted.values()))
+    home = home[0] if home and isinstance(home[0], list) else home
+    home.insert(0, {"name": "new"})
+    assert parse(edit(text, 0, wanted)) == [wanted]
+
+
+ROUTES = st.lists(
+    st.builds(
+        lambda name, x: {"name": name, **({"x": x} if x else {})},
+        st.sampled_from("abcdef"),
+        st.sampled_from([0, 1, "y"]),
+    ),
+    max_size=5,
+    unique_by=lambda item: item["name"],
+)
+
+
+@given(style=st.sampled_from(sorted(LISTED)), routes=ROUTES)
+@settings(max_examples=200, deadline=None)
+def test_any_list_can_be_made_of_another(style: str, routes: list[Any]) -> None:
+    """Items that come, go, move and change at once are written so that the text means them, or it is refused."""
+    text, is_json = LISTED[style], style == "json"
+    (before,) = parse(text, is_json=is_json)
+    wanted = {**before, "routes": routes}
+    assert parse(edit(text, 0, wanted, is_json=is_json), is_json=is_json) == [wanted]

@@ -47,6 +47,10 @@ def edit(text: str, document: int, new: Any, *, is_json: bool = False) -> str:
     documents = parse(text, is_json=is_json)
     if documents[document] == new:
         return text
+    if not text.endswith("\n") and not is_json:
+        newline = "\r\n" if "\r\n" in text else "\n"
+        if parse(text + newline) == documents:  # else the last value is a block scalar
+            return edit(text + newline, document, new).removesuffix(newline)
     try:
         changed = _Editor(text, roots(text)[document], documents[document], new, is_json=is_json).run()
         result = parse(changed, is_json=is_json)
@@ -203,10 +207,9 @@ class _Editor:
             if name in places:
                 key, child = node.pairs[places[name]]
                 self._change(child, old[name], value, key)
-        for position in gone:
-            self._remove(
-                [pair[0] for pair in node.pairs], [pair[1] for pair in node.pairs], position, node.flow
-            )
+        self._remove_all(
+            [pair[0] for pair in node.pairs], [pair[1] for pair in node.pairs], sorted(gone), node.flow
+        )
         if added:
             last = max(position for position in range(len(node.pairs)) if position not in gone)
             if node.flow:
@@ -241,8 +244,7 @@ class _Editor:
             return False
         for place, other in pairs:
             self._change(node.items[place], old[place], new[other], None)
-        for place in gone:
-            self._remove(node.items, node.items, place, node.flow)
+        self._remove_all(node.items, node.items, gone, node.flow)
         for place, items in groups.items():
             self._insert_items(node, place, items)
         return True
@@ -289,6 +291,7 @@ class _Editor:
         if key and in_block and (node.kind != "scalar" or (new and collection)):
             # A block stands on the lines below its key; what takes its place may not.
             colon = self.text.index(":", key.end) + 1
+            end = colon + len(self.text[colon:end].rstrip("\r\n"))  # a block scalar ends with its line
             if new and collection:
                 written = self.newline + block(new, key.column + 2, self.newline)
             else:
@@ -330,11 +333,18 @@ class _Editor:
         else:
             self.edits.append(_Edit(line_end + 1, line_end + 1, lines + self.newline))
 
-    def _remove(self, starts: list[Node], ends: list[Node], position: int, flow: bool) -> None:
-        """Remove one entry of a collection: its lines, or its part of the line."""
+    def _remove_all(self, starts: list[Node], ends: list[Node], gone: list[int], flow: bool) -> None:
+        """Remove entries of a collection, in order: their lines, or their parts of a line."""
+        for count, position in enumerate(gone):
+            # In a flow collection each takes the comma before it away, except those at the beginning.
+            self._remove(starts, ends, position, flow, leading=position == count)
+
+    def _remove(
+        self, starts: list[Node], ends: list[Node], position: int, flow: bool, *, leading: bool
+    ) -> None:
         start, end = starts[position].start, ends[position].end
         if flow:
-            if position:
+            if not leading:
                 start = ends[position - 1].end
             else:
                 end = starts[position + 1].start
