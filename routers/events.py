@@ -49,14 +49,17 @@ class Wish(NamedTuple):
     time: datetime
 
 
-def summary(result: Result, wanted: Split) -> str:
+def summary(result: Result) -> str:
     """Write what a call did, object by object, and the evidence that it reached."""
+    split = result.want.split
     lines: list[str] = []
     if result.plan is None:
-        lines.append(f"{result.rollout.ref}: canary {wanted}; nothing to change")
+        lines.append(f"{result.rollout.ref}: canary {split}; nothing to change")
     else:
-        done = "removing what rollway made" if result.plan.removal else f"canary {wanted}"
+        done = "removing what rollway made" if result.plan.removal else f"canary {split}"
         lines.append(f"{result.rollout.ref}: {done}")
+    lines += [f"  with {route}" for route in result.want.routes]
+    if result.plan:
         actions = {change.ref: change.action.value for change in result.plan.changes}
         lines += [f"  {_DONE[actions.get(ref, 'apply')]} {ref}" for ref in result.written]
     if result.verdict:
@@ -127,14 +130,14 @@ class Recorder:
         except (StoreError, RefusedError) as error:
             self._note(f"the Event about it was not written: {error.message} (--no-events leaves Events out)")
 
-    def written(self, result: Result, wanted: Split) -> None:
+    def written(self, result: Result) -> None:
         """Write an Event about a change, if there was one."""
         if result.changed:
             evidence = result.verdict.evidence if result.verdict else Evidence.WRITTEN
-            self(UPDATED, summary(result, wanted), asked=wanted, evidence=evidence)
+            self(UPDATED, summary(result), asked=result.want.split, evidence=evidence)
 
     @contextlib.contextmanager
-    def failures(self, wanted: Split) -> Iterator[None]:
+    def failures(self, wanted: Split | None) -> Iterator[None]:
         """Write an Event about a refusal, or about a weight that was not proven, and let the error through."""
         try:
             yield

@@ -133,13 +133,13 @@ class TrafficRouter:
         """
         return self._set(traffic, options)
 
-    def _set(self, wish: TrafficWish, options: WriteOptions) -> Result:
+    def _set(self, wish: TrafficWish, options: WriteOptions, *, create: bool = True) -> Result:
         """Plan, guard, apply and verify a wish. What it rests on is read under the lock, and again whenever it is planned."""
         verifier, level = self._verifier, options.get("verify")
         verifier.probes_for(self.rollout, level)
         self._await_readiness(wish, options)
         with self.store.lock(self.rollout) as alone:
-            result = self._write(wish, options)
+            result = self._write(wish, options, create=create)
             if not alone:
                 result = agreeing.settle(self._writer, result, reviewed=bool(options.get("expect")))
         want = result.want
@@ -153,10 +153,10 @@ class TrafficRouter:
                 raise
             raise self._back(error) from error
 
-    def _write(self, wish: TrafficWish, options: WriteOptions) -> Result:
+    def _write(self, wish: TrafficWish, options: WriteOptions, *, create: bool) -> Result:
         """Plan a wish and write what has to change."""
         expect, dry_run = options.get("expect", ""), options.get("dry_run", False)
-        proposal = self._propose(wish, adopt=options.get("adopt", False))
+        proposal = self._propose(wish, adopt=options.get("adopt", False), create=create)
         if proposal.plan:
             return self._writer.apply(proposal.plan, expect=expect, dry_run=dry_run)
         # Also with `expect`: the reviewed plan was applied already, or somebody else did the same.
@@ -216,27 +216,21 @@ class TrafficRouter:
         """
         return self._set_route(mirror_route, options)
 
-    def remove_header_route(self, name: str, **options: Unpack[WriteOptions]) -> Result:
-        """Remove a header route, if it is there, and keep everything else. See `set_traffic`.
+    def remove_header_route(self, name: str | None, **options: Unpack[WriteOptions]) -> Result:
+        """Remove a header route, if it is there, and keep everything else; None: all of them. See `set_traffic`.
 
         Raises:
             RefusedError: `managedRoutes` does not have the name, or the objects do not agree on a weight.
         """
-        planning.refuse_unmanaged(self.rollout, name)
-        return self._change_routes(
-            lambda now: now.without({name} & {route.name for route in now.header_routes}), options
-        )
+        return self._remove(name, lambda now: now.header_routes, options)
 
-    def remove_mirror_route(self, name: str, **options: Unpack[WriteOptions]) -> Result:
-        """Remove a mirror route, if it is there, and keep everything else. See `set_traffic`.
+    def remove_mirror_route(self, name: str | None, **options: Unpack[WriteOptions]) -> Result:
+        """Remove a mirror route, if it is there, and keep everything else; None: all of them. See `set_traffic`.
 
         Raises:
             RefusedError: `managedRoutes` does not have the name, or the objects do not agree on a weight.
         """
-        planning.refuse_unmanaged(self.rollout, name)
-        return self._change_routes(
-            lambda now: now.without({name} & {route.name for route in now.mirror_routes}), options
-        )
+        return self._remove(name, lambda now: now.mirror_routes, options)
 
     def remove_managed_routes(self, **options: Unpack[WriteOptions]) -> Result:
         """Remove every header and mirror route of the Rollout and keep the weights. See `set_traffic`.
@@ -244,15 +238,36 @@ class TrafficRouter:
         Raises:
             RefusedError: the objects do not agree on a weight.
         """
-        return self._change_routes(lambda now: Traffic(now.split), options)
+        return self._change_routes(lambda now: Traffic(now.split), options, create=False)
 
     def _set_route(self, route: HeaderRoute | MirrorRoute, options: WriteOptions) -> Result:
         planning.refuse_unsupported(self.rollout, Traffic(self.rollout.split(0)).with_route(route))
         return self._change_routes(lambda now: now.with_route(route), options)
 
-    def _change_routes(self, change: Callable[[Traffic], Traffic], options: WriteOptions) -> Result:
-        """Change the routes that the objects show, and no weight."""
-        return self._set(lambda live: change(observe(self.rollout, live).agreed_traffic), options)
+    def _remove(
+        self,
+        name: str | None,
+        of_kind: Callable[[Traffic], Sequence[HeaderRoute | MirrorRoute]],
+        options: WriteOptions,
+    ) -> Result:
+        """Remove the route of a name, or all (None), of those that are of a kind."""
+        if name is not None:
+            planning.refuse_unmanaged(self.rollout, name)
+
+        def change(now: Traffic) -> Traffic:
+            return now.without({route.name for route in of_kind(now) if name in (None, route.name)})
+
+        return self._change_routes(change, options, create=False)
+
+    def _change_routes(
+        self, change: Callable[[Traffic], Traffic], options: WriteOptions, *, create: bool = True
+    ) -> Result:
+        """Change the routes that the objects show, and no weight; an object that is absent has none to remove."""
+
+        def wish(live: Live) -> Traffic:
+            return change(observe(self.rollout, live).agreed_traffic)
+
+        return self._set(wish, options, create=create)
 
     def verify(
         self,

@@ -50,13 +50,13 @@ def test_what_was_asked_is_read_back() -> None:
     assert last_wish(shop.store, shop.rollout) is None
     record = Recorder(shop)
     for weight in (10, 20):
-        record.written(shop.set_weight(weight), Split(weight))
+        record.written(shop.set_weight(weight))
     with pytest.raises(RefusedError), record.failures(Split(90)):
         raise RefusedError("not today")
     wish = last_wish(shop.store, shop.rollout)
     assert wish is not None
     assert (wish.split, wish.evidence) == (Split(20), Evidence.WRITTEN)
-    record.written(shop.set_weight(20), Split(20))
+    record.written(shop.set_weight(20))
     assert len(events(shop.store)) == 3, "no change, no Event"  # type: ignore[arg-type]
 
 
@@ -66,7 +66,7 @@ def test_a_change_without_the_right_to_write_events_is_no_error() -> None:
     notes: list[str] = []
     record = Recorder(shop, note=notes.append)
     result = shop.set_weight(20)
-    record.written(result, Split(20))
+    record.written(result)
     assert result.changed
     assert "lacks the verb create on events" in notes[0]
     with pytest.raises(RefusedError, match="not today"), record.failures(Split(90)):
@@ -96,6 +96,6 @@ def test_no_events_for_a_rollout_that_is_only_a_manifest() -> None:
 def test_the_summary_names_each_object_and_the_evidence() -> None:
     """The words of an Event are those that the command prints: the wish, what was done to each object, the evidence."""
     shop = router(MemoryStore([m.virtual_service()]))
-    assert summary(shop.set_weight(20), Split(20)) == (
+    assert summary(shop.set_weight(20)) == (
         "Rollout default/shop: canary 20 of 100, 20 %\n  patched VirtualService default/web\n  verified: written"
     )

@@ -257,3 +257,36 @@ def test_a_backend_without_findings_needs_no_module_for_them() -> None:
     assert backends.package("acme").findings == ()
     with pytest.raises(LookupError, match="there is no backend nothing"):
         backends.package("nothing")
+
+
+def test_its_routes_are_set_from_the_command_line(tmp_path: Path) -> None:
+    """A mirror route and a header route with every kind of condition come, stay under weights, and go as they came."""
+    names = [{"name": "copy"}, {"name": "beta"}]
+    objects = [m.rollout({"acme": {"route": "web"}, "managedRoutes": names}), ROUTE]
+    services = [m.service("shop-stable"), m.service("shop-canary")]
+    (tmp_path / "app.yaml").write_text(yaml.safe_dump_all([*objects, *services]))
+    before, where = (tmp_path / "app.yaml").read_text(), ("--dir", str(tmp_path))
+    conditions = (
+        "--header-prefix",
+        "X-V: 2.",
+        "--header-regex",
+        "X-U: a|b",
+        "--path-regex",
+        "/.*",
+        "--method",
+    )
+    assert rollway("header-route", "shop", "set", "beta", *conditions, "GET", *where).code == 0
+    copied = rollway(
+        "mirror-route", "shop", "set", "copy", "--path-prefix", "/s", "--percentage", "5", *where
+    )
+    assert "  with mirror route copy (path /s*, 5 %)" in copied.stdout
+    shown = rollway("status", "shop", *where).stdout
+    assert "header route beta (X-U: ~a|b and X-V: 2.* and path ~/.* and method GET)" in shown
+    document = json.loads(rollway("plan", "shop", "10", "-o", "json", *where).stdout)
+    schema("plan", document)
+    assert document["wanted"]["mirrorRoutes"][0]["percentage"] == 5
+    (route,) = yaml.safe_load_all(rollway("render", "shop", "10", *where).stdout)
+    assert [entry["name"] for entry in route["spec"]["routes"]] == ["copy", "beta", "images"]
+    assert rollway("mirror-route", "shop", "remove", "--all", *where).code == 0
+    assert rollway("header-route", "shop", "remove", "beta", *where).code == 0
+    assert (tmp_path / "app.yaml").read_text() == before

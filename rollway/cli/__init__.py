@@ -53,12 +53,22 @@ VERBS = {
     "set-weight": Verb(
         "rollway.cli.commands.set_weight:set_weight",
         _MOVE,
-        "Give the canary a WEIGHT: plan, guard, write and verify.",
+        "Give the canary a WEIGHT: plan, guard, write and verify. Header and mirror routes stay as they are.",
     ),
     "switch": Verb(
         "rollway.cli.commands.set_weight:switch",
         _MOVE,
-        "Send all traffic to stable or canary at once (blue-green: active or preview).",
+        "Send all traffic to stable or canary at once (blue-green: active or preview), and remove header and mirror routes.",
+    ),
+    "header-route": Verb(
+        "rollway.cli.commands.routes:header_route",
+        _MOVE,
+        "Send requests with certain headers to the canary, whatever the weight is, or remove such a route.",
+    ),
+    "mirror-route": Verb(
+        "rollway.cli.commands.routes:mirror_route",
+        _MOVE,
+        "Copy requests to the canary, whose answers nobody gets, or remove such a route.",
     ),
     "ramp": Verb(
         "rollway.cli.commands.ramp:ramp",

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from rollway.routers.observation import Observation
     from rollway.routers.plan import Change, Plan
     from rollway.routers.traffic import Reading, RequestSample
-    from rollway.routers.weights import Split
 
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -35,15 +34,23 @@ def canary(reading: Reading | None) -> str:
     return str(reading.traffic.split) if reading.exact else f"about {reading.traffic.split}"
 
 
+def routes(observation: Observation) -> None:
+    """Print the header and mirror routes that the objects of a Rollout have, one on a line."""
+    for route in observation.nearest_traffic.routes:
+        out.echo(f"{observation.rollout.ref}: {route}")
+
+
 def disagreement(observation: Observation) -> str:
     """Return why the objects of a Rollout show no one traffic."""
     doubts = [f"{reading.ref}: {reading.reason}" for reading in observation.readings if reading.outcome]
     return "; ".join(doubts) or "its objects do not agree"
 
 
-def plan(value: Plan, wanted: Split) -> None:
+def plan(value: Plan) -> None:
     """Print a plan: the weights before and after, the diff, and the fingerprint."""
-    out.echo(f"Plan for {value.rollout.ref}: canary {wanted}")
+    out.echo(f"Plan for {value.rollout.ref}: canary {value.want.split}")
+    for route in value.want.routes:
+        out.echo(f"  with {route}")
     before = {(reading.ref, reading.part): reading for reading in value.before}
     out.table(
         ("OBJECT", "PART", "BEFORE", "AFTER"),
@@ -80,12 +87,12 @@ def diff_lines(change: Change) -> Iterator[str]:
     return difflib.unified_diff(old, new, source, target, lineterm="", n=2)
 
 
-def result(value: Result, wanted: Split) -> None:
+def result(value: Result) -> None:
     """Print what a writing verb did, or would do, and the evidence that it reached."""
     if value.plan and value.dry_run:
-        plan(value.plan, wanted)
+        plan(value.plan)
     else:
-        out.echo(summary(value, wanted))
+        out.echo(summary(value))
     if value.dry_run:
         checked = ", and the cluster would take it" if value.dry_run == "server" and value.plan else ""
         out.echo(f"dry run: nothing was written{checked}")

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from rollway.routers.objects import Manifest, ObjectRef
     from rollway.routers.observation import Observation
     from rollway.routers.plan import Plan
-    from rollway.routers.traffic import ObjectVerdict, Reading, Traffic, Verdict
+    from rollway.routers.traffic import (
+        HeaderRoute,
+        MirrorRoute,
+        ObjectVerdict,
+        Reading,
+        RequestMatch,
+        Traffic,
+        Verdict,
+    )
     from rollway.routers.weights import Split
 
 
@@ -38,8 +46,31 @@ def split_document(split: Split) -> dict[str, Any]:
 
 
 def traffic_document(traffic: Traffic | None) -> dict[str, Any] | None:
-    """Describe the split of a traffic, or null."""
-    return split_document(traffic.split) if traffic else None
+    """Describe a traffic, its routes in the words of Argo Rollouts' steps; or null."""
+    if traffic is None:
+        return None
+    return {
+        **split_document(traffic.split),
+        "headerRoutes": [_route_document(route) for route in traffic.header_routes],
+        "mirrorRoutes": [
+            {**_route_document(route), "percentage": route.percentage} for route in traffic.mirror_routes
+        ],
+    }
+
+
+def _route_document(route: HeaderRoute | MirrorRoute) -> dict[str, Any]:
+    return {"name": route.name, "match": [_match_document(match) for match in route.matches]}
+
+
+def _match_document(match: RequestMatch) -> dict[str, Any]:
+    conditions: dict[str, Any] = {}
+    if match.headers:
+        conditions["headers"] = {name: {value.kind: value.value} for name, value in match.headers}
+    if match.path:
+        conditions["path"] = {match.path.kind: match.path.value}
+    if match.method:
+        conditions["method"] = {match.method.kind: match.method.value}
+    return conditions
 
 
 def reading_document(reading: Reading) -> dict[str, Any]:
@@ -64,11 +95,11 @@ def finding_document(finding: Finding) -> dict[str, Any]:
     }
 
 
-def plan_document(rollout: Rollout, wanted: Split, plan: Plan | None) -> dict[str, Any]:
+def plan_document(rollout: Rollout, wanted: Traffic, plan: Plan | None) -> dict[str, Any]:
     """Describe a plan; without one, the same keys with nothing in them."""
     return {
         "rollout": rollout_document(rollout),
-        "wanted": split_document(wanted),
+        "wanted": traffic_document(wanted),
         "fingerprint": plan.fingerprint if plan else None,
         "changes": [
             {
@@ -85,11 +116,11 @@ def plan_document(rollout: Rollout, wanted: Split, plan: Plan | None) -> dict[st
     }
 
 
-def result_document(result: Result, wanted: Split) -> dict[str, Any]:
+def result_document(result: Result) -> dict[str, Any]:
     """Describe what a writing verb did."""
     return {
         "rollout": rollout_document(result.rollout),
-        "wanted": split_document(wanted),
+        "wanted": traffic_document(result.want),
         "changed": result.changed,
         "dryRun": bool(result.dry_run),
         "written": [object_document(ref) for ref in result.written],
@@ -117,12 +148,12 @@ def samples_document(verdict: Verdict | None) -> list[dict[str, Any]]:
     ]
 
 
-def reset_document(rollout: Rollout, results: Sequence[Result], wanted: Split) -> dict[str, Any]:
+def reset_document(rollout: Rollout, results: Sequence[Result]) -> dict[str, Any]:
     """Describe what `reset` did: the way to stable, and the deletion, each if there was something to do."""
     return {
         "rollout": rollout_document(rollout),
         "changed": any(result.changed for result in results),
-        "steps": [result_document(result, wanted) for result in results],
+        "steps": [result_document(result) for result in results],
     }
 
 

@@ -33,7 +33,7 @@ class ProbeOptions:
 
 
 @dataclass(eq=False, repr=False)
-class EvidenceOptions:
+class ReachOptions:
     """What must be known before a change is done."""
 
     verify: str | None = option(
@@ -66,7 +66,20 @@ class EvidenceOptions:
         metavar="TIME",
         help="Wait this long for destinations that are not ready, instead of refusing at once.",
     )
+
+
+@dataclass(eq=False, repr=False)
+class EvidenceOptions(ReachOptions):
+    """What must be known before a weight is done, and whom to ask."""
+
     probes: ProbeOptions = contains(ProbeOptions)
+
+
+@dataclass(eq=False, repr=False)
+class RouteEvidenceOptions(ReachOptions):
+    """What must be known before a route is done: requests that are counted show weights alone."""
+
+    planes: DataPlaneOptions = contains(DataPlaneOptions)
 
 
 def evidence_level(word: str | None) -> Evidence | None:
@@ -81,10 +94,18 @@ def with_probes(
 
     Data planes are looked for in the cluster only where their answer is used.
     """
+    router = with_data_planes(router, probes.planes, level, dry_run=dry_run)
+    return replace(router, probes=(*router.probes, *measuring_probe(router, probes.sample)))
+
+
+def with_data_planes(
+    router: TrafficRouter, planes: DataPlaneOptions, level: str | None, *, dry_run: bool = False
+) -> TrafficRouter:
+    """Give the router the data planes that it may ask; see `with_probes`."""
     in_cluster = not dry_run and level not in ("written", "accepted")
-    planes = data_plane_probes(router, probes.planes, level, in_cluster=in_cluster)
     by_status = _status_probes(router) if level == "accepted" else ()
-    return replace(router, probes=(*by_status, *planes, *measuring_probe(router, probes.sample)))
+    asked = data_plane_probes(router, planes, level, in_cluster=in_cluster)
+    return replace(router, probes=(*by_status, *asked))
 
 
 def _status_probes(router: TrafficRouter) -> tuple[Probe, ...]:

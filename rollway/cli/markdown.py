@@ -32,6 +32,11 @@ def plan_text(rollout: Rollout, wanted: Split, plan: Plan | None, allow: frozens
     ]
     parts = [
         title,
+        *(
+            ["\n".join(f"- with {_plain(str(route))}" for route in plan.want.routes)]
+            if plan.want.routes
+            else []
+        ),
         _table(("Object", "Part", "Before", "After"), rows),
         *(_details(change) for change in plan.changes),
         *(["\n".join(findings)] if findings else []),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,12 @@ from rollway.cli.options import GuardOptions, RolloutOptions, adopt_option, outp
 from rollway.cli.parameters import options
 from rollway.cli.stores import open_router
 from rollway.routers.guards import enforce, lift
+
+if TYPE_CHECKING:
+    from rollway.routers.plan import Plan
+    from rollway.routers.router import TrafficRouter
+    from rollway.routers.traffic import Traffic
+    from rollway.routers.weights import Split
 
 
 @dataclass(eq=False, repr=False)
@@ -38,17 +45,22 @@ def plan(
 ) -> None:
     """Show what a weight would change, and write nothing. Exit code 3: changes are pending."""
     router = open_router(target, guards)
-    wanted = router.rollout.split(weight)
+    split = router.rollout.split(weight)
     value = router.plan(weight, adopt=planning.adopt)
     if output == "markdown":
-        out.echo(markdown.plan_text(router.rollout, wanted, value, router.limits.allow))
+        out.echo(markdown.plan_text(router.rollout, split, value, router.limits.allow))
     elif output != "text":
-        out.document(documents.plan_document(router.rollout, wanted, value), output)
+        out.document(documents.plan_document(router.rollout, _wanted(router, split, value), value), output)
     elif value is None:
-        out.echo(f"{router.rollout.ref}: canary {wanted}; nothing to change")
+        out.echo(f"{router.rollout.ref}: canary {split}; nothing to change")
     else:
-        answers.plan(value, wanted)
+        answers.plan(value)
         out.findings(lift(value.findings, router.limits.allow))
     if value is not None:
         enforce(value, router.limits)
         raise click.exceptions.Exit(3)
+
+
+def _wanted(router: TrafficRouter, split: Split, value: Plan | None) -> Traffic:
+    """Return what was planned; where nothing has to change, what is there with the split that was asked for."""
+    return value.want if value else replace(router.observe().nearest_traffic, split=split)

@@ -235,7 +235,7 @@ class _Run:
                 wait=self._evidence.wait,
                 waiting=lambda pending: self._display.waits(str(pending[0])),
             )
-        self._record.written(result, wanted)
+        self._record.written(result)
         self._judge(ramp, result, wanted)
         return result
 
@@ -273,7 +273,7 @@ class _Run:
     def _show(self, result: Result, wanted: Split) -> None:
         with self._display.aside():
             if self._output == "text":
-                answers.result(result, wanted)
+                answers.result(result)
                 for sample in result.verdict.samples if result.verdict and self._watch else ():
                     out.echo(f"  counted: {answers.sample_text(sample)}")
                 out.findings(finding for finding in result.findings if finding not in self._shown)
@@ -281,7 +281,7 @@ class _Run:
             else:
                 if self._output == "yaml":
                     out.echo("---")
-                out.document(documents.result_document(result, wanted), self._output)
+                out.document(documents.result_document(result), self._output)
             # A pipeline reads the steps as they come.
             out.finish()
             self._display.reached(
@@ -324,7 +324,7 @@ class _Run:
 
     def _go_back(self, ramp: Ramp) -> None:
         result, wanted = ramp.back(), self._router.rollout.split(0)
-        self._record.written(result, wanted)
+        self._record.written(result)
         self._show(result, wanted)
 
 

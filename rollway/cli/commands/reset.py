@@ -39,12 +39,12 @@ def reset(
     with record.failures(wanted):
         results = router.reset(adopt=change.adopt, dry_run=change.dry_run, everything=delete_all)
     if any(result.changed for result in results):
-        record(REMOVED, "\n".join(summary(result, wanted) for result in results), asked=wanted)
+        record(REMOVED, "\n".join(summary(result) for result in results), asked=wanted)
     if output != "text":
-        out.document(documents.reset_document(router.rollout, results, wanted), output)
+        out.document(documents.reset_document(router.rollout, results), output)
         return
     for result in results:
-        answers.result(result, wanted)
+        answers.result(result)
     out.findings(dict.fromkeys(finding for result in results for finding in result.findings))
     if not results:
         observation = router.observe()

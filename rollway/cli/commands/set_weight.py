@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 import click
 
-from rollway.cli import answers, documents
-from rollway.cli import output as out
-from rollway.cli.evidence import EvidenceOptions, evidence_level, with_probes
-from rollway.cli.group import Command
-from rollway.cli.options import WRITING, ChangeOptions, GuardOptions, RolloutOptions, output_option
-from rollway.cli.parameters import contains, option, options
-from rollway.cli.progress import Waiting
-from rollway.cli.stores import open_router
-from rollway.routers.events import Recorder
-
-if TYPE_CHECKING:
-    from rollway.routers.router import TrafficRouter
-
-
-@dataclass(eq=False, repr=False)
-class WriteOptions:
-    """How one weight is written."""
-
-    change: ChangeOptions = contains(ChangeOptions)
-    expect: str = option(
-        "--expect",
-        heading=WRITING,
-        metavar="FINGERPRINT",
-        default="",
-        help="Refuse unless the plan is still the reviewed one.",
-    )
+from rollway.cli.group import Command, Option
+from rollway.cli.options import output_option
+from rollway.cli.parameters import options
+from rollway.cli.requests import MATCH, header_condition
+from rollway.cli.writing import WritingOptions, open_to_write, write
+from rollway.routers.traffic import HeaderRoute, RequestMatch
 
 
 @click.command(
@@ -45,20 +22,14 @@ class WriteOptions:
     rollway set-weight shop 20 --expect FINGERPRINT   # only the plan that was reviewed
     """,
 )
-@options(target=RolloutOptions, guards=GuardOptions, writing=WriteOptions, evidence=EvidenceOptions)
+@options(writing=WritingOptions)
 @click.argument("weight")
 @output_option()
-def set_weight(
-    target: RolloutOptions,
-    guards: GuardOptions,
-    writing: WriteOptions,
-    evidence: EvidenceOptions,
-    *,
-    weight: str,
-    output: str,
-) -> None:
-    """Give the canary a WEIGHT: plan, guard, write and verify."""
-    _write(open_router(target, guards), weight, writing, evidence, output)
+def set_weight(writing: WritingOptions, *, weight: str, output: str) -> None:
+    """Give the canary a WEIGHT: plan, guard, write and verify. Header and mirror routes stay as they are."""
+    router = open_to_write(writing)
+    wanted = router.rollout.split(weight)
+    write(router, writing, output, lambda how: router.set_weight(weight, **how), wanted)
 
 
 @click.command(
@@ -66,49 +37,43 @@ def set_weight(
     examples="""
     rollway switch shop canary
     rollway switch shop canary --verify loaded --on-failure back
+    rollway switch shop canary --preview-header 'X-Preview: yes'   # only testers see it, until the plain switch
     """,
 )
-@options(target=RolloutOptions, guards=GuardOptions, writing=WriteOptions, evidence=EvidenceOptions)
+@options(writing=WritingOptions)
 @click.argument("to", type=click.Choice(["stable", "canary"]))
+@click.option(
+    "--preview-header",
+    cls=Option,
+    heading=MATCH,
+    metavar="HEADER",
+    help="Move no weight yet: send requests with this header ('X-Preview: yes') to the canary. The plain switch, either "
+    "way, removes this route again.",
+)
+@click.option(
+    "--preview-route",
+    cls=Option,
+    heading=MATCH,
+    metavar="ROUTE",
+    default="preview",
+    show_default=True,
+    help="With --preview-header: the name of the route, which is in managedRoutes.",
+)
 @output_option()
 def switch(
-    target: RolloutOptions,
-    guards: GuardOptions,
-    writing: WriteOptions,
-    evidence: EvidenceOptions,
-    *,
-    to: str,
-    output: str,
+    writing: WritingOptions, *, to: str, preview_header: str | None, preview_route: str, output: str
 ) -> None:
-    """Send all traffic to stable or canary at once (blue-green: active or preview)."""
-    router = open_router(target, guards)
-    _write(router, router.rollout.total if to == "canary" else 0, writing, evidence, output)
-
-
-def _write(
-    router: TrafficRouter, weight: int | str, writing: WriteOptions, evidence: EvidenceOptions, output: str
-) -> None:
-    """Set a weight, report it, and leave an Event about it."""
-    change = writing.change
-    router = with_probes(router, evidence.probes, evidence.verify, dry_run=bool(change.dry_run))
-    wanted = router.rollout.split(weight)
-    record = Recorder(router, enabled=change.events and not change.dry_run, note=out.note)
-    with record.failures(wanted), Waiting() as waiting:
-        result = router.set_weight(
-            weight,
-            adopt=change.adopt,
-            expect=writing.expect,
-            dry_run=change.dry_run,
-            verify=evidence_level(evidence.verify),
-            timeout=evidence.timeout,
-            on_failure=evidence.on_failure,
-            wait=evidence.wait,
-            waiting=waiting,
+    """Send all traffic to stable or canary at once (blue-green: active or preview), and remove header and mirror routes."""
+    if preview_header is None:
+        router = open_to_write(writing)
+        wanted = router.rollout.split(router.rollout.total if to == "canary" else 0)
+        write(router, writing, output, lambda how: router.switch(to, **how), wanted)
+        return
+    if to == "stable":
+        raise click.UsageError(
+            "--preview-header shows the canary before the switch to it; stable is served already"
         )
-    # The Event first: nobody may be there to read the answer.
-    record.written(result, wanted)
-    if output == "text":
-        answers.result(result, wanted)
-        out.findings(result.findings)
-    else:
-        out.document(documents.result_document(result, wanted), output)
+    condition = header_condition(preview_header, "exact")
+    router = open_to_write(writing)
+    route = HeaderRoute(preview_route, (RequestMatch((condition,)),))
+    write(router, writing, output, lambda how: router.set_header_route(route, **how))

@@ -12,7 +12,7 @@ import durationpy
 
 from rollway.cli import documents, failures
 from rollway.cli import output as out
-from rollway.cli.answers import canary, disagreement, weights
+from rollway.cli.answers import canary, disagreement, routes, weights
 from rollway.cli.group import Command
 from rollway.cli.options import RoleOptions, ScopeOptions, headers_option, output_option
 from rollway.cli.parameters import options
@@ -172,6 +172,7 @@ def _show_all(entries: Sequence[Observation], form: _Form) -> None:
     ]
     out.table(header, rows, headers=form.headers)
     for entry in entries:
+        routes(entry)
         _show_disagreement(entry)
 
 
@@ -197,6 +198,7 @@ def _show_one(seen: Observation, wish: Wish | None, form: _Form) -> None:
     if form.headers:
         out.echo(str(seen.rollout.ref))
     out.table(header, rows, headers=form.headers)
+    routes(seen)
     _show_disagreement(seen)
     for judged in seen.loaded:
         if judged.outcome is not Outcome.MATCHES:

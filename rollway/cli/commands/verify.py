@@ -9,7 +9,7 @@ import click
 
 from rollway.cli import documents
 from rollway.cli import output as out
-from rollway.cli.answers import canary, weights
+from rollway.cli.answers import canary, routes, weights
 from rollway.cli.evidence import ProbeOptions, evidence_level, with_probes
 from rollway.cli.group import Command
 from rollway.cli.options import GuardOptions, RolloutOptions, headers_option, output_option
@@ -18,6 +18,7 @@ from rollway.cli.probes import EVIDENCE, LEVELS
 from rollway.cli.stores import open_router
 from rollway.cli.values import DURATION
 from rollway.routers.errors import NotVerifiedError
+from rollway.routers.observation import Observation
 from rollway.routers.traffic import Outcome
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def _show(rollout: Rollout, verdict: Verdict, *, header_line: bool) -> None:
         [(str(reading.ref), reading.part, weights(reading), canary(reading)) for reading in verdict.readings],
         headers=header_line,
     )
+    routes(Observation(rollout, verdict.readings))
     out.echo(f"{rollout.ref}: {verdict.outcome.value} (evidence: {verdict.evidence.name.lower()})")
     if verdict.reason and verdict.outcome is Outcome.MATCHES:
         out.echo(f"  {verdict.reason}")

@@ -1,0 +1,99 @@
+"""What every verb that writes does: plan, guard, write, verify, report it, and leave an Event about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rollway.cli import answers, documents
+from rollway.cli import output as out
+from rollway.cli.evidence import (
+    EvidenceOptions,
+    RouteEvidenceOptions,
+    evidence_level,
+    with_data_planes,
+    with_probes,
+)
+from rollway.cli.options import WRITING, ChangeOptions, GuardOptions, RolloutOptions
+from rollway.cli.parameters import contains, option
+from rollway.cli.progress import Waiting
+from rollway.cli.stores import open_router
+from rollway.routers.events import Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rollway.routers.applying import Result
+    from rollway.routers.router import TrafficRouter, WriteOptions
+    from rollway.routers.weights import Split
+
+
+@dataclass(eq=False, repr=False)
+class _PlanOptions:
+    """One Rollout, and what may be done to its objects."""
+
+    target: RolloutOptions = contains(RolloutOptions)
+    guards: GuardOptions = contains(GuardOptions)
+    change: ChangeOptions = contains(ChangeOptions)
+    expect: str = option(
+        "--expect",
+        heading=WRITING,
+        metavar="FINGERPRINT",
+        default="",
+        help="Refuse unless the plan is still the reviewed one.",
+    )
+
+
+@dataclass(eq=False, repr=False)
+class WritingOptions(_PlanOptions):
+    """How a weight is written, and what must be known afterwards."""
+
+    evidence: EvidenceOptions = contains(EvidenceOptions)
+
+
+@dataclass(eq=False, repr=False)
+class RouteWritingOptions(_PlanOptions):
+    """How a route is written, and what must be known afterwards."""
+
+    evidence: RouteEvidenceOptions = contains(RouteEvidenceOptions)
+
+
+def open_to_write(options: WritingOptions | RouteWritingOptions) -> TrafficRouter:
+    """Return the router of the Rollout, with what it may ask for the evidence."""
+    router, level = open_router(options.target, options.guards), options.evidence.verify
+    dry_run = bool(options.change.dry_run)
+    if isinstance(options, WritingOptions):
+        return with_probes(router, options.evidence.probes, level, dry_run=dry_run)
+    return with_data_planes(router, options.evidence.planes, level, dry_run=dry_run)
+
+
+def write(
+    router: TrafficRouter,
+    options: WritingOptions | RouteWritingOptions,
+    output: str,
+    call: Callable[[WriteOptions], Result],
+    wanted: Split | None = None,
+) -> None:
+    """Make a call of the library and report what it did; `wanted` is the split that it asks for, if it asks for one."""
+    change, evidence = options.change, options.evidence
+    record = Recorder(router, enabled=change.events and not change.dry_run, note=out.note)
+    with record.failures(wanted), Waiting() as waiting:
+        result = call(
+            {
+                "adopt": change.adopt,
+                "expect": options.expect,
+                "dry_run": change.dry_run,
+                "verify": evidence_level(evidence.verify),
+                "timeout": evidence.timeout,
+                "on_failure": evidence.on_failure,
+                "wait": evidence.wait,
+                "waiting": waiting,
+            }
+        )
+    # The Event first: nobody may be there to read the answer.
+    record.written(result)
+    if output == "text":
+        answers.result(result)
+        out.findings(result.findings)
+    else:
+        out.document(documents.result_document(result), output)
