@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rollway.routers.applying import Result
-    from rollway.routers.router import TrafficRouter, WriteOptions
+    from rollway.routers.router import TrafficRouter
     from rollway.routers.weights import Split
+    from rollway.routers.write_options import WriteOptions
 
 
 @dataclass(eq=False, repr=False)
