@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     MakeShop = Callable[..., Shop]
 
 ROUTING = {**shops.GATEWAY, "managedRoutes": [{"name": "preview"}, {"name": "copy"}]}
+both = pytest.mark.parametrize("plane", ["istio_gateway", "traefik_gateway"], indirect=True)
 PREVIEW = HeaderRoute("preview", (RequestMatch((("X-Preview", StringMatch("exact", "yes")),)),))
 
 
@@ -40,7 +41,7 @@ def opened(shop: Shop) -> Iterator[TrafficRouter]:
     store.close()
 
 
-@pytest.mark.parametrize("plane", ["istio_gateway", "traefik_gateway"], indirect=True)
+@both
 def test_a_header_route_stands_beside_any_weight(plane: DataPlane, make_shop: MakeShop) -> None:
     """Requests with the header go to the canary, all others by the weight; a later weight keeps the route, `switch` ends it."""
     shop = make_shop(plane, routing=ROUTING)
@@ -89,3 +90,17 @@ def test_a_mirror_route_at_traefik_is_refused(traefik_gateway: DataPlane, make_s
     with opened(shop) as router, pytest.raises(RefusedError, match="Traefik"):
         router.set_mirror_route(MirrorRoute("copy"))
     shop.require_share(0)
+
+
+@both
+def test_testers_see_the_canary_before_a_switch(plane: DataPlane, make_shop: MakeShop) -> None:
+    """With `switch --preview-header` only requests with the header get the canary; the plain switch shows it to everybody."""
+    shop = make_shop(plane, routing=ROUTING)
+    done = rollway("switch", "shop", "canary", "--preview-header", "X-Preview: yes")
+    assert "verified: loaded" in done.stdout, done.stdout + done.stderr
+    shop.require_share(0)
+    shop.require_share(100, 200, X_Preview="yes")
+    rollway("switch", "shop", "canary")
+    shop.require_share(100)
+    rollway("switch", "shop", "stable")
+    shop.require_share(0, 200, X_Preview="yes")
