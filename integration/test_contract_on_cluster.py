@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import test_contract as in_memory
 
+from data_planes import running_pod
 from harness.namespace import contract_store
 
 if TYPE_CHECKING:
@@ -45,6 +46,22 @@ class TestIstioSubsets(_OnCluster, in_memory.TestIstioSubsets):
 
 class TestSmi(_OnCluster, in_memory.TestSmi):
     """One TrafficSplit, in the version that the CRD serves."""
+
+
+class TestService(_OnCluster, in_memory.TestService):
+    """Two Services, and a ready pod of each release: a switch asks for pods, not for endpoints."""
+
+    def objects(self) -> list[Manifest]:
+        """Return the Services, and a pod that each of them selects."""
+        services = super().objects()
+        pods = [
+            running_pod(f"pod-{number}", "", f"10.244.9.{number}", **service["spec"]["selector"])
+            for number, service in enumerate(services, 1)
+        ]
+        for pod in pods:
+            # The deletion of a pod with a node waits for a kubelet, and the suite makes each pod many times.
+            del pod["spec"]["nodeName"]
+        return [*pods, *services]
 
 
 class TestGateway(_OnCluster, in_memory.TestGateway):
