@@ -28,9 +28,9 @@ from rollway.routers.errors import (
     UnwritableError,
 )
 from rollway.routers.findings import Finding, FindingCode
-from rollway.routers.lookup import read_rollout, read_rollouts
+from rollway.routers.lookup import pointer_to, read_rollout, read_rollouts
 from rollway.routers.model import Context, Strategy
-from rollway.routers.objects import Access, Live, ObjectRef, dig
+from rollway.routers.objects import Access, Live, ObjectRef
 from rollway.routers.observation import Observation
 from rollway.routers.observing import read_together
 from rollway.routers.planning import (
@@ -39,10 +39,12 @@ from rollway.routers.planning import (
     refuse_unsupported,
     simulate,
 )
+from rollway.routers.ramp import unsupported_route
 from rollway.routers.roles import decide_roles
 from rollway.routers.rollout import dotted
 from rollway.routers.rollout.schema import rollout_schema
 from rollway.routers.rollout.unused import asks_for_routing, unused_fields
+from rollway.routers.steps import read_steps
 from rollway.routers.stores import FileStore, missing
 from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
 
     from rollway.routers.backends import Backend
     from rollway.routers.model import Rollout
-    from rollway.routers.objects import LiveObject, Need, Pointer
+    from rollway.routers.objects import LiveObject, Need
     from rollway.routers.plan import Change
     from rollway.routers.stores import Store
     from rollway.routers.traffic import Reading
@@ -221,6 +223,7 @@ class _Case:
             yield self._problem(NOTE, "no-traffic-routing", message)
             return
         yield from self._unused()
+        yield from self._of_steps()
         if isinstance(rollout, RollwayError):
             yield from self._of_error(rollout)
             return
@@ -246,6 +249,12 @@ class _Case:
             message = f"{dotted(pointer)}{also}: rollway does not act on this field"
             yield self._problem(NOTE, "field-not-used", message, self.item.locate(pointer))
 
+    def _of_steps(self) -> Iterator[Problem]:
+        """Yield the faults of the steps that rollway does."""
+        for path, message in read_steps(self.item.manifest).faults:
+            place = self.item.locate(path)
+            yield self._problem(FAULT, "manifest-fault", f"{dotted(path)}: {message}", place)
+
     def _judged(self, rollout: Rollout, unusable: set[ObjectRef]) -> Iterator[Problem]:
         """Yield the findings of each backend for the weights that a Rollout may get, if it has what it needs."""
         try:
@@ -253,10 +262,18 @@ class _Case:
         except RollwayError as error:
             yield from self._of_error(error)
         yield from map(self._of_finding, controller_in_charge(rollout))
+        usable = [
+            backend
+            for backend in backends_of(rollout)
+            if not any(need.name and need.ref in unusable for need in backend.needs(rollout))
+        ]
+        for path, step in read_steps(self.item.manifest).steps:
+            reason = unsupported_route(rollout, step, self.live, usable)
+            if reason:
+                place = self.item.locate(path)
+                yield self._problem(REFUSAL, "unsupported", f"{dotted(path)}: {reason}", place)
         readings: list[Reading] = []
-        for backend in backends_of(rollout):
-            if any(need.name and need.ref in unusable for need in backend.needs(rollout)):
-                continue
+        for backend in usable:
             yield from self._foreign(rollout, backend)
             seen: tuple[Reading, ...] = ()
             with contextlib.suppress(RollwayError):  # reported by the next line
@@ -319,7 +336,7 @@ class _Case:
     def _absent(self, need: Need) -> Problem:
         """Blame the line that names the object."""
         where = f"{need.namespace}/{need.name}" if need.namespace else need.name
-        place = self.item.locate(_pointer_to(self.item, need.name))
+        place = self.item.locate(pointer_to(self.item, need.name))
         return self._problem(FAULT, "not-found", f"{need.kind} {where} not found", place)
 
     def _of_finding(self, finding: Finding) -> Problem:
@@ -329,7 +346,7 @@ class _Case:
         elif finding.ref in self.live:
             place = finding.place or self.live[finding.ref].locate(())
         else:
-            place = self.item.locate(_pointer_to(self.item, finding.ref.name))
+            place = self.item.locate(pointer_to(self.item, finding.ref.name))
         return self._problem(finding.severity.value, finding.code, _text(finding), place)
 
     def _of_error(self, error: RollwayError, blamed: LiveObject | None = None) -> Iterator[Problem]:
@@ -341,7 +358,7 @@ class _Case:
         at_fault = blamed or (self.live.get(error.ref) if isinstance(error.ref, ObjectRef) else None)
         place = at_fault.locate(()) if at_fault else ""
         if error.value:
-            place = self.item.locate(_pointer_to(self.item, error.value))
+            place = self.item.locate(pointer_to(self.item, error.value))
         parts = error.faults if isinstance(error, ManifestError) else getattr(error, "reasons", ())
         subject = f"{error.ref}: " if isinstance(error, ManifestError) and at_fault else ""
         for part in parts:
@@ -376,22 +393,3 @@ def _weights(rollout: Rollout) -> list[int]:
     if rollout.strategy is Strategy.BLUE_GREEN:
         return [total]
     return sorted({1, max(total - 1, 1), total})
-
-
-def _pointer_to(item: LiveObject, value: str) -> Pointer:
-    """Return where the strategy of a Rollout names something; the strategy itself when it does so by default only."""
-    path: Pointer = ("spec", "strategy")
-    return _search(dig(item.manifest, *path), value, path) or path
-
-
-def _search(holder: object, value: str, path: Pointer) -> Pointer:
-    items = (
-        holder.items() if isinstance(holder, dict) else enumerate(holder) if isinstance(holder, list) else ()
-    )
-    for key, item in items:
-        if item == value or (isinstance(item, str) and item.partition(".")[0] == value):
-            return (*path, key)
-        deeper = _search(item, value, (*path, key))
-        if deeper:
-            return deeper
-    return ()

@@ -12,7 +12,7 @@ from rollway.routers.rollout import parse_rollout
 
 if TYPE_CHECKING:
     from rollway.routers.model import Rollout
-    from rollway.routers.objects import LiveObject
+    from rollway.routers.objects import LiveObject, Pointer
     from rollway.routers.stores import Store
 
 
@@ -74,3 +74,22 @@ def known_as(rollout: Rollout, store: Store) -> Rollout:
         return rollout
     uid = dig(manifest, "metadata", "uid") if manifest else None
     return replace(rollout, uid=uid) if isinstance(uid, str) else rollout
+
+
+def pointer_to(item: LiveObject, value: str) -> Pointer:
+    """Return where the strategy of a Rollout names something; the strategy itself when it does so by default only."""
+    path: Pointer = ("spec", "strategy")
+    return _search(dig(item.manifest, *path), value, path) or path
+
+
+def _search(holder: object, value: str, path: Pointer) -> Pointer:
+    items = (
+        holder.items() if isinstance(holder, dict) else enumerate(holder) if isinstance(holder, list) else ()
+    )
+    for key, item in items:
+        if item == value or (isinstance(item, str) and item.partition(".")[0] == value):
+            return (*path, key)
+        deeper = _search(item, value, (*path, key))
+        if deeper:
+            return deeper
+    return ()

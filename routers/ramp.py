@@ -11,10 +11,13 @@ from rollway.routers.errors import (
     RefusedError,
     RollwayError,
     StalePlanError,
+    UnsupportedError,
     WeightError,
 )
-from rollway.routers.model import STABLE
-from rollway.routers.traffic import Outcome
+from rollway.routers.model import STABLE, Context
+from rollway.routers.planning import refuse_unsupported, simulate
+from rollway.routers.route_steps import SetRoute
+from rollway.routers.traffic import HeaderRoute, Outcome, Traffic
 from rollway.routers.waiting import looks_within
 from rollway.routers.weights import parse_weight, percent
 
@@ -22,9 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rollway.routers.applying import Result
-    from rollway.routers.model import Context
+    from rollway.routers.backends import Backend
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live
     from rollway.routers.probes import Probe
+    from rollway.routers.route_steps import RemoveRoute
     from rollway.routers.router import TrafficRouter
+    from rollway.routers.steps import Step
     from rollway.routers.traffic import RequestSample
     from rollway.routers.write_options import WriteOptions
 
@@ -139,10 +146,40 @@ def weights(start: int | str, end: int | str, step: int | str, total: int, live:
     return [weight for weight in planned if (weight - live) * sign > 0] or [last]
 
 
+def refuse_routes(rollout: Rollout, steps: Sequence[Step]) -> None:
+    """Refuse steps with routes that a backend of the Rollout does not have, before any of them is taken.
+
+    Raises:
+        UnsupportedError: a backend has no such routes.
+    """
+    for step in steps:
+        if isinstance(step, SetRoute):
+            refuse_unsupported(rollout, Traffic(rollout.split(0)).with_route(step.route))
+
+
+def unsupported_route(rollout: Rollout, step: Step, live: Live, backends: Sequence[Backend]) -> str:
+    """Return why a backend of the Rollout cannot have the route of a step; empty: nothing is against it.
+
+    `backends` are those whose objects are all there, which show more than the kind of the route.
+    """
+    if not isinstance(step, SetRoute):
+        return ""
+    want = Traffic(rollout.split(0)).with_route(step.route)
+    try:
+        refuse_routes(rollout, [step])
+        simulate(Context(rollout, want, live), adopt=True, backends=backends)
+    except UnsupportedError as error:
+        return f"{step.route}: {error.message}" + (f"; {error.hint}" if error.hint else "")
+    except RollwayError:
+        pass  # what else is wrong with the objects is met by weights as well
+    return ""
+
+
 @dataclass
 class Ramp:
     """Take the steps of one ramp.
 
+    Header and mirror routes that steps set stay until a step removes them, or all traffic goes back to stable.
     A step that fails because the API server does not answer is tried again for `patience` seconds; `waiting` gets
     why. A weight that somebody else set in the meantime ends the ramp.
     """
@@ -161,7 +198,17 @@ class Ramp:
             RollwayError: anything that `set_weight` raises, and that waiting does not repair.
         """
         self._reached = {self.live}
-        return self._set(weight, check=True, **options)
+        return self._patiently(weight, lambda: self.router.set_weight(weight, **options))
+
+    def change_route(self, step: SetRoute | RemoveRoute, **options: Unpack[WriteOptions]) -> Result:
+        """Set or remove a header or mirror route, and keep the weight.
+
+        Raises:
+            StalePlanError: the weight is no longer the one that this ramp left.
+            RollwayError: anything that the call of the router raises, and that waiting does not repair.
+        """
+        self._reached = {self.live}
+        return self._patiently(self.live, lambda: self._write_route(step, options))
 
     def back(self) -> Result:
         """Send all traffic to stable, whatever the weight is now; header and mirror routes are removed.
@@ -169,16 +216,26 @@ class Ramp:
         Raises:
             RollwayError: anything that `switch` raises, and that waiting does not repair.
         """
-        return self._set(0, check=False)
+        return self._patiently(0, lambda: self.router.switch(STABLE), check=False)
 
-    def _set(self, weight: int, *, check: bool, **options: Unpack[WriteOptions]) -> Result:
+    def _write_route(self, step: SetRoute | RemoveRoute, options: WriteOptions) -> Result:
+        router = self.router
+        if isinstance(step, SetRoute):
+            if isinstance(step.route, HeaderRoute):
+                return router.set_header_route(step.route, **options)
+            return router.set_mirror_route(step.route, **options)
+        remove = router.remove_header_route if step.kind == "header" else router.remove_mirror_route
+        return remove(step.name, **options)
+
+    def _patiently(self, weight: int, write: Callable[[], Result], *, check: bool = True) -> Result:
+        """Write what leaves the canary at a weight, again and again while the API server does not answer."""
         for left in looks_within(self.patience, 0.2, longest=5.0):
             try:
                 if check:
                     self._refuse_foreign()
                 # From here on the write may have been stored, whatever becomes of its answer.
                 self._reached.add(weight)
-                result = self.router.set_weight(weight, **options) if check else self.router.switch(STABLE)
+                result = write()
             except RollwayError as error:
                 if not error.retryable or not left:
                     raise

@@ -75,14 +75,18 @@ spec:
         templates: []
       steps:
         - setWeight: 20
+        - analysis:
+            templates: []
+        - pause: {duration: 10}
+        - analysis:
+            templates: []
         - setHeaderRoute:
             name: beta
-        - pause: {duration: 10}
         - setMirrorRoute:
-            name: copy
-        - setHeaderRoute:
             name: beta
       trafficRouting:
+        managedRoutes:
+          - name: beta
         istio:
           virtualService:
             name: web
@@ -101,14 +105,58 @@ def test_fields_that_are_not_acted_on_are_notes(tmp_path: Path) -> None:
         ("rollout.yaml:14", "spec.strategy.canary.analysis: rollway does not act on this field"),
         (
             "rollout.yaml:18",
-            f"spec.{steps}[1].setHeaderRoute (and spec.{steps}[4].setHeaderRoute): rollway does not act on this field",
-        ),
-        (
-            "rollout.yaml:21",
-            "spec.strategy.canary.steps[3].setMirrorRoute: rollway does not act on this field",
+            f"spec.{steps}[1].analysis (and spec.{steps}[3].analysis): rollway does not act on this field",
         ),
     ]
     assert {problem.severity for problem in problems} == {"note"}
+
+
+def with_steps(routing: dict[str, Any], *steps: Any) -> dict[str, Any]:
+    """Return a Rollout with steps and the managed route `beta`."""
+    return m.rollout({"managedRoutes": [{"name": "beta"}], **routing}, steps=list(steps))
+
+
+def test_faults_of_steps_are_all_reported() -> None:
+    """Each fault of a step is reported with its place, whatever other faults the Rollout has."""
+    rollout = with_steps(
+        ISTIO, {"setWeight": 101}, {"setHeaderRoute": {"name": "other"}}, {"setMirrorRoute": []}
+    )
+    canary = rollout["spec"]["strategy"]["canary"]
+    canary["stableServce"] = canary.pop("stableService")
+    problems = lint(MemoryStore([rollout, m.virtual_service(), *services()]))
+    assert [(problem.severity, problem.message.partition(": ")[0]) for problem in problems] == [
+        ("fault", "spec.strategy.canary.steps[0]"),
+        ("fault", "spec.strategy.canary.steps[1].setHeaderRoute.name"),
+        ("fault", "spec.strategy.canary.steps[2].setMirrorRoute"),
+        ("fault", "spec.strategy.canary.stableServce"),
+    ]
+
+
+def test_route_steps_that_a_backend_cannot_do_are_refused_by_name() -> None:
+    """A kind of route that a backend lacks, and a route that it cannot express, are refusals at the step."""
+    match = {"headerName": "X-Beta", "headerValue": {"prefix": "1"}}
+    steps = (
+        {"setHeaderRoute": {"name": "beta", "match": [match, {**match, "headerName": "X-Team"}]}},
+        {"setMirrorRoute": {"name": "beta", "match": [{}]}},
+        {"setHeaderRoute": {"name": "beta"}},
+    )
+    nginx = with_steps({"nginx": {"stableIngress": "web"}}, *steps)
+    refused = [
+        problem.message
+        for problem in lint(MemoryStore([nginx, m.ingress(), *services()]))
+        if problem.severity == "refusal"
+    ]
+    assert [message.partition(": ")[0] for message in refused] == [
+        "spec.strategy.canary.steps[0]",
+        "spec.strategy.canary.steps[1]",
+    ]
+    assert "header route beta (X-Beta: 1* or X-Team: 1*)" in refused[0]
+    assert "backend nginx cannot do mirror routes" in refused[1]
+    istio = lint(MemoryStore([with_steps(ISTIO, *steps), m.virtual_service(), *services()]))
+    assert [problem for problem in istio if problem.severity != "note"] == []
+    # Without its objects nothing more is known, and that is reported once.
+    alone = lint(MemoryStore([with_steps(ISTIO, *steps), *services()]))
+    assert [problem.code for problem in alone] == ["not-found"]
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,20 @@ from rollway.routers.model import Context
 from rollway.routers.objects import Live
 from rollway.routers.ramp import ErrorLimit, ErrorWatch, Ramp, weights
 from rollway.routers.rollout import parse_rollout
+from rollway.routers.route_steps import RemoveRoute, SetRoute
 from rollway.routers.router import TrafficRouter
 from rollway.routers.testing import MemoryStore
-from rollway.routers.traffic import Evidence, Outcome, RequestSample, Traffic, Verdict
+from rollway.routers.traffic import (
+    Evidence,
+    HeaderRoute,
+    MirrorRoute,
+    Outcome,
+    RequestMatch,
+    RequestSample,
+    StringMatch,
+    Traffic,
+    Verdict,
+)
 from rollway.routers.weights import Split
 from running import rollway, schema
 
@@ -132,6 +143,51 @@ def test_somebody_else_ends_the_ramp_but_not_the_way_back() -> None:
         step.advance(40)
     step.back()
     assert step.router.observe().traffic == Traffic(Split(0))
+
+
+BETA = HeaderRoute("beta", (RequestMatch((("X-Beta", StringMatch("exact", "1")),)),))
+COPY = MirrorRoute("copy", percentage=10)
+
+
+def routed(store: MemoryStore) -> Ramp:
+    """Return a ramp over a VirtualService with managed routes, at 0."""
+    routing = {
+        "managedRoutes": [{"name": "beta"}, {"name": "copy"}],
+        "istio": {"virtualService": {"name": "web"}},
+    }
+    return Ramp(TrafficRouter(parse_rollout(m.rollout(routing)), store), 0)
+
+
+def test_route_steps_keep_the_weight_and_weights_keep_the_routes() -> None:
+    """Header and mirror routes are set and removed one by one; going back to stable removes those that are left."""
+    step = routed(store())
+    for change in (SetRoute(BETA), SetRoute(COPY)):
+        assert step.change_route(change).changed
+        assert not step.change_route(change).changed
+    step.advance(20)
+    assert step.router.observe().traffic == Traffic(Split(20), (BETA,), (COPY,))
+    step.change_route(RemoveRoute("beta", "header"))
+    assert step.router.observe().traffic == Traffic(Split(20), (), (COPY,))
+    step.change_route(RemoveRoute("copy", "mirror"), dry_run=True)
+    step.back()
+    assert step.router.observe().traffic == Traffic(Split(0))
+    step.change_route(SetRoute(COPY))
+    step.change_route(RemoveRoute("copy", "mirror"))
+    assert step.router.observe().traffic == Traffic(Split(0))
+
+
+def test_a_route_step_waits_and_does_not_overrule_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that fails for a while costs time only; a weight that somebody else set ends the ramp."""
+    monkeypatch.setattr("rollway.routers.waiting.time.sleep", lambda _seconds: None)
+    found = store()
+    step = routed(found)
+    found.fail(at=1, error=UnreachableError("gone"), times=3)
+    step.change_route(SetRoute(BETA))
+    assert step.router.observe().traffic == Traffic(Split(0), (BETA,))
+    step = routed(store())
+    step.router.set_weight(70)
+    with pytest.raises(StalePlanError, match="has 70 of 100 now, and this ramp left it at 0"):
+        step.change_route(RemoveRoute("beta", "header"))
 
 
 def test_a_ramp_in_a_directory(tmp_path: Path) -> None:

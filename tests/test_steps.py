@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 import manifests as m
 from rollway.routers.errors import ManifestError, RefusedError, UnsupportedError
+from rollway.routers.route_steps import RemoveRoute, SetRoute
 from rollway.routers.steps import Pause, SetWeight, even_steps, remaining, steps_of
+from rollway.routers.traffic import HeaderRoute, MirrorRoute, RequestMatch, StringMatch
 from running import on_terminal, rollway
 
 if TYPE_CHECKING:
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 
 
 def manifest(*steps: Any) -> dict[str, Any]:
-    """Return a Rollout with these steps."""
-    rollout = m.rollout({"smi": {}})
+    """Return a Rollout with these steps and the managed routes `beta` and `copy`."""
+    rollout = m.rollout({"smi": {}, "managedRoutes": [{"name": "beta"}, {"name": "copy"}]})
     rollout["spec"]["strategy"]["canary"]["steps"] = list(steps)
     return rollout
 
@@ -64,12 +66,145 @@ def test_wrong_steps_are_faults_with_their_place(step: Any) -> None:
         steps_of(manifest({"setWeight": 5}, step), 100)
 
 
+def header(value: Any = None, name: Any = "X-Beta") -> dict[str, Any]:
+    """Return one match of a header route."""
+    return {"headerName": name, "headerValue": {"exact": "1"} if value is None else value}
+
+
+BETA = SetRoute(HeaderRoute("beta", (RequestMatch((("X-Beta", StringMatch("exact", "1")),)),)))
+SET_BETA = {"setHeaderRoute": {"name": "beta", "match": [header()]}}
+REMOVE_BETA = {"setHeaderRoute": {"name": "beta"}}
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (SET_BETA, BETA),
+        (
+            {"setHeaderRoute": {"name": "beta", "match": [header({"regex": "1"}), header({"prefix": "2"})]}},
+            SetRoute(
+                HeaderRoute(
+                    "beta",
+                    (
+                        RequestMatch((("X-Beta", StringMatch("regex", "1")),)),
+                        RequestMatch((("X-Beta", StringMatch("prefix", "2")),)),
+                    ),
+                )
+            ),
+        ),
+        (REMOVE_BETA, RemoveRoute("beta", "header")),
+        ({"setHeaderRoute": {"name": "beta", "match": None}}, RemoveRoute("beta", "header")),
+        ({"setMirrorRoute": {"name": "copy"}}, RemoveRoute("copy", "mirror")),
+        ({"setMirrorRoute": {"name": "copy", "match": [{}]}}, SetRoute(MirrorRoute("copy"))),
+        (
+            {
+                "setMirrorRoute": {
+                    "name": "copy",
+                    "percentage": 35,
+                    "match": [
+                        {
+                            "method": {"exact": "GET", "prefix": ""},
+                            "path": {"prefix": "/"},
+                            "headers": {"X-A": {"exact": "1"}},
+                        },
+                        {"path": {"regex": "/a.*"}},
+                    ],
+                }
+            },
+            SetRoute(
+                MirrorRoute(
+                    "copy",
+                    (
+                        RequestMatch(
+                            (("X-A", StringMatch("exact", "1")),),
+                            StringMatch("prefix", "/"),
+                            StringMatch("exact", "GET"),
+                        ),
+                        RequestMatch(path=StringMatch("regex", "/a.*")),
+                    ),
+                    35,
+                )
+            ),
+        ),
+    ],
+)
+def test_route_steps_are_read_as_argo_rollouts_reads_them(step: Any, expected: Step) -> None:
+    """Any match of a list is enough, all conditions in one must hold, and no match removes the route."""
+    assert steps_of(manifest(step), 100) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("step", "faults"),
+    [
+        ({"setHeaderRoute": None}, ["setHeaderRoute: None is not an object"]),
+        ({"setHeaderRoute": {}}, ["setHeaderRoute.name: is required"]),
+        (
+            {"setHeaderRoute": {"name": "other", "percentage": 5}},
+            [
+                "setHeaderRoute.percentage: unknown key",
+                "setHeaderRoute.name: 'other' is not among the managedRoutes; add `- name: other` to spec.",
+            ],
+        ),
+        ({"setHeaderRoute": {"name": "beta", "match": []}}, ["setHeaderRoute.match: is not a list"]),
+        (
+            {"setHeaderRoute": {"name": "beta", "match": ["a", {}, header({"exact": 1})]}},
+            [
+                "setHeaderRoute.match[0]: 'a' is not an object",
+                "setHeaderRoute.match[1].headerName: is required",
+                "setHeaderRoute.match[1].headerValue: has none of exact, prefix and regex: give one",
+                "setHeaderRoute.match[2].headerValue.exact: 1 is not a text (put it in quotes)",
+            ],
+        ),
+        (
+            {
+                "setHeaderRoute": {
+                    "name": "beta",
+                    "match": [header({"exact": "1", "prefix": "2"}), header("1")],
+                }
+            },
+            [
+                "setHeaderRoute.match[0].headerValue: has exact and prefix of exact, prefix and regex: give one",
+                "setHeaderRoute.match[1].headerValue: '1' is not an object",
+            ],
+        ),
+        (
+            {"setMirrorRoute": {"name": "copy", "percentage": 101, "match": [{"headers": []}, {"paht": {}}]}},
+            [
+                "setMirrorRoute.percentage: 101 is not a whole number from 0 to 100",
+                "setMirrorRoute.match[0].headers: is not an object",
+                "setMirrorRoute.match[1].paht: unknown key; known: method, path, headers",
+            ],
+        ),
+        (
+            {"setMirrorRoute": {"name": "copy", "percentage": True}},
+            ["setMirrorRoute.percentage: True is not a whole number"],
+        ),
+        (
+            {
+                "setMirrorRoute": {
+                    "name": "copy",
+                    "match": [{"headers": {"a": {"exact": "1"}, "A": {"exact": "2"}}}],
+                }
+            },
+            ["setMirrorRoute.match: route 'copy': header 'a' has to stand once in a match"],
+        ),
+    ],
+)
+def test_faults_of_route_steps_are_reported_at_once(step: Any, faults: list[str]) -> None:
+    """Every fault of a step has its place, and stands beside those of other steps."""
+    with pytest.raises(ManifestError) as caught:
+        steps_of(manifest(step, {"setWeight": 101}), 100)
+    reported = [str(fault).removeprefix("spec.strategy.canary.steps[0].") for fault in caught.value.faults]
+    assert len(reported) == len(faults) + 1
+    assert all(text.startswith(fault) for text, fault in zip(reported, faults, strict=False)), reported
+
+
 def test_other_steps_are_refused_by_name() -> None:
     """Each step that rollway does not do is named, all at once."""
     steps: tuple[Any, ...] = (
         {"setWeight": 5},
         {"analysis": {}},
-        {"setHeaderRoute": {}},
+        {"setHeaderRoute": {}, "setWeight": 5},
         {"setCanaryScale": {}},
         {},
     )
@@ -77,7 +212,7 @@ def test_other_steps_are_refused_by_name() -> None:
         steps_of(manifest(*steps), 100)
     assert [str(reason).rpartition(": ")[2] for reason in caught.value.reasons] == [
         "analysis",
-        "setHeaderRoute",
+        "setHeaderRoute, setWeight",
         "setCanaryScale",
         "an empty step",
     ]
@@ -116,6 +251,45 @@ def test_a_pause_before_the_first_weight() -> None:
     steps: list[Step] = [Pause(None), SetWeight(20)]
     assert remaining(steps, 0, 100) == steps
     assert remaining(steps, 0, 100, resume=True) == steps[1:]
+
+
+REMOVED = RemoveRoute("beta", "header")
+
+
+@pytest.mark.parametrize(
+    ("steps", "live", "routes", "expected"),
+    [
+        ([BETA, Pause(None), SetWeight(20)], 0, [BETA.route], [SetWeight(20)]),
+        ([BETA, Pause(None), SetWeight(20)], 0, [], [BETA, Pause(None), SetWeight(20)]),
+        ([BETA, SetWeight(20), Pause(None), REMOVED], 20, [BETA.route], [SetWeight(20), REMOVED]),
+        ([SetWeight(20), BETA, Pause(None), REMOVED], 20, [BETA.route], [SetWeight(20), REMOVED]),
+        (
+            [SetWeight(20), Pause(None), BETA, Pause(None), SetWeight(40)],
+            20,
+            [],
+            [SetWeight(20), BETA, Pause(None), SetWeight(40)],
+        ),
+        (
+            [SetWeight(20), Pause(None), BETA, Pause(None), SetWeight(40)],
+            20,
+            [BETA.route, MirrorRoute("copy")],
+            [SetWeight(20), SetWeight(40)],
+        ),
+        (
+            [BETA, SetWeight(20), REMOVED, Pause(None), SetWeight(40)],
+            20,
+            [],
+            [SetWeight(20), SetWeight(40)],
+        ),
+        # Somebody removed the route meanwhile: the pause behind the weight is over, as without routes.
+        ([BETA, SetWeight(20), Pause(None), SetWeight(40)], 20, [], [SetWeight(20), SetWeight(40)]),
+    ],
+)
+def test_resume_goes_on_behind_the_pause_that_fits_the_live_routes(
+    steps: list[Step], live: int, routes: list[Any], expected: list[Step]
+) -> None:
+    """Route steps before that pause are live already, those behind it come; routes of no step do not matter."""
+    assert remaining(steps, live, 100, routes=routes, resume=True) == expected
 
 
 def test_a_weight_that_no_step_sets_is_refused() -> None:
@@ -181,6 +355,47 @@ def test_a_ramp_follows_the_steps_of_the_manifest(folder: Path) -> None:
     last = rollway("ramp", "shop", "--steps", "--resume", *where)
     assert (last.code, "canary 60 of 100, 60 %" in last.stdout) == (0, True)
     assert rollway("verify", "shop", "60", *where).code == 0
+
+
+@pytest.fixture
+def routed(tmp_path: Path) -> Path:
+    """Return a folder with a Rollout of Istio that shows testers the canary before it moves any weight."""
+    rollout = manifest(
+        SET_BETA, {"pause": {}}, {"setWeight": 20}, REMOVE_BETA, {"pause": {}}, {"setWeight": 40}
+    )
+    routing = rollout["spec"]["strategy"]["canary"]["trafficRouting"]
+    del routing["smi"]
+    routing["istio"] = {"virtualService": {"name": "web"}}
+    objects = [rollout, m.virtual_service(), m.service("shop-stable"), m.service("shop-canary")]
+    (tmp_path / "app.yaml").write_text(yaml.safe_dump_all(objects))
+    return tmp_path
+
+
+def test_a_ramp_sets_and_removes_the_routes_of_its_steps(routed: Path) -> None:
+    """Each route step is one line; a resume begins behind the pause that the live routes belong to."""
+    where = ("--dir", str(routed))
+    first = rollway("ramp", "shop", "--steps", *where)
+    assert (first.code, "default/shop: set header route beta (X-Beta: 1)\n" in first.stdout) == (3, True), (
+        first
+    )
+    assert "header route beta" in rollway("status", "shop", "-o", "wide", *where).stdout
+    second = rollway("ramp", "shop", "--steps", "--resume", *where)
+    assert (second.code, "stands at 20 of 100" in second.stderr) == (3, True), second
+    assert "default/shop: remove header route beta\n" in second.stdout
+    last = rollway("ramp", "shop", "--steps", "--resume", "-o", "json", *where)
+    assert (last.code, '"headerRoutes": []' in last.stdout) == (0, True), last
+    assert rollway("verify", "shop", "40", *where).code == 0
+
+
+def test_routes_that_the_backend_lacks_are_refused_before_anything_moves(folder: Path) -> None:
+    """A route step behind weights is refused with the name of the backend before the first weight is set."""
+    rollout, *others = yaml.safe_load_all((folder / "app.yaml").read_text())
+    rollout["spec"]["strategy"]["canary"]["steps"].append(SET_BETA)
+    (folder / "app.yaml").write_text(yaml.safe_dump_all([rollout, *others]))
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    ran = rollway("ramp", "shop", "--steps", "--dir", str(folder))
+    assert (ran.code, "backend smi cannot do header routes" in ran.stderr) == (4, True), ran
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 
 def test_steps_of_a_rollout_in_a_file(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -19,9 +19,16 @@ COMMON_KEYS = ("maxTrafficWeight", "managedRoutes")
 """The keys of `trafficRouting` that are no backend's stanza."""
 
 _STEPS: dict[str, Any] = {
-    "items": {"properties": {"setWeight": {}, "pause": {"properties": {"duration": {}}}}},
+    "items": {
+        "properties": {
+            "setWeight": {},
+            "pause": {"properties": {"duration": {}}},
+            "setHeaderRoute": {},
+            "setMirrorRoute": {},
+        }
+    },
 }
-"""The keys of steps that move traffic; their values count where they are followed, and other steps never."""
+"""The keys of steps that move traffic; their values count in `lint` and where they are followed, and other steps never."""
 
 
 def rollout_schema(packages: Sequence[BackendPackage]) -> dict[str, Any]:

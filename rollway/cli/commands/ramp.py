@@ -28,8 +28,10 @@ from rollway.routers.ramp import (
     ErrorWatch,
     Ramp,
     failures_text,
+    refuse_routes,
     weights,
 )
+from rollway.routers.route_steps import RemoveRoute, SetRoute
 from rollway.routers.steps import SetWeight, even_steps, remaining, steps_of
 from rollway.routers.traffic import Evidence, Outcome, Traffic, Verdict
 from rollway.routers.weights import percent
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from rollway.routers.router import TrafficRouter
     from rollway.routers.steps import Step
     from rollway.routers.weights import Split
+    from rollway.routers.write_options import WriteOptions
 
 STEPS = "Steps"
 PENDING = 3
@@ -64,7 +67,8 @@ class StepOptions:
         "--steps",
         heading=STEPS,
         is_flag=True,
-        help="Follow the setWeight and pause steps of the Rollout's manifest instead of FROM..TO.",
+        help="Follow the steps of the Rollout's manifest (setWeight, pause, setHeaderRoute, setMirrorRoute) instead of "
+        "FROM..TO.",
     )
     resume: bool = option(
         "--resume",
@@ -132,11 +136,13 @@ def ramp(
     """Move the weight from FROM to TO in steps, with time between them; run again, it goes on from what is live.
 
     A pause of the manifest without a duration is asked about on a terminal, and elsewhere ends the ramp with exit code 3.
+    Header and mirror routes of its steps stay until a step removes them, or all traffic goes back to stable.
     """
     _check_words(steps, evidence, span)
     router = with_probes(open_router(target, guards), evidence.probes, evidence.verify)
     # Objects that do not agree are brought to one weight by the first step; the largest is where it goes on from.
-    live = max((canary_weight(reading) for reading in router.observe().readings), default=0)
+    observation = router.observe()
+    live = max((canary_weight(reading) for reading in observation.readings), default=0)
     total = router.rollout.total
     if span:
         start, _, end = span.partition("..")
@@ -144,7 +150,10 @@ def ramp(
         assert steps.every is not None, "checked above"
         coming = even_steps(weights(start, end, steps.step, total, live), steps.every)
     else:
-        coming = remaining(steps_of(read_manifest(target, router), total), live, total, resume=steps.resume)
+        listed = steps_of(read_manifest(target, router), total)
+        refuse_routes(router.rollout, listed)
+        routes = observation.nearest_traffic.routes
+        coming = remaining(listed, live, total, routes=routes, resume=steps.resume)
     code = _Run(router, steps, evidence, output).run(coming, live)
     if code:
         raise click.exceptions.Exit(code)
@@ -207,6 +216,9 @@ class _Run:
                 if isinstance(step, SetWeight):
                     result = self._advance(ramp, following.pop(0))
                     continue
+                if isinstance(step, SetRoute | RemoveRoute):
+                    result = self._change_route(ramp, step)
+                    continue
                 if step.seconds is None:
                     code = self._stand(ramp, interrupt)
                 elif display.pause(interrupt, step.seconds, following[0] if following else None):
@@ -226,18 +238,32 @@ class _Run:
     def _advance(self, ramp: Ramp, weight: int) -> Result:
         wanted = self._router.rollout.split(weight)
         with self._record.failures(wanted):
-            result = ramp.advance(
-                weight,
-                adopt=self._steps.adopt,
-                verify=evidence_level(self._evidence.verify),
-                timeout=self._evidence.timeout,
-                on_failure=self._evidence.on_failure,
-                wait=self._evidence.wait,
-                waiting=lambda pending: self._display.waits(str(pending[0])),
-            )
+            result = ramp.advance(weight, **self._options())
         self._record.written(result)
         self._judge(ramp, result, wanted)
         return result
+
+    def _change_route(self, ramp: Ramp, step: SetRoute | RemoveRoute) -> Result:
+        wanted = self._router.rollout.split(ramp.live)
+        with self._record.failures(wanted):
+            result = ramp.change_route(step, **self._options())
+        self._record.written(result)
+        if self._output == "text":
+            with self._display.aside():
+                out.echo(f"{self._router.rollout.ref}: {step}")
+        self._judge(ramp, result, wanted)
+        return result
+
+    def _options(self) -> WriteOptions:
+        """Return how each step is written."""
+        return {
+            "adopt": self._steps.adopt,
+            "verify": evidence_level(self._evidence.verify),
+            "timeout": self._evidence.timeout,
+            "on_failure": self._evidence.on_failure,
+            "wait": self._evidence.wait,
+            "waiting": lambda pending: self._display.waits(str(pending[0])),
+        }
 
     def _judge(self, ramp: Ramp, result: Result, wanted: Split) -> None:
         """Show a result with the requests that were counted at its weight; go back to stable when too many failed.
