@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -111,6 +112,12 @@ class Istio:
     def pod_ports(self) -> PodPorts:
         """The gateway's admin port, and istiod's debug port."""
         return {f"{NAMESPACE}/{POD}": {"15000": self.admin}, f"{NAMESPACE}/{ISTIOD}": {"8080": self.debug}}
+
+    def requests_to(self, service: str, namespace: str) -> int:
+        """Return how many requests Envoy has sent to a Service."""
+        words = rf"cluster\.outbound.*{service}\.{namespace}\..*upstream_rq_total"
+        stats = json.loads(fetch(f"http://{self.admin}/stats?format=json&filter={words}"))["stats"]
+        return sum(int(stat["value"]) for stat in stats if "value" in stat)
 
     def dump(self, folder: Path) -> None:
         """Write Envoy's configuration, istiod's view of it, and both logs."""

@@ -161,3 +161,16 @@ class Shop:
             finally:
                 over.set()
                 done.result()
+
+
+def require_half_copied(plane: istio.Istio, shop: Shop, **headers: str) -> None:
+    """Require at weight 0 that stable answers every request with such headers, and the canary gets copies of half of them."""
+    before = plane.requests_to("shop-canary", shop.namespace.name)
+
+    def copied() -> int:
+        return plane.requests_to("shop-canary", shop.namespace.name) - before
+
+    shop.require_share(0, 2000, 100, **headers)
+    # Envoy counts a copy when it sends it, which may be after the answer. Four standard deviations of 2,000 requests.
+    until(lambda: abs(copied() - 1000) <= 90, "half of the requests are copied")
+    print(f"{shop.plane.name}: {copied()} of 2000 requests copied")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from typing import TYPE_CHECKING
 
 import pytest
 
-from data_planes import fetch
 from harness import shop as shops
 from harness.process import rollway
-from harness.waiting import until
+from harness.traffic import require_half_copied
 from rollway.routers.data_planes import data_plane_probes
 from rollway.routers.errors import RefusedError
 from rollway.routers.lookup import read_rollout
@@ -63,25 +61,12 @@ def test_a_mirror_route_copies_its_percentage(istio_gateway: IstioGateway, make_
     shop = make_shop(istio_gateway, routing=ROUTING)
     with opened(shop) as router:
         router.set_mirror_route(MirrorRoute("copy", percentage=50), verify=Evidence.LOADED)
-    before = _requests_to_canary(istio_gateway, shop)
-    shop.require_share(0)
-    # Envoy counts a copy when it sends it, which may be after the answer. Four standard deviations of 2,000 requests.
-    until(lambda: abs(_requests_to_canary(istio_gateway, shop) - before - 1000) <= 90, "half is copied")
-    print(
-        f"{istio_gateway.name}: {_requests_to_canary(istio_gateway, shop) - before} of 2000 requests copied"
-    )
+    require_half_copied(istio_gateway.istio, shop)
     with opened(shop) as router:
         router.remove_mirror_route("copy", verify=Evidence.LOADED)
-    before = _requests_to_canary(istio_gateway, shop)
+    before = istio_gateway.istio.requests_to("shop-canary", shop.namespace.name)
     shop.require_share(0, 500)
-    assert _requests_to_canary(istio_gateway, shop) == before
-
-
-def _requests_to_canary(plane: IstioGateway, shop: Shop) -> int:
-    """Return how many requests Envoy has sent to the canary."""
-    words = rf"cluster\.outbound.*shop-canary\.{shop.namespace.name}\..*upstream_rq_total"
-    stats = json.loads(fetch(f"http://{plane.istio.admin}/stats?format=json&filter={words}"))["stats"]
-    return sum(int(stat["value"]) for stat in stats if "value" in stat)
+    assert istio_gateway.istio.requests_to("shop-canary", shop.namespace.name) == before
 
 
 def test_a_mirror_route_at_traefik_is_refused(traefik_gateway: DataPlane, make_shop: MakeShop) -> None:
@@ -90,17 +75,3 @@ def test_a_mirror_route_at_traefik_is_refused(traefik_gateway: DataPlane, make_s
     with opened(shop) as router, pytest.raises(RefusedError, match="Traefik"):
         router.set_mirror_route(MirrorRoute("copy"))
     shop.require_share(0)
-
-
-@both
-def test_testers_see_the_canary_before_a_switch(plane: DataPlane, make_shop: MakeShop) -> None:
-    """With `switch --preview-header` only requests with the header get the canary; the plain switch shows it to everybody."""
-    shop = make_shop(plane, routing=ROUTING)
-    done = rollway("switch", "shop", "canary", "--preview-header", "X-Preview: yes")
-    assert "verified: loaded" in done.stdout, done.stdout + done.stderr
-    shop.require_share(0)
-    shop.require_share(100, 200, X_Preview="yes")
-    rollway("switch", "shop", "canary")
-    shop.require_share(100)
-    rollway("switch", "shop", "stable")
-    shop.require_share(0, 200, X_Preview="yes")

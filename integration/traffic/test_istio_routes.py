@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import manifests as m
 from harness import shop as shops
+from harness.traffic import require_half_copied
 from rollway.routers.data_planes import data_plane_probes
 from rollway.routers.lookup import read_rollout
 from rollway.routers.router import TrafficRouter
@@ -21,7 +22,7 @@ from rollway.routers.traffic import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from data_planes import DataPlane
+    from data_planes.istio import Istio
     from harness.traffic import Shop
 
 BETA = HeaderRoute("beta", (RequestMatch((("x-beta", StringMatch("exact", "yes")),)),))
@@ -30,9 +31,9 @@ ROUTING = {"managedRoutes": [{"name": "beta"}, {"name": "copy"}], **shops.PRIMAR
 
 
 def test_routes_take_their_requests_and_weights_move_beside_them(
-    istio: DataPlane, make_shop: Callable[..., Shop]
+    istio: Istio, make_shop: Callable[..., Shop]
 ) -> None:
-    """A header leads every request to the canary, others follow the weight, each change is `loaded`, and no request is lost."""
+    """A header leads every request to the canary, others follow the weight, half of the chosen ones are copied, and no request is lost."""
     shop = make_shop(istio, routing=ROUTING)
     pair = [m.destination("shop-stable", 100), m.destination("shop-canary", 0)]
     primary = {"name": "primary", "route": pair, "timeout": "7s", "retries": {"attempts": 2}}
@@ -52,6 +53,7 @@ def test_routes_take_their_requests_and_weights_move_beside_them(
             shop.require_share(100, requests=1000, x_beta="yes")
             shop.require_share(weight, x_beta="no")
             shop.require_share(weight, x_copy="yes")
+        require_half_copied(istio, shop, x_copy="yes")
         web = shop.namespace.get("networking.istio.io/v1", "VirtualService", "web")
         assert [(item["name"], item["timeout"]) for item in web["spec"]["http"]] == [
             ("beta", "7s"),
