@@ -54,10 +54,11 @@ cluster-tests-all: .venv/ready  ## the same on every version of Kubernetes that 
 
 # Where a Docker engine runs it is used, and otherwise one of our own is started. The cluster tests of routers
 # whose data plane is not there ask nothing that the local API server does not answer, and neither do those about the
-# Lua of ingress-nginx, and how fast and how exactly Traefik is, which are the same here and there.
+# Lua of ingress-nginx, and how fast and how exactly Traefik is, which are the same here and there. Those about Services
+# alone write pods and EndpointSlices by hand, which controllers would change; `traffic/test_running_pods.py` has real ones.
 SAME_LUA := $(addprefix traffic/test_nginx_header_routes.py::test_,values_and_patterns_choose_what_the_route_asks_for legacy_affinity_keeps_users_with_stable_alone a_hash_keeps_nobody_with_a_version) traffic/test_model.py::test_the_model_knows_which_requests_a_policy_chooses
 SAME_TRAEFIK := traffic/test_weights.py::test_every_weight_is_the_share_of_real_requests[traefik_gateway] traffic/test_evidence.py::test_how_long_loaded_takes_to_be_known[traefik_gateway] traffic/test_gateway.py::test_traefik_is_exact[traefik_gateway]
-OTHER_ROUTERS := $(addprefix --deselect=integration/,$(addprefix test_contract_on_cluster.py::,TestIstioHosts TestIstioSubsets TestSmi TestService TestGateway TestGatewaySeveral TestGatewayConnections TestGatewayCalls) test_concurrency.py $(SAME_LUA) $(SAME_TRAEFIK))
+OTHER_ROUTERS := $(addprefix --deselect=integration/,$(addprefix test_contract_on_cluster.py::,TestIstioHosts TestIstioSubsets TestSmi TestService TestGateway TestGatewaySeveral TestGatewayConnections TestGatewayCalls) test_services_on_cluster.py test_concurrency.py $(SAME_LUA) $(SAME_TRAEFIK))
 integration-kind: CLUSTER = kind
 integration-kind: .venv/ready  ## the tests where kubelets run pods (CLUSTER=kind|k3s|existing, KEEP=1 leaves the kind cluster, ARGS=...)
 	$(BIN)/python integration/programs/warm.py --cluster $(CLUSTER)
