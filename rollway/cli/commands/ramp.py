@@ -32,7 +32,7 @@ from rollway.routers.ramp import (
     weights,
 )
 from rollway.routers.route_steps import RemoveRoute, SetRoute
-from rollway.routers.steps import SetWeight, even_steps, remaining, steps_of
+from rollway.routers.steps import Pause, SetWeight, even_steps, remaining, steps_of
 from rollway.routers.traffic import Evidence, Outcome, Traffic, Verdict
 from rollway.routers.weights import percent
 
@@ -207,7 +207,11 @@ class _Run:
         """Take every step; return the exit code."""
         rollout, display = self._router.rollout, self._display
         following = [step.weight for step in coming if isinstance(step, SetWeight)]
-        listed = ", ".join(map(str, following))
+        listed = ", ".join(
+            str(step.weight) if isinstance(step, SetWeight) else str(step)
+            for step in coming
+            if not isinstance(step, Pause)
+        )
         self._record(STARTED, f"{rollout.ref}: canary {live} of {rollout.total} now, then {listed}")
         with Interrupt() as interrupt, display:
             ramp = Ramp(self._router, live, self._steps.patience, display.waits)
