@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from rollway.routers import agreeing, planning, removing
 from rollway.routers.applying import Result, Writer, read_again
-from rollway.routers.errors import (
-    AmbiguousError,
-    NotVerifiedError,
-    RefusedError,
-    RollwayError,
-)
+from rollway.routers.errors import AmbiguousError, NotVerifiedError, RefusedError, RollwayError
 from rollway.routers.findings import Finding, FindingCode, Severity
 from rollway.routers.guards import Limits, lift
 from rollway.routers.model import CANARY, STABLE, Context
