@@ -111,7 +111,10 @@ class ClusterWrite:
         left = [
             {"op": "remove", "path": operation["path"]}
             for operation in change.patch
-            if operation["op"] == "remove" and _has(stored.manifest, operation["path"])
+            if operation["op"] == "remove"
+            # The place of a list item that went may hold another one that stays.
+            and not _has(after, operation["path"])
+            and _has(stored.manifest, operation["path"])
         ]
         if not left or self.dry_run:
             return stored
