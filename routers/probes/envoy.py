@@ -10,18 +10,19 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from rollway.routers.objects import dig
-from rollway.routers.probes.http import NoAnswerError, ask_each, fetch, unknown
-from rollway.routers.traffic import Evidence, Outcome, Verdict
+from rollway.routers.probes.http import NoAnswerError, ask_each, fetch
+from rollway.routers.probes.loaded import LoadedProbe
+from rollway.routers.traffic import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rollway.routers.model import Context
-    from rollway.routers.objects import ObjectRef
     from rollway.routers.probes.http import Address, Find
+    from rollway.routers.traffic import Verdict
 
 _Place = TypeVar("_Place")
 _DUMP = "/config_dump?resource=dynamic_route_configs"
@@ -54,24 +55,12 @@ class LoadedRoute(NamedTuple):
 
 
 @dataclass(frozen=True)
-class EnvoyProbe:
+class EnvoyProbe(LoadedProbe[LoadedRoute]):
     """Ask the admin interface (port 15000 on the pod's loopback) of every gateway and sidecar that is given."""
 
-    find: Find
-    """Where every pod is."""
-    istiod: Find | None
+    what: ClassVar[str] = "routes"
+    istiod: Find | None = None
     """Where istiod answers (port 8080 on the pod's loopback), which knows why an Envoy rejected an update."""
-    backend: str
-    objects: Callable[[Context], Sequence[ObjectRef]]
-    """The routing objects that it judges."""
-    compare: Callable[[Sequence[LoadedRoute], Context], Verdict]
-    """Compares the routes of one Envoy with the objects."""
-    evidence: Evidence = Evidence.LOADED
-
-    @property
-    def backends(self) -> frozenset[str]:
-        """The backend whose objects it judges."""
-        return frozenset({self.backend})
 
     def judge(self, context: Context) -> Verdict:
         """Compare the routes that each Envoy has with the routing objects."""
@@ -93,13 +82,9 @@ class EnvoyProbe:
         why = self._reasons(context) if rejecting else []
         return verdict._replace(reason="; ".join([verdict.reason, *why]))
 
-    def judge_document(self, document: Any, context: Context) -> Verdict:
-        """Compare what one Envoy answered with the routing objects; needs no network."""
-        try:
-            routes = list(_routes(document))
-        except (TypeError, KeyError, AttributeError, ValueError):
-            return unknown(self.objects(context), "answered something else than its routes")
-        return self.compare(routes, context)
+    def read(self, document: Any) -> Iterator[LoadedRoute]:
+        """Read the routes of an answer to `_DUMP` that come from an object of istiod and lead anywhere."""
+        return _routes(document)
 
     def _reasons(self, context: Context) -> list[str]:
         """Return what istiod knows of rejections now; nothing where it cannot be asked, since it is no evidence."""

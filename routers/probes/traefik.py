@@ -6,19 +6,17 @@ Sources: Traefik v3, pkg/api/handler.go (`/api/rawdata`) and pkg/config/runtime.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from rollway.routers.objects import dig
-from rollway.routers.probes.http import NoAnswerError, ask_each, fetch, unknown
-from rollway.routers.traffic import Evidence
+from rollway.routers.probes.http import NoAnswerError, ask_each, fetch
+from rollway.routers.probes.loaded import LoadedProbe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
 
     from rollway.routers.model import Context
-    from rollway.routers.objects import ObjectRef
-    from rollway.routers.probes.http import Address, Find
+    from rollway.routers.probes.http import Address
     from rollway.routers.traffic import Verdict
 
 _DATA = "/api/rawdata"
@@ -36,23 +34,10 @@ class LoadedRouter(NamedTuple):
     weights: tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True)
-class TraefikProbe:
+class TraefikProbe(LoadedProbe[LoadedRouter]):
     """Ask the API of every Traefik that is given."""
 
-    find: Find
-    """Where every pod is."""
-    backend: str
-    objects: Callable[[Context], Sequence[ObjectRef]]
-    """The routing objects that it judges."""
-    compare: Callable[[Sequence[LoadedRouter], Context], Verdict]
-    """Compares the routers of one Traefik with the objects."""
-    evidence: Evidence = Evidence.LOADED
-
-    @property
-    def backends(self) -> frozenset[str]:
-        """The backend whose objects it judges."""
-        return frozenset({self.backend})
+    what: ClassVar[str] = "routers"
 
     def judge(self, context: Context) -> Verdict:
         """Compare the routers that each Traefik has with the routing objects."""
@@ -68,13 +53,9 @@ class TraefikProbe:
 
         return ask_each("Traefik", self.find, context, self.objects(context), look)
 
-    def judge_document(self, document: Any, context: Context) -> Verdict:
-        """Compare what one Traefik answered with the routing objects; needs no network."""
-        try:
-            routers = list(_routers(document))
-        except (TypeError, KeyError, AttributeError, ValueError):
-            return unknown(self.objects(context), "answered something else than its routers")
-        return self.compare(routers, context)
+    def read(self, document: Any) -> Iterator[LoadedRouter]:
+        """Read the routers of an answer to `_DATA`."""
+        return _routers(document)
 
 
 def _routers(document: Any) -> Iterator[LoadedRouter]:

@@ -82,7 +82,7 @@ def gateway_probe(places: Mapping[str, Find]) -> GatewayProbe:
     """Return the probe that asks the Envoys of istiod and the Traefiks that are given."""
     probes: dict[str, EnvoyProbe | TraefikProbe] = {}
     if ENVOY.name in places:
-        probes[_ISTIO] = EnvoyProbe(places[ENVOY.name], None, "gateway", _objects, compare_envoy)
+        probes[_ISTIO] = EnvoyProbe(places[ENVOY.name], "gateway", _objects, compare_envoy)
     if TRAEFIK.name in places:
         probes[_TRAEFIK] = TraefikProbe(places[TRAEFIK.name], "gateway", _objects, compare_traefik)
     return GatewayProbe(probes)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 def envoy_probe(find: Find, istiod: Find | None = None) -> EnvoyProbe:
     """Return the probe that asks these Envoys, and this istiod for the reasons of a rejection."""
-    return EnvoyProbe(find, istiod, "istio", _objects, compare)
+    return EnvoyProbe(find, "istio", _objects, compare, istiod)
 
 
 def compare(loaded: Sequence[LoadedRoute], context: Context) -> Verdict:
