@@ -9,7 +9,7 @@ import enum
 from collections import Counter
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from rollway.routers.errors import InvalidInputError
 
@@ -55,6 +55,18 @@ class RequestMatch(NamedTuple):
         conditions += [f"path {self.path}"] if self.path else []
         conditions += [f"method {self.method}"] if self.method else []
         return " and ".join(conditions) or "all requests"
+
+    @property
+    def conditions(self) -> dict[str, dict[str, Any]]:
+        """The conditions as an item of `setMirrorRoute.match` of Argo Rollouts writes them."""
+        conditions: dict[str, dict[str, Any]] = {}
+        if self.headers:
+            conditions["headers"] = {name: {value.kind: value.value} for name, value in self.headers}
+        if self.path:
+            conditions["path"] = {self.path.kind: self.path.value}
+        if self.method:
+            conditions["method"] = {self.method.kind: self.method.value}
+        return conditions
 
 
 def _checked(name: str, matches: Sequence[RequestMatch]) -> tuple[RequestMatch, ...]:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
         MirrorRoute,
         ObjectVerdict,
         Reading,
-        RequestMatch,
         Traffic,
         Verdict,
     )
@@ -59,18 +58,7 @@ def traffic_document(traffic: Traffic | None) -> dict[str, Any] | None:
 
 
 def _route_document(route: HeaderRoute | MirrorRoute) -> dict[str, Any]:
-    return {"name": route.name, "match": [_match_document(match) for match in route.matches]}
-
-
-def _match_document(match: RequestMatch) -> dict[str, Any]:
-    conditions: dict[str, Any] = {}
-    if match.headers:
-        conditions["headers"] = {name: {value.kind: value.value} for name, value in match.headers}
-    if match.path:
-        conditions["path"] = {match.path.kind: match.path.value}
-    if match.method:
-        conditions["method"] = {match.method.kind: match.method.value}
-    return conditions
+    return {"name": route.name, "match": [match.conditions for match in route.matches]}
 
 
 def reading_document(reading: Reading) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def _entries(manifest: Manifest, ref: ObjectRef) -> list[Any]:
 
 
 def _entry(route: HeaderRoute | MirrorRoute, rollout: Rollout) -> Manifest:
-    matches = [_conditions(match) for match in route.matches]
+    matches = [match.conditions for match in route.matches]
     if isinstance(route, HeaderRoute):
         return {"name": route.name, "service": rollout.canary_service, "matches": matches}
     return {
@@ -63,17 +63,6 @@ def _entry(route: HeaderRoute | MirrorRoute, rollout: Rollout) -> Manifest:
         "percentage": route.percentage,
         "matches": matches,
     }
-
-
-def _conditions(match: RequestMatch) -> Manifest:
-    conditions: Manifest = {}
-    if match.headers:
-        conditions["headers"] = {name: {value.kind: value.value} for name, value in match.headers}
-    if match.path:
-        conditions["path"] = {match.path.kind: match.path.value}
-    if match.method:
-        conditions["method"] = {match.method.kind: match.method.value}
-    return conditions
 
 
 def _match(conditions: Manifest) -> RequestMatch:
