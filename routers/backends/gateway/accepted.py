@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from rollway.routers.backends.gateway.routes import find_routes
 from rollway.routers.backends.gateway.status import acceptance, parents_of
-from rollway.routers.traffic import Evidence, Outcome, Verdict
+from rollway.routers.probes import worst_outcome
+from rollway.routers.traffic import Evidence, ObjectVerdict, Outcome, Verdict
 
 if TYPE_CHECKING:
     from rollway.routers.model import Context
@@ -31,20 +32,18 @@ class AcceptedProbe:
             for ref, _ in find_routes(context.rollout, context.live)
             for verdict in _judged(ref, context.live[ref].manifest)
         ]
-        for outcome in (Outcome.DIFFERS, Outcome.UNKNOWN):
-            reasons = [reason for reported, reason in verdicts if reported is outcome]
-            if reasons:
-                return Verdict(outcome, Evidence.ACCEPTED, reason="; ".join(reasons))
-        reasons = list(dict.fromkeys(reason for _, reason in verdicts))
-        return Verdict(Outcome.MATCHES, Evidence.ACCEPTED, reason="; ".join(reasons))
+        outcome, reason = worst_outcome(verdicts)
+        if outcome is Outcome.MATCHES:
+            reason = "; ".join(dict.fromkeys(verdict.reason for verdict in verdicts))
+        return Verdict(outcome, Evidence.ACCEPTED, reason=reason)
 
 
-def _judged(ref: ObjectRef, manifest: Manifest) -> list[tuple[Outcome, str]]:
+def _judged(ref: ObjectRef, manifest: Manifest) -> list[ObjectVerdict]:
     parents = parents_of(manifest)
     verdicts = [verdict for parent in parents for verdict in acceptance(parent)]
     if not parents:
         verdicts = [(Outcome.UNKNOWN, "is attached to no parent")]
-    return [(outcome, f"{ref}: {reason}") for outcome, reason in verdicts]
+    return [ObjectVerdict(ref, outcome, f"{ref}: {reason}") for outcome, reason in verdicts]
 
 
 PROBE = AcceptedProbe()
