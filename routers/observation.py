@@ -52,11 +52,12 @@ class Observation(NamedTuple):
         """That the objects give the canary different traffic, with that of each; None when they agree."""
         known = [reading for reading in self.readings if not reading.outcome]
         splits = {self._traffic_of(reading).split for reading in known}
-        if len(splits) < 2 and not self._contradictory:
+        contradictory = self._contradictory
+        if len(splits) < 2 and not contradictory:
             return None
         shares = ", ".join(
             f"{' '.join(filter(None, (str(reading.ref), reading.part)))} gives the canary "
-            f"{', '.join(map(str, [traffic.split, *self._contradictory.intersection(traffic.routes)]))}"
+            f"{', '.join(map(str, [traffic.split, *contradictory.intersection(traffic.routes)]))}"
             for reading in known
             for traffic in [self._traffic_of(reading)]
         )

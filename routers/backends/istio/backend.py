@@ -124,12 +124,14 @@ class IstioBackend:
 
 def _refuse_without_http(rollout: Rollout, want: Traffic, live: Live) -> None:
     """Raise UnsupportedError for header and mirror routes where no http route carries the weights."""
+    if not want.routes:
+        return
     targets = [
         target
         for service in stanza_of(rollout).virtual_services
         for target in find_targets(rollout, service, live)
     ]
-    if want.routes and not any(target.section == "http" for target in targets):
+    if not any(target.section == "http" for target in targets):
         named = ", ".join(f"{target.part} of {target.ref}" for target in targets)
         raise UnsupportedError(
             f"route {want.routes[0].name} needs an http route that carries the weights of {rollout.ref}; there is only {named}",
