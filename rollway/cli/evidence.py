@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from rollway.cli.parameters import contains, option
+from rollway.cli.parameters import Options, contains, option
 from rollway.cli.probes import (
     EVIDENCE,
     LEVELS,
@@ -24,16 +24,14 @@ if TYPE_CHECKING:
     from rollway.routers.router import TrafficRouter
 
 
-@dataclass(eq=False, repr=False)
-class ProbeOptions:
+class ProbeOptions(Options):
     """What is asked beside the store."""
 
     planes: DataPlaneOptions = contains(DataPlaneOptions)
     sample: SampleOptions = contains(SampleOptions)
 
 
-@dataclass(eq=False, repr=False)
-class ReachOptions:
+class ReachOptions(Options):
     """What must be known before a change is done."""
 
     verify: str | None = option(
@@ -68,14 +66,12 @@ class ReachOptions:
     )
 
 
-@dataclass(eq=False, repr=False)
 class EvidenceOptions(ReachOptions):
     """What must be known before a weight is done, and whom to ask."""
 
     probes: ProbeOptions = contains(ProbeOptions)
 
 
-@dataclass(eq=False, repr=False)
 class RouteEvidenceOptions(ReachOptions):
     """What must be known before a route is done: requests that are counted show weights alone."""
 

@@ -5,13 +5,12 @@ The group reads this module at every start, so it imports nothing that only some
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from rollway.cli.group import DEBUG, OUTPUT, STORE, Option
-from rollway.cli.parameters import argument, contains, option
+from rollway.cli.parameters import Options, argument, contains, option
 from rollway.cli.values import DURATION, ROLLOUT_NAME
 
 if TYPE_CHECKING:
@@ -32,8 +31,7 @@ def _complete_name(ctx: click.Context, _parameter: click.Parameter, incomplete: 
     return complete_name(ctx, incomplete)
 
 
-@dataclass(eq=False, repr=False)
-class StoreOptions:
+class StoreOptions(Options):
     """A cluster, as for kubectl, or a directory of manifests. These options may stand before the verb as well."""
 
     namespace: str | None = option(
@@ -91,8 +89,7 @@ def filename_option() -> Any:
     )
 
 
-@dataclass(eq=False, repr=False)
-class RoleOptions:
+class RoleOptions(Options):
     """Who plays which role."""
 
     stable: str | None = option(
@@ -111,8 +108,7 @@ class RoleOptions:
     )
 
 
-@dataclass(eq=False, repr=False)
-class ScopeOptions:
+class ScopeOptions(Options):
     """One Rollout, or all of a namespace or a store."""
 
     name: str | None = name_argument(required=False)
@@ -123,8 +119,7 @@ class ScopeOptions:
     store: StoreOptions = contains(StoreOptions)
 
 
-@dataclass(eq=False, repr=False)
-class RolloutOptions:
+class RolloutOptions(Options):
     """One Rollout, from the store or from a file."""
 
     name: str = name_argument()
@@ -133,8 +128,7 @@ class RolloutOptions:
     store: StoreOptions = contains(StoreOptions)
 
 
-@dataclass(eq=False, repr=False)
-class GuardOptions:
+class GuardOptions(Options):
     """What a plan may do."""
 
     max_step: str | None = option(
@@ -176,8 +170,7 @@ def events_option() -> Any:
     )
 
 
-@dataclass(eq=False, repr=False)
-class ChangeOptions:
+class ChangeOptions(Options):
     """How objects are written and deleted."""
 
     adopt: bool = adopt_option()

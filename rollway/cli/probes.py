@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from rollway.cli.parameters import collects, option
+from rollway.cli.parameters import Options, collects, option
 from rollway.cli.values import DURATION
 from rollway.routers.backends import builtin_packages, package
 
@@ -29,8 +28,7 @@ _SAMPLE = {
 """The options for counting requests, and which source each needs."""
 
 
-@dataclass(eq=False, repr=False)
-class DataPlaneOptions:
+class DataPlaneOptions(Options):
     """Where the data planes are."""
 
     namespaces: tuple[str, ...] = option(
@@ -75,8 +73,7 @@ class DataPlaneOptions:
         return places
 
 
-@dataclass(eq=False, repr=False)
-class SampleOptions:
+class SampleOptions(Options):
     """How requests are counted."""
 
     url: str | None = option(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from rollway.cli.parameters import option
+from rollway.cli.parameters import Options, option
 from rollway.routers.traffic import RequestMatch, StringMatch
 
 if TYPE_CHECKING:
@@ -24,8 +23,7 @@ def _header_option(spelling: str, what: str) -> tuple[str, ...]:
     return words
 
 
-@dataclass(eq=False, repr=False)
-class MatchOptions:
+class MatchOptions(Options):
     """Which requests a route takes: those that fulfil all of the conditions."""
 
     header: tuple[str, ...] = _header_option(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rollway.cli import answers, documents
@@ -15,7 +14,7 @@ from rollway.cli.evidence import (
     with_probes,
 )
 from rollway.cli.options import WRITING, ChangeOptions, GuardOptions, RolloutOptions
-from rollway.cli.parameters import contains, option
+from rollway.cli.parameters import Options, contains, option
 from rollway.cli.progress import Waiting
 from rollway.cli.stores import open_router
 from rollway.routers.events import Recorder
@@ -29,8 +28,7 @@ if TYPE_CHECKING:
     from rollway.routers.write_options import WriteOptions
 
 
-@dataclass(eq=False, repr=False)
-class _PlanOptions:
+class _PlanOptions(Options):
     """One Rollout, and what may be done to its objects."""
 
     target: RolloutOptions = contains(RolloutOptions)
@@ -45,14 +43,12 @@ class _PlanOptions:
     )
 
 
-@dataclass(eq=False, repr=False)
 class WritingOptions(_PlanOptions):
     """How a weight is written, and what must be known afterwards."""
 
     evidence: EvidenceOptions = contains(EvidenceOptions)
 
 
-@dataclass(eq=False, repr=False)
 class RouteWritingOptions(_PlanOptions):
     """How a route is written, and what must be known afterwards."""
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 
 import click
 
 from rollway.cli import output as out
 from rollway.cli.group import Command
 from rollway.cli.options import ROLLOUT, StoreOptions, filename_option, name_argument, output_option
-from rollway.cli.parameters import contains, option, options
+from rollway.cli.parameters import Options, contains, option, options
 from rollway.cli.stores import open_file, open_store
 from rollway.routers.checking import Check, CheckResult, check_rollout
 
 
-@dataclass(eq=False, repr=False)
-class CheckOptions:
+class CheckOptions(Options):
     """One Rollout of the store, and where its data planes are."""
 
     name: str = name_argument()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +11,7 @@ from rollway.cli import answers, documents, markdown
 from rollway.cli import output as out
 from rollway.cli.group import Command
 from rollway.cli.options import GuardOptions, RolloutOptions, adopt_option, output_option
-from rollway.cli.parameters import options
+from rollway.cli.parameters import Options, options
 from rollway.cli.stores import open_router
 from rollway.routers.guards import enforce, lift
 
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from rollway.routers.weights import Split
 
 
-@dataclass(eq=False, repr=False)
-class PlanOptions:
+class PlanOptions(Options):
     """What is planned."""
 
     adopt: bool = adopt_option()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +13,7 @@ from rollway.cli import output as out
 from rollway.cli.evidence import EvidenceOptions, evidence_level, with_probes
 from rollway.cli.group import Command
 from rollway.cli.options import GuardOptions, RolloutOptions, adopt_option, events_option, output_option
-from rollway.cli.parameters import option, options
+from rollway.cli.parameters import Options, option, options
 from rollway.cli.progress import Interrupt, RampDisplay
 from rollway.cli.stores import open_router, read_manifest
 from rollway.cli.values import DURATION
@@ -51,8 +51,7 @@ PENDING = 3
 """The exit code of a ramp that stands at a pause without an end: steps are still to come."""
 
 
-@dataclass(eq=False, repr=False)
-class StepOptions:
+class StepOptions(Options):
     """How the ramp goes from step to step."""
 
     step: str | None = option("--step", heading=STEPS, metavar="WEIGHT", help="How much to move each time.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +12,7 @@ from rollway.cli.answers import canary, routes, weights
 from rollway.cli.evidence import ProbeOptions, evidence_level, with_probes
 from rollway.cli.group import Command
 from rollway.cli.options import GuardOptions, RolloutOptions, headers_option, output_option
-from rollway.cli.parameters import contains, option, options
+from rollway.cli.parameters import Options, contains, option, options
 from rollway.cli.probes import EVIDENCE, LEVELS
 from rollway.cli.stores import open_router
 from rollway.cli.values import DURATION
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
     from rollway.routers.traffic import Verdict
 
 
-@dataclass(eq=False, repr=False)
-class VerifyOptions:
+class VerifyOptions(Options):
     """What must be known, and whom to ask."""
 
     level: str | None = option(
