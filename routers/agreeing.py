@@ -60,7 +60,7 @@ def until_settled(call: Callable[[], _T]) -> _T:
     return again(call)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _Agreement:
     """One call on its way to objects that agree."""
 

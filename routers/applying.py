@@ -5,7 +5,7 @@ A write whose answer got lost is neither counted on nor given up: the next read 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.routers import guards
@@ -186,7 +186,7 @@ class Stored(NamedTuple):
     answer: LiveObject | None
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Journal:
     """What one call has written to a store, so that it can be put back.
 
@@ -217,7 +217,7 @@ class Journal:
             made = change
             if answer and change.action is not Action.PATCH:
                 # Of an object of ours, what is to be put back is what the store made of it.
-                made = replace(change, after=answer.manifest)
+                made = change._replace(after=answer.manifest)
             self.stored.append(Stored(made, answer))
             if answer:
                 written.append(answer)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.routers.errors import RefusedError
@@ -61,7 +60,7 @@ class Limits(NamedTuple):
 def lift(findings: Sequence[Finding], allow: frozenset[str]) -> tuple[Finding, ...]:
     """Turn the refusals whose code is allowed into notes."""
     return tuple(
-        replace(finding, severity=Severity.NOTE) if finding.code in allow else finding for finding in findings
+        finding._replace(severity=Severity.NOTE) if finding.code in allow else finding for finding in findings
     )
 
 

@@ -30,7 +30,7 @@ def read_rollout(store: Store, name: str, namespace: str = "") -> Rollout:
         key=lambda item: item.ref.namespace,
     )
     if not items:
-        store.read([replace(need, required=True)])
+        store.read([need._replace(required=True)])
         raise NotFoundError(f"Rollout {name} is not in the store")
     if len(items) > 1:
         raise AmbiguousError(

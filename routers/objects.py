@@ -160,8 +160,7 @@ class Live(Mapping[ObjectRef, LiveObject]):
         return changed
 
 
-@dataclass(frozen=True)
-class Need:
+class Need(NamedTuple):
     """Name the objects that a backend wants: one (`name` given) or all of a kind (`name` empty).
 
     `fields` (SHARED) and `own_keys` (MANAGED) are JSON pointers (RFC 6901) in which `*` stands for any one segment:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.routers.errors import RollwayError
@@ -59,7 +58,7 @@ def observe_all(store: Store, namespace: str = "") -> Observations:
 def read_together(store: Store, rollouts: Iterable[Rollout]) -> Live:
     """Read what all Rollouts need at once, whether or not it is there and can be worked with."""
     needs = (
-        replace(need, required=False, tolerant=True) for rollout in rollouts for need in needs_of(rollout)
+        need._replace(required=False, tolerant=True) for rollout in rollouts for need in needs_of(rollout)
     )
     # Of all that a thousand Rollouts need, each kind as a whole is asked for once.
     distinct = list(dict.fromkeys(needs))

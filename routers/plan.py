@@ -8,8 +8,8 @@ from __future__ import annotations
 import enum
 import functools
 import json
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from jsonpointer import JsonPointer, unescape
 
@@ -52,8 +52,7 @@ class Action(enum.Enum):
     DELETE = "delete"
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """One write. `before` is None for a creation, `after` for a deletion.
 
     `version` is the version that the change was computed from; a MANAGED object that moved since is a conflict. A
@@ -92,19 +91,19 @@ class Change:
         What somebody else has changed since then stays.
         """
         if self.after is None:
-            undo = replace(self, action=Action.CREATE, before=None, after=self.before, patch=(), version="")
+            undo = self._replace(action=Action.CREATE, before=None, after=self.before, patch=(), version="")
             return None if present else undo
         if present is None or not self._is_left_in(present.manifest):
             return None
         now = present.manifest
-        undo = replace(self, before=now, patch=(), version=present.version)
+        undo = self._replace(before=now, patch=(), version=present.version)
         if self.before is None:
-            return replace(undo, action=Action.DELETE, after=None)
+            return undo._replace(action=Action.DELETE, after=None)
         after = without_step(now, without_server_fields(self.before), without_server_fields(self.after))
         edits = list(differences(now, after))
         tests = self.action is Action.PATCH
         patch = _with_tests(now, edits, ()) if tests else (_operation(*edit) for edit in edits)
-        return replace(undo, after=after, patch=tuple(patch))
+        return undo._replace(after=after, patch=tuple(patch))
 
 
 @dataclass(frozen=True)
@@ -202,7 +201,7 @@ def removal_of(present: LiveObject, need: Need) -> Change:
     if before is None:
         return removal
     patch = tuple(_operation(*edit) for edit in differences(present.manifest, before))
-    return replace(removal, action=Action.APPLY, after=before, patch=patch)
+    return removal._replace(action=Action.APPLY, after=before, patch=patch)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -98,7 +98,7 @@ def _needs(rollout: Rollout) -> _Needs:
                 needs[key] = need
     every = tuple(needs.values())
     targets = tuple(
-        replace(need, required=False, fresh=True) for need in every if need.access is not Access.READ
+        need._replace(required=False, fresh=True) for need in every if need.access is not Access.READ
     )
     known = rollout.memo["needs"] = _Needs(every, targets, writable)
     return known
@@ -166,7 +166,7 @@ def simulate(context: Context, *, adopt: bool, backends: Sequence[Backend] | Non
             change = change_for(need, present, wanted, rollout, adopt=adopt)
             if change and change.action is Action.PATCH:
                 original = _to_remember(backend, context, change, present)
-                change = replace(change, original=original) if original else change
+                change = change._replace(original=original) if original else change
             if change:
                 changes.append(change)
                 assert change.after is not None, "rendering never deletes"
@@ -268,7 +268,7 @@ def store_notes(want: Traffic, live: Live) -> tuple[Finding, ...]:
     """Return what the store could not see; it refuses no wish that sends all traffic to stable."""
     if not want.is_all_stable:
         return live.notes
-    return tuple(replace(note, severity=Severity.NOTE) for note in live.notes)
+    return tuple(note._replace(severity=Severity.NOTE) for note in live.notes)
 
 
 def refuse_idle(proposal: Proposal, limits: Limits) -> None:
@@ -354,4 +354,4 @@ def _rendered(backend: Backend, context: Context) -> Iterator[tuple[Need, Manife
             raise RollwayError(
                 f"backend {backend.name} rendered {kind} {name}, which it did not ask to write"
             )
-        yield (need if need.name else replace(need, name=name)), wanted
+        yield (need if need.name else need._replace(name=name)), wanted

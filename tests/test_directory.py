@@ -402,7 +402,7 @@ def test_a_new_object_is_written_as_its_origin_is(tmp_path: Path) -> None:
     created = plan.changes[0]
     stored = found.store.write(created)
     assert stored is not None
-    undo = replace(created, after=stored.manifest).inverse(stored)
+    undo = created._replace(after=stored.manifest).inverse(stored)
     assert undo is not None
     found.store.write(undo)
     assert [path.name for path in tmp_path.iterdir()] == ["app.yaml"]

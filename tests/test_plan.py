@@ -109,15 +109,14 @@ def test_a_backend_may_change_only_its_fields(wanted: dict[str, Any]) -> None:
 
 def test_read_objects_are_never_changed() -> None:
     """A change of an object that was only read is an error, whatever the fields."""
-    need = replace(SHARED, access=Access.READ)
+    need = SHARED._replace(access=Access.READ)
     with pytest.raises(RollwayError, match="not its own"):
         change_for(need, LiveObject(REF, thing(1), "7"), thing(2), ROUTE, adopt=False)
 
 
 def test_relied_fields_that_part_from_the_edit_are_left_out() -> None:
     """A pattern whose `*` cannot be filled from the edit adds no test."""
-    need = replace(
-        SHARED,
+    need = SHARED._replace(
         fields=("/spec",),
         relies=("/spec/routes/*/name", "/spec/routes/0/deep/*/x", "/metadata/*/name"),
     )
@@ -128,7 +127,7 @@ def test_relied_fields_that_part_from_the_edit_are_left_out() -> None:
 
 def test_relied_fields_that_are_not_there_are_left_out() -> None:
     """A declared sibling that the object lacks, or that stands in no collection, adds no test."""
-    need = replace(SHARED, fields=("/spec",), relies=("/spec/routes/*/name/deep", "/spec/none"))
+    need = SHARED._replace(fields=("/spec",), relies=("/spec/routes/*/name/deep", "/spec/none"))
     change = change_for(need, LiveObject(REF, thing(1), "7"), thing(2), ROUTE, adopt=False)
     assert change is not None
     assert [step["path"] for step in change.patch] == ["/spec/routes/0/name", "/spec/routes/0/weight"]

@@ -560,7 +560,7 @@ def test_the_strongest_access_to_an_object_counts(monkeypatch: pytest.MonkeyPatc
     real = part.needs
 
     def needs(self: Any, rollout: Any) -> Any:
-        return [*real(rollout), *(replace(need, fields=()) for need in real(rollout))]
+        return [*real(rollout), *(need._replace(fields=()) for need in real(rollout))]
 
     monkeypatch.setattr(type(part), "needs", needs)
     found = parse_rollout(m.rollout(ISTIO))

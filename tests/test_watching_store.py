@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -146,7 +145,7 @@ def test_all_objects_of_a_kind_are_one_snapshot_until_one_changes(
     """What was found out from all Ingresses stays while none changes, and is brought along when one does."""
     reported: queue.SimpleQueue[ObjectRef] = queue.SimpleQueue()
     store = WatchingStore(cluster, changed=reported.put)
-    web = replace(INGRESSES, name="web", namespace="default")
+    web = INGRESSES._replace(name="web", namespace="default")
     first, again = (store.read([INGRESSES, web]).all_of("networking.k8s.io", "Ingress") for _ in range(2))
     assert first is again
     assert len(first) == 2

@@ -6,7 +6,6 @@ Annotations: https://kubernetes.github.io/ingress-nginx, "Canary". What the cont
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -57,7 +56,7 @@ class NginxBackend:
             prefixed = (f"{stanza.annotation_prefix}/{key}" for key in _OWN_KEYS)
             own = (*prefixed, header_route.ROUTE_ANNOTATION)
             managed = Need(GROUP, "Ingress", canary.name, canary.namespace, Access.MANAGED, required=False)
-            needs.append(replace(managed, own_keys=own, derived_from=stable))
+            needs.append(managed._replace(own_keys=own, derived_from=stable))
         needs.append(Need(GROUP, "Ingress", required=False))
         return [*needs, *service_needs(rollout), *endpoint_needs(rollout)]
 
