@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Only a real API server shows whether these work, so `cluster-tests` measures them, with the unit tests that they have as
 # well, and `tests` leaves them out.
-CLUSTER_CODE := routers/kube/*,routers/stores/cluster*.py,routers/stores/watching.py,rollway/cli/progress.py,rollway/cli/commands/ramp.py
+CLUSTER_CODE := routers/kube/*,routers/stores/cluster*.py,routers/stores/watching.py,rollway/cli/progress.py,rollway/cli/interrupt.py,rollway/cli/commands/ramp.py
 CLUSTER_UNIT_TESTS := $(wildcard tests/test_kube*.py) $(addprefix tests/test_,informer.py lease.py cluster_store.py watching_store.py ramp.py steps.py cli_front.py)
 # Real processes on a busy machine are late now and then: a test that fails runs once more, and both failures are printed.
 REAL := --force-enable-socket --reruns 1 --rerun-show-tracebacks

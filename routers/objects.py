@@ -1,14 +1,13 @@
 """Kubernetes objects as values: what names one, what a store holds of it, and what a backend needs.
 
-Values with parts left out of comparison are frozen dataclasses; the plain ones are named tuples, which cost a sixth to
-define, and the command line defines all of them at every start.
+They are named tuples, which cost a sixth of what a frozen dataclass does to define: the command line defines all of them
+at every start.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from rollway.routers.snapshot import Snapshot
@@ -61,8 +60,7 @@ def _nowhere(_path: Pointer) -> str:
     return ""
 
 
-@dataclass(frozen=True)
-class LiveObject:
+class LiveObject(NamedTuple):
     """One object as a store holds it; `version` changes whenever the object does, and is empty until it is created.
 
     `locate` returns where the value at a pointer stands (`k8s/web.yaml:12`), or returns an empty string.
@@ -71,12 +69,12 @@ class LiveObject:
     ref: ObjectRef
     manifest: Manifest
     version: str
-    locate: Callable[[Pointer], str] = field(default=_nowhere, compare=False, repr=False)
-    problem: RollwayError | None = field(default=None, compare=False, repr=False)
+    locate: Callable[[Pointer], str] = _nowhere
+    problem: RollwayError | None = None
     """Why the object cannot be worked with, for a need that is tolerant of it: for example, it stands in two files."""
     is_copy: bool = False
     """Whether it is a further place of an object that stands in several; its name then has the place."""
-    original: Manifest | None = field(default=None, compare=False, repr=False)
+    original: Manifest | None = None
     """SHARED: the object as it was before any change, where the store remembers that; see `Change.original`."""
 
 

@@ -90,7 +90,7 @@ def _failures(samples: Sequence[RequestSample]) -> tuple[int, int]:
 def failures_text(samples: Sequence[RequestSample]) -> str:
     """Write how many requests of the canary failed: `3 of 512 requests of the canary failed (0.5859 %)`."""
     failed, counted = _failures(samples)
-    share = f" ({percent(Fraction(failed, counted))})" if counted else ""
+    share = f" ({percent(failed, counted)})" if counted else ""
     return f"{failed} of {counted} requests of the canary failed{share}"
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from rollway.routers.errors import UnsupportedError, WeightError
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 
 @dataclass(frozen=True)
@@ -30,15 +34,16 @@ class Split:
         return self.total - self.canary
 
     def __str__(self) -> str:
-        return f"{self.canary} of {self.total}, {percent(Fraction(self.canary, self.total))}"
+        return f"{self.canary} of {self.total}, {percent(self.canary, self.total)}"
 
 
-def percent(share: Fraction) -> str:
+def percent(part: int, whole: int) -> str:
     """Write a share as a percentage: exact up to four places (`0.5 %`), else rounded and marked (`~33.3333 %`)."""
-    scaled = share * 1_000_000
-    nearest = round(scaled)
+    nearest, rest = divmod(part * 1_000_000, whole)
+    # A half goes to the even neighbour, as with Python's own `round`.
+    nearest += 2 * rest + nearest % 2 > whole
     text = f"{nearest // 10_000}.{nearest % 10_000:04d}".rstrip("0").rstrip(".")
-    return f"{text} %" if scaled == nearest else f"~{text} %"
+    return f"~{text} %" if rest else f"{text} %"
 
 
 def parse_weight(text: int | str, total: int) -> int:
@@ -74,10 +79,9 @@ def parse_weight(text: int | str, total: int) -> int:
         raise WeightError(f"weight {word} is outside 0..{total}", hint=readable)
     weight, remainder = divmod(count * total, whole)
     if remainder:
-        share = Fraction(count, whole)
         raise UnsupportedError(
-            f"weight {word} is {percent(share)}, which is no whole number out of total {total}",
-            hint=f"set spec.strategy.canary.trafficRouting.maxTrafficWeight to a multiple of {share.denominator}",
+            f"weight {word} is {percent(count, whole)}, which is no whole number out of total {total}",
+            hint=f"set spec.strategy.canary.trafficRouting.maxTrafficWeight to a multiple of {whole // math.gcd(count, whole)}",
         )
     return weight
 

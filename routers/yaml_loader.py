@@ -24,7 +24,7 @@ _TEXT_TAGS = {_STR, "tag:yaml.org,2002:value"}
 _SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float")}
 
 # JSON writes a character above U+FFFF as two escapes, which no YAML parser takes.
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_SURROGATE = r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 
 
 def load_all(text: str) -> list[Any]:
@@ -53,7 +53,7 @@ def nodes(text: str) -> list[Any]:
 
 def _with_plain_escapes(text: str) -> str:
     """Write other escapes of the same length for those that only JSON has: positions stay what they are."""
-    return _SURROGATE.sub(r"\\u2603", text) if "\\u" in text else text
+    return re.sub(_SURROGATE, r"\\u2603", text) if "\\u" in text else text
 
 
 class _Loader(_Base):  # type: ignore[misc] # the base is chosen when the module is imported

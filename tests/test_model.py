@@ -132,7 +132,7 @@ def test_nearest_split_tells_what_is_not_exact() -> None:
 )
 def test_percentages_say_when_they_are_rounded(share: tuple[int, int], text: str) -> None:
     """A percentage is exact, or marked as rounded."""
-    assert percent(Fraction(*share)) == text
+    assert percent(*share) == text
 
 
 @pytest.mark.parametrize(

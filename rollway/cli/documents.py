@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from rollway.routers.weights import percent
@@ -40,7 +39,7 @@ def rollout_document(rollout: Rollout) -> dict[str, Any]:
 
 def split_document(split: Split) -> dict[str, Any]:
     """Describe a split in all readings: weights, total, percentage."""
-    share = percent(Fraction(split.canary, split.total))
+    share = percent(split.canary, split.total)
     return {"canary": split.canary, "stable": split.stable, "total": split.total, "share": share}
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,8 +11,9 @@ import click
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from types import FrameType, TracebackType
+    from types import TracebackType
 
+    from rollway.cli.interrupt import Interrupt
     from rollway.routers.findings import Finding
     from rollway.routers.weights import Split
 
@@ -54,56 +53,6 @@ class Waiting:
             if str(finding) not in self._shown:
                 self._shown.add(str(finding))
                 click.echo(f"{click.style('waiting:', fg='cyan')} {finding}", err=True)
-
-
-class Interrupt:
-    """Turn Ctrl-C and SIGTERM into a question asked between two steps; the second one ends the program at once."""
-
-    def __init__(self) -> None:
-        self._asked = threading.Event()
-        self._known: dict[int, Any] = {}
-        self.number = 0
-
-    def __enter__(self) -> Self:
-        """Take over the two signals."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._known[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Give the signals back."""
-        for number, handler in self._known.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        if self._asked.is_set():
-            raise KeyboardInterrupt
-        self.number = number
-        self._asked.set()
-
-    @contextlib.contextmanager
-    def answering(self) -> Iterator[None]:
-        """Let Ctrl-C end the program at once while a question is asked."""
-        self._asked.set()
-        try:
-            yield
-        finally:
-            self._asked.clear()
-
-    def clear(self) -> None:
-        """Forget it, so that what answers it can be interrupted in turn."""
-        self._asked.clear()
-
-    @property
-    def called(self) -> bool:
-        """Whether somebody wants it to end."""
-        return self._asked.is_set()
-
-    def sleep(self, seconds: float) -> bool:
-        """Wait, and return whether that was cut short."""
-        return self._asked.wait(seconds)
 
 
 class RampDisplay:

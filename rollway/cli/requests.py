@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rollway.routers.traffic import MatchKind
 
 MATCH = "Requests"
-_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*")
+_HEADER = r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*"
 """A header field as HTTP writes it (RFC 9110, 5.1 and 5.5)."""
 
 
@@ -75,7 +75,7 @@ def header_condition(text: str, kind: MatchKind) -> tuple[str, StringMatch]:
     Raises:
         click.UsageError: it is no header with a value.
     """
-    parts = _HEADER.fullmatch(text)
+    parts = re.fullmatch(_HEADER, text)
     if not parts or not parts[2]:
         raise click.UsageError(f"{text!r} is no header: give it as 'X-Beta: 1'")
     return parts[1], StringMatch(kind, parts[2])

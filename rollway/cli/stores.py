@@ -8,7 +8,6 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
 from rollway.cli.options import StoreOptions
 from rollway.routers.errors import NotFoundError, RollwayError
@@ -19,6 +18,8 @@ from rollway.routers.router import TrafficRouter
 from rollway.routers.weights import parse_weight
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from rollway.cli.options import GuardOptions, RolloutOptions, ScopeOptions
     from rollway.routers.model import Rollout
     from rollway.routers.objects import Manifest
@@ -169,6 +170,8 @@ def _limits(guards: GuardOptions, rollout: Rollout) -> Limits:
 
 def complete_name(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     """Offer the names of the Rollouts in the store that the words so far name."""
+    from click.shell_completion import CompletionItem  # noqa: PLC0415 - only a shell that completes needs it
+
     words = ctx.params
     options = StoreOptions(
         namespace=words.get("namespace"),

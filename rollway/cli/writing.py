@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollway.cli import answers, documents
+from rollway.cli import answers
 from rollway.cli import output as out
 from rollway.cli.evidence import (
     EvidenceOptions,
@@ -93,4 +93,6 @@ def write(
         answers.result(result)
         out.findings(result.findings)
     else:
+        from rollway.cli import documents  # noqa: PLC0415 - an answer in text does not need it
+
         out.document(documents.result_document(result), output)

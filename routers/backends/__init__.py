@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import functools
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, cast
 
 from rollway.routers.errors import InvalidBackendError
@@ -134,14 +133,14 @@ class BackendPackage(NamedTuple):
     @property
     def findings(self) -> Sequence[FindingCode]:
         """What the codes of its findings stand for; a backend that finds nothing needs none."""
-        if find_spec(f"{self.module}.findings") is None:
+        if not self._has("findings"):
             return ()
         return cast("Sequence[FindingCode]", self._part("findings", "FINDINGS"))
 
     @property
     def status_probe(self) -> Probe | None:
         """What shows `accepted` by the status of the objects; None where no controller reports there."""
-        if find_spec(f"{self.module}.accepted") is None:
+        if not self._has("accepted"):
             return None
         return cast("Probe", self._part("accepted", "PROBE"))
 
@@ -149,6 +148,11 @@ class BackendPackage(NamedTuple):
     def data_plane(self) -> DataPlane | None:
         """What asks its data plane; None where there is no common way to ask one."""
         return cast("DataPlane", self._part("data_plane", "DATA_PLANE")) if self.addresses else None
+
+    def _has(self, module: str) -> bool:
+        from importlib.util import find_spec  # noqa: PLC0415 - most calls ask for no part that may be missing
+
+        return find_spec(f"{self.module}.{module}") is not None
 
     def _part(self, module: str, name: str) -> Any:
         return getattr(import_module(f"{self.module}.{module}"), name)

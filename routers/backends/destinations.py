@@ -7,7 +7,6 @@ the sum of its route. Other destinations keep their weights, so stable and canar
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from rollway.routers.errors import AmbiguousError, RefusedError
@@ -68,7 +67,7 @@ class Destinations:
 
     def reading(self, total: int) -> Reading:
         """Read the weights as a Split of that total: the inverse of `shares`."""
-        stable, canary = (Fraction(self.weights[position]) for position in (self.stable, self.canary))
+        stable, canary = (self.weights[position] for position in (self.stable, self.canary))
         nearest = nearest_split(stable, canary, total)
         weights = tuple(zip(self.labels, map(str, self.weights), strict=True))
         traffic = Traffic(nearest[0]) if nearest else None
@@ -100,7 +99,7 @@ def check_share(backend: str, split: Split, destinations: Destinations) -> Itera
     part, pair, foreign = destinations.part, destinations.pair, destinations.foreign
     canary = destinations.weights[destinations.canary]
     if foreign:
-        share = f", {percent(Fraction(canary, pair))}" if pair else ""
+        share = f", {percent(canary, pair)}" if pair else ""
         message = (
             f"{part}: other destinations keep {foreign} of {sum(destinations.weights)}; "
             f"of the rollout's own {pair} the canary gets {canary}{share}"

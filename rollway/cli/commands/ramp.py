@@ -12,9 +12,10 @@ from rollway.cli import answers, documents
 from rollway.cli import output as out
 from rollway.cli.evidence import EvidenceOptions, evidence_level, with_probes
 from rollway.cli.group import Command
+from rollway.cli.interrupt import Interrupt
 from rollway.cli.options import GuardOptions, RolloutOptions, adopt_option, events_option, output_option
 from rollway.cli.parameters import Options, option, options
-from rollway.cli.progress import Interrupt, RampDisplay
+from rollway.cli.progress import RampDisplay
 from rollway.cli.stores import open_router, read_manifest
 from rollway.cli.values import DURATION
 from rollway.routers.errors import NotVerifiedError
@@ -289,7 +290,7 @@ class _Run:
             verdict = result.verdict or Verdict(Outcome.UNKNOWN, Evidence.UNKNOWN)
             self._show(replace(result, verdict=verdict._replace(samples=samples)), wanted)
             if self._watch.limit.judge(samples) is Outcome.DIFFERS:
-                rate = percent(self._watch.limit.rate)
+                rate = percent(*self._watch.limit.rate.as_integer_ratio())
                 raise self._back(
                     ramp, f"{self._router.rollout.ref}: {failures_text(samples)}, more than {rate}"
                 )

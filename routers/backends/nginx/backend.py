@@ -6,7 +6,6 @@ Annotations: https://kubernetes.github.io/ingress-nginx, "Canary". What the cont
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rollway.routers.backends.endpoints import check_services, endpoint_needs
@@ -145,7 +144,7 @@ def _observe(rollout: Rollout, canary: ObjectRef, manifest: Manifest | None) -> 
         raise ManifestError(canary, [f"metadata.annotations: {problem}" for problem in garbage])
     total = max(policy.total, 100)
     weight = min(max(policy.weight, 0), total)
-    split = nearest_split(Fraction(total - weight), Fraction(weight), rollout.total)
+    split = nearest_split(total - weight, weight, rollout.total)
     assert split is not None, "the total is at least 100"
     weights = ((rollout.canary_service, str(weight)), (rollout.stable_service, str(total - weight)))
     route = header_route.route_of(annotations, policy, rollout.managed_routes, prefix)

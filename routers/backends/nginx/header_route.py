@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 ROUTE_ANNOTATION = "rollway.dev/header-route"
 """The name of the header route that the header of a canary Ingress stands for."""
-_SPECIAL = re.compile(r"[\\^$.\[\](){}*+?|]")
-_PREFIX = re.compile(r"\^((?:[^\\^$.\[\](){}*+?|]|\\[^a-zA-Z0-9])*)")
-_FLAGS = re.compile(r"((?:\(\?[ims]+\))?)(.*)")
-_WHOLE = re.compile(r"\^\(\?:(.*)\)\$")
-_OTHER_GROUP = re.compile(r"(?<!\\)\(\?(?![ims]*[:)])")
-_POSIX_CLASS = re.compile(r"\[:\^?[a-z]+:\]")
+_SPECIAL = r"[\\^$.\[\](){}*+?|]"
+_PREFIX = r"\^((?:[^\\^$.\[\](){}*+?|]|\\[^a-zA-Z0-9])*)"
+_FLAGS = r"((?:\(\?[ims]+\))?)(.*)"
+_WHOLE = r"\^\(\?:(.*)\)\$"
+_OTHER_GROUP = r"(?<!\\)\(\?(?![ims]*[:)])"
+_POSIX_CLASS = r"\[:\^?[a-z]+:\]"
 
 
 def annotations_of(routes: Sequence[HeaderRoute], prefix: str) -> dict[str, str]:
@@ -111,7 +111,7 @@ def _policy(route: HeaderRoute) -> Policy:
     """Return the policy that does what a route asks for."""
     header, match = _condition(route)
     if match.kind == "prefix":
-        return Policy(header=header, header_pattern="^" + _SPECIAL.sub(r"\\\g<0>", match.value))
+        return Policy(header=header, header_pattern="^" + re.sub(_SPECIAL, r"\\\g<0>", match.value))
     if match.kind == "regex":
         fault = _fault(match.value)
         if fault:
@@ -141,13 +141,13 @@ def _condition(route: HeaderRoute) -> tuple[str, StringMatch]:
 
 def _fault(regex: str) -> str:
     """Return why nginx (PCRE) could not read a regex, or not as it is meant (RE2); an empty string when it can."""
-    if _OTHER_GROUP.search(regex):
+    if re.search(_OTHER_GROUP, regex):
         return "a group begins with `(?`, and is neither `(?:` nor one of the flags i, m and s"
     try:
         with warnings.catch_warnings():
             # Python announces set operations for `[[`, which PCRE does not have.
             warnings.simplefilter("ignore", FutureWarning)
-            re.compile(_POSIX_CLASS.sub("a", regex))
+            re.compile(re.sub(_POSIX_CLASS, "a", regex))
     except re.error as error:
         return str(error)
     return ""
@@ -155,17 +155,17 @@ def _fault(regex: str) -> str:
 
 def _read(pattern: str) -> StringMatch:
     """Return the comparison that a pattern does; one that is not written by rollway is found anywhere in the value."""
-    prefix = _PREFIX.fullmatch(pattern)
+    prefix = re.fullmatch(_PREFIX, pattern)
     if prefix:
         return StringMatch("prefix", re.sub(r"\\(.)", r"\1", prefix[1]))
     flags, body = _split_flags(pattern)
-    whole = _WHOLE.fullmatch(body)
+    whole = re.fullmatch(_WHOLE, body)
     return StringMatch("regex", flags + (whole[1] if whole else f".*(?:{body}).*"))
 
 
 def _split_flags(regex: str) -> tuple[str, str]:
     """Part the flags at the start of a regex (`(?i)`) from the rest, so that they stay at the start."""
-    parts = _FLAGS.fullmatch(regex)
+    parts = re.fullmatch(_FLAGS, regex)
     return (parts[1], parts[2]) if parts else ("", regex)
 
 

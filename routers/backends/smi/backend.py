@@ -170,8 +170,8 @@ def _notes(rollout: Rollout, want: Traffic, live: Live) -> Iterator[Finding]:
     pair = {name: weight for name, _, weight in _backends(ref, manifest)}
     budget = pair[rollout.stable_service] + pair[rollout.canary_service]
     if budget != want.split.total and len(pair) > 2:
-        share = Fraction(pair[rollout.canary_service]) / budget
-        message = f"other backends keep their weights, so the canary has {pair[rollout.canary_service]} of {budget}, {percent(share)}"
+        share = (pair[rollout.canary_service] / Fraction(budget)).as_integer_ratio()
+        message = f"other backends keep their weights, so the canary has {pair[rollout.canary_service]} of {budget}, {percent(*share)}"
         yield Finding("smi-effective-share", Severity.NOTE, ref, message)
     if not _known_versions(rollout, live):
         message = (
