@@ -36,13 +36,15 @@ def data_plane_probes(
     store: Store | None = None,
     addresses: Mapping[str, Sequence[str]] | None = None,
     namespaces: Sequence[str] = (),
+    *,
+    live: Live | None = None,
 ) -> DataPlaneProbes:
     """Return the probes of the data planes that serve a Rollout.
 
     `addresses` are those that are known, by the name of a backend's address option (`nginx-status`). The pods of the
     other data planes are looked for in the cluster that the store is of, in some `namespaces` (default: in all); they
     come in only where all of them can be asked, since one alone does not show that the Rollout is loaded. Without a
-    store nothing is looked for.
+    store nothing is looked for. `live` are the Rollout's objects, where they have been read already.
 
     Raises:
         InvalidInputError: an address is none, or is for a backend that the Rollout does not use.
@@ -60,7 +62,7 @@ def data_plane_probes(
             probes.append(package.data_plane.probe(places))
         else:
             lacking.append(package)
-    in_cluster = _in_cluster(rollout, store, lacking, namespaces) if lacking else DataPlaneProbes()
+    in_cluster = _in_cluster(rollout, store, lacking, namespaces, live) if lacking else DataPlaneProbes()
     return DataPlaneProbes((*probes, *in_cluster.probes), in_cluster.obstacles)
 
 
@@ -120,7 +122,11 @@ def _refuse_useless(rollout: Rollout, given: Mapping[str, Sequence[str]]) -> Non
 
 
 def _in_cluster(
-    rollout: Rollout, store: Store | None, lacking: Sequence[BackendPackage], namespaces: Sequence[str]
+    rollout: Rollout,
+    store: Store | None,
+    lacking: Sequence[BackendPackage],
+    namespaces: Sequence[str],
+    known: Live | None,
 ) -> DataPlaneProbes:
     """Return the probes of the pods that the cluster itself knows, of all these backends or of none."""
     obstacles = {
@@ -135,7 +141,7 @@ def _in_cluster(
         return DataPlaneProbes(
             obstacles={package.name: f"the store reaches no pods; give {package.ways}" for package in lacking}
         )
-    live = access.read(needs_of(rollout))
+    live = access.read(needs_of(rollout)) if known is None else known
     pods = Pods(access, tuple(namespaces))
     obstacles = {
         package.name: reason for package in lacking if (reason := _obstacle(package, pods, rollout, live))

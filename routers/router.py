@@ -49,8 +49,7 @@ WAIT_INTERVAL_S = 1.0
 class TrafficRouter:
     """Move the traffic of one Rollout, with all the backends that it names at once.
 
-    Every call starts from the live objects; there is no memory between calls. Safe to use from many threads for
-    different Rollouts.
+    Every call starts from the live objects. Safe to use from many threads for different Rollouts.
     """
 
     rollout: Rollout
@@ -58,6 +57,8 @@ class TrafficRouter:
     limits: Limits = field(default_factory=Limits)
     probes: tuple[Probe, ...] = ()
     """What can be asked beside the store: data planes, or a URL that answers from them."""
+    find_probes: Callable[[Live], Sequence[Probe]] | None = None
+    """What finds more of them by the live objects; it is called after a write for which no level of evidence was named."""
 
     def __post_init__(self) -> None:
         if not self.rollout.roles_known:
@@ -141,6 +142,8 @@ class TrafficRouter:
         if result.changed and not isinstance(wish, Traffic):
             want = planning.wanted_traffic(self.rollout, wish, result.live)
         # The data planes are asked without the lock: going back to stable must not wait for that.
+        if self.find_probes and level is None and not result.dry_run:
+            verifier = verifier._replace(probes=(*verifier.probes, *self.find_probes(result.live)))
         try:
             return verifier.confirm(replace(result, want=want), level, options.get("timeout", TIMEOUT_S))
         except NotVerifiedError as error:
@@ -272,10 +275,7 @@ class TrafficRouter:
     ) -> Verdict:
         """Compare a wish with what is there; without one, ask whether all objects agree with each other.
 
-        A data plane that does not follow yet is asked again for `timeout` seconds.
-
-        Raises:
-            UnsupportedError: neither the store nor the probes can show that level of evidence.
+        A data plane that does not follow yet is asked again for `timeout` seconds. See `Verifier.verify` for what it raises.
         """
         self._verifier.probes_for(self.rollout, level)
         context = self._context(None if traffic is None else self._wish(traffic))

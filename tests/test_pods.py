@@ -222,6 +222,21 @@ def test_a_role_that_may_not_list_pods_is_an_obstacle() -> None:
     assert "pods is forbidden" in probe.judge(context).reason
 
 
+def test_objects_that_are_known_are_not_read_for_the_search() -> None:
+    """With the Rollout's objects at hand, only the pods are looked up."""
+
+    class Noting(Access):
+        def read(self, needs: Any) -> Live:
+            read.extend(need.kind for need in needs)
+            return super().read(needs)
+
+    read: list[str] = []
+    context = situation(NGINX, access := Noting(pod("a", CONTROLLER)))
+    read.clear()
+    assert data_plane_probes(context.rollout, access, live=context.live).probes
+    assert set(read) == {"Pod"}
+
+
 def test_a_mesh_of_smi_cannot_be_asked() -> None:
     """SMI has no common way to ask, so there is no probe, also not of the other backends of the Rollout."""
     result = data_plane_probes(situation({"smi": {}, **NGINX}, access := Access()).rollout, access)

@@ -594,6 +594,28 @@ def test_a_status_is_read_again_between_looks() -> None:
     assert probe.looks == 2
 
 
+def test_probes_are_found_by_the_objects_as_they_were_written() -> None:
+    """What finds probes gets the objects after the write, and nobody asks it for a named level or in a dry run."""
+    given: list[Live] = []
+
+    def find(live: Live) -> list[Answers]:
+        given.append(live)
+        return [Answers(Outcome.MATCHES)]
+
+    found = replace(router(NGINX), find_probes=find)
+    assert found.set_weight(10, dry_run=True).verdict is None
+    written = found.set_weight(10, verify=Evidence.WRITTEN).verdict
+    assert not given
+    loaded = found.set_weight(20).verdict
+    assert written is not None
+    assert loaded is not None
+    assert (written.evidence, loaded.evidence) == (Evidence.WRITTEN, Evidence.LOADED)
+    (live,) = given
+    canary = next(live.manifest(ref) for ref in live if ref.name == "shop-web-canary")
+    assert canary is not None
+    assert canary["metadata"]["annotations"]["nginx.ingress.kubernetes.io/canary-weight"] == "20"
+
+
 def test_accepted_is_refused_where_nothing_shows_it() -> None:
     """Without a probe that reads a status, `accepted` is refused by name, before anything is written."""
     found = router(NGINX, Answers(Outcome.MATCHES))

@@ -84,21 +84,34 @@ def evidence_level(word: str | None) -> Evidence | None:
 
 
 def with_probes(
-    router: TrafficRouter, probes: ProbeOptions, level: str | None, *, dry_run: bool = False
+    router: TrafficRouter,
+    probes: ProbeOptions,
+    level: str | None,
+    *,
+    dry_run: bool = False,
+    after_write: bool = False,
 ) -> TrafficRouter:
     """Give the router what it may ask for the level of evidence that was asked for by name, if any was.
 
-    Data planes are looked for in the cluster only where their answer is used.
+    Data planes are looked for in the cluster only where their answer is used: with `after_write` once the objects are
+    written, which spares reading them for this search alone. Whoever names a level or a place has to know before.
     """
-    router = with_data_planes(router, probes.planes, level, dry_run=dry_run)
+    router = with_data_planes(router, probes.planes, level, dry_run=dry_run, after_write=after_write)
     return replace(router, probes=(*router.probes, *measuring_probe(router, probes.sample)))
 
 
 def with_data_planes(
-    router: TrafficRouter, planes: DataPlaneOptions, level: str | None, *, dry_run: bool = False
+    router: TrafficRouter,
+    planes: DataPlaneOptions,
+    level: str | None,
+    *,
+    dry_run: bool = False,
+    after_write: bool = False,
 ) -> TrafficRouter:
     """Give the router the data planes that it may ask; see `with_probes`."""
     in_cluster = not dry_run and level not in ("written", "accepted")
+    if after_write and in_cluster and level is None and not planes.given:
+        return replace(router, find_probes=lambda live: data_plane_probes(router, planes, None, live=live))
     by_status = _status_probes(router) if level == "accepted" else ()
     asked = data_plane_probes(router, planes, level, in_cluster=in_cluster)
     return replace(router, probes=(*by_status, *asked))

@@ -11,6 +11,7 @@ from rollway.cli.values import DURATION
 from rollway.routers.backends import builtin_packages, package
 
 if TYPE_CHECKING:
+    from rollway.routers.objects import Live
     from rollway.routers.probes import Probe
     from rollway.routers.router import TrafficRouter
 
@@ -123,12 +124,17 @@ class SampleOptions(Options):
 
 
 def data_plane_probes(
-    router: TrafficRouter, planes: DataPlaneOptions, level: str | None, *, in_cluster: bool = True
+    router: TrafficRouter,
+    planes: DataPlaneOptions,
+    level: str | None,
+    *,
+    in_cluster: bool = True,
+    live: Live | None = None,
 ) -> tuple[Probe, ...]:
     """Return the probes of the addresses that were given, and of the pods that the cluster names for the others.
 
     `level` is the evidence that was asked for by name; one that was not is a note when it cannot be reached, and no
-    error.
+    error. `live` are the Rollout's objects, where they have been read already.
     """
     # Only the store of a cluster reaches pods.
     store = router.store if in_cluster and hasattr(router.store, "forward") else None
@@ -136,7 +142,7 @@ def data_plane_probes(
         return ()
     from rollway.routers import data_planes  # noqa: PLC0415 - a command that asks nobody does not need it
 
-    result = data_planes.data_plane_probes(router.rollout, store, planes.places, planes.namespaces)
+    result = data_planes.data_plane_probes(router.rollout, store, planes.places, planes.namespaces, live=live)
     # Where there is no way to ask at all, nothing stands in it; asked for by name, the level is refused where it is needed.
     if store is None or not all(package(name).addresses for name in result.obstacles):
         return result.probes

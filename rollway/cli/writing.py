@@ -60,8 +60,8 @@ def open_to_write(options: WritingOptions | RouteWritingOptions) -> TrafficRoute
     router, level = open_router(options.target, options.guards), options.evidence.verify
     dry_run = bool(options.change.dry_run)
     if isinstance(options, WritingOptions):
-        return with_probes(router, options.evidence.probes, level, dry_run=dry_run)
-    return with_data_planes(router, options.evidence.planes, level, dry_run=dry_run)
+        return with_probes(router, options.evidence.probes, level, dry_run=dry_run, after_write=True)
+    return with_data_planes(router, options.evidence.planes, level, dry_run=dry_run, after_write=True)
 
 
 def write(
