@@ -9,8 +9,6 @@ from rollway.routers.errors import InvalidInputError
 from rollway.routers.planning import needs_of
 from rollway.routers.probes.http import fixed
 from rollway.routers.probes.pods import Pods, pod_access
-from rollway.routers.probes.prometheus import WITHIN_S, PrometheusProbe
-from rollway.routers.probes.requests import REQUESTS, check_count
 from rollway.routers.stores import ClusterAccess
 
 if TYPE_CHECKING:
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from rollway.routers.objects import Live
     from rollway.routers.probes import Probe
     from rollway.routers.probes.http import Address
+    from rollway.routers.probes.prometheus import PrometheusProbe
     from rollway.routers.stores import Store
 
 
@@ -86,6 +85,9 @@ def prometheus_probe(
     Raises:
         InvalidInputError: the count is out of range, or a data plane of the Rollout has no metrics to count by.
     """
+    from rollway.routers.probes.prometheus import WITHIN_S, PrometheusProbe  # noqa: PLC0415 - few ask a Prometheus
+    from rollway.routers.probes.requests import REQUESTS, check_count  # noqa: PLC0415
+
     requests = REQUESTS if requests is None else requests
     within = WITHIN_S if within is None else within
     check_count(requests)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -33,8 +32,7 @@ class PolicyRule(NamedTuple):
         return {"apiGroups": [self.group], "resources": [self.resource], "verbs": list(self.verbs), **names}
 
 
-@dataclass(frozen=True)
-class DataPlane:
+class DataPlane(NamedTuple):
     """One kind of data plane."""
 
     probe: ProbeOf

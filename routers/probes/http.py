@@ -6,8 +6,7 @@ import contextlib
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from rollway.routers.errors import InvalidInputError, RollwayError
 from rollway.routers.probes import worst, worst_outcome
@@ -43,8 +42,7 @@ def base_url(text: str) -> str:
     return url.rstrip("/")
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(NamedTuple):
     """Where one instance of a data plane answers.
 
     `name` is how people know it. `dial` opens a connection (its argument is how many seconds that may take) where the

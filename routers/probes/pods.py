@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from rollway.routers.errors import RollwayError
@@ -65,8 +64,7 @@ FindPods: TypeAlias = "Callable[[Pods, Rollout, Live], Iterable[PodPort]]"
 """Finds the pods that serve a Rollout, all of which have to do as asked; raises what reading the cluster raises."""
 
 
-@dataclass(frozen=True)
-class Pods:
+class Pods(NamedTuple):
     """The pods in some namespaces of a cluster (none: in all of them)."""
 
     access: PodAccess

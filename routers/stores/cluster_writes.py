@@ -8,8 +8,7 @@ the first; it is an UncertainError, and only a read finds out.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jsonpointer import JsonPointer
 
@@ -31,8 +30,7 @@ RESTORER = "rollway-restored"
 """The manager of foreign fields that are put back with a deleted object, so that they are not ours afterwards."""
 
 
-@dataclass(frozen=True)
-class ClusterWrite:
+class ClusterWrite(NamedTuple):
     """One change on its way to a cluster; with `dry_run` the API server checks it and stores nothing."""
 
     client: Client

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from rollway.routers.backends.data_plane import DataPlane, PolicyRule
 from rollway.routers.backends.istio import ADMIN, ISTIOD
 from rollway.routers.backends.istio.metrics import metric
-from rollway.routers.backends.istio.probe import envoy_probe
 from rollway.routers.backends.istio.virtual_service import GROUP, ref_of, stanza_of
 from rollway.routers.objects import Need, ObjectRef, dig
 from rollway.routers.probes.pods import PodPort
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
     from rollway.routers.model import Rollout
     from rollway.routers.objects import Live
+    from rollway.routers.probes import Probe
+    from rollway.routers.probes.http import Find
     from rollway.routers.probes.pods import Pods
 
 SIDECARS = 5
@@ -68,8 +69,14 @@ def _selector(labels: Mapping[str, Any]) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
+def _probe(places: Mapping[str, Find]) -> Probe:
+    from rollway.routers.backends.istio.probe import envoy_probe  # noqa: PLC0415 - where no pod is, nobody needs it
+
+    return envoy_probe(places[ADMIN.name], places.get(ISTIOD.name))
+
+
 DATA_PLANE = DataPlane(
-    probe=lambda places: envoy_probe(places[ADMIN.name], places.get(ISTIOD.name)),
+    probe=_probe,
     pods={ADMIN.name: envoys, ISTIOD.name: istiods},
     rules=(PolicyRule(GROUP, "gateways", ("get",)),),
     metric=metric,

@@ -11,15 +11,16 @@ from rollway.routers.backends.data_plane import DataPlane
 from rollway.routers.backends.nginx import STATUS, controller
 from rollway.routers.backends.nginx.ingresses import GROUP, pairs
 from rollway.routers.backends.nginx.metrics import metric
-from rollway.routers.backends.nginx.probe import IngressNginxProbe
 from rollway.routers.objects import Need, dig
 from rollway.routers.probes.pods import PodPort, flags_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from rollway.routers.model import Rollout
     from rollway.routers.objects import Live
+    from rollway.routers.probes import Probe
+    from rollway.routers.probes.http import Find
     from rollway.routers.probes.pods import Pods
 
 LABELS = "app.kubernetes.io/component=controller,app.kubernetes.io/name=ingress-nginx"
@@ -52,8 +53,14 @@ def _controller_names(pods: Pods, rollout: Rollout, live: Live) -> set[str]:
     }
 
 
+def _probe(places: Mapping[str, Find]) -> Probe:
+    from rollway.routers.backends.nginx.probe import IngressNginxProbe  # noqa: PLC0415 - where no pod is, nobody needs it
+
+    return IngressNginxProbe(places[STATUS.name])
+
+
 DATA_PLANE = DataPlane(
-    probe=lambda places: IngressNginxProbe(places[STATUS.name]),
+    probe=_probe,
     pods={STATUS.name: controllers},
     metric=metric,
 )
