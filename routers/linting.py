@@ -301,7 +301,7 @@ class _Case:
             weight = weights.pop(0)
             context = Context(rollout, replace(now, split=Split(weight, rollout.total)), self.live)
             try:
-                simulation = simulate(context, adopt=True, backends=[backend])
+                simulation = simulate(context, adopt=True, backends=[backend], unwritten=tried)
                 if weight == 1 and all(
                     reading.exact for reading in backend.observe(rollout, simulation.after)
                 ):

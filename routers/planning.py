@@ -23,7 +23,7 @@ from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from rollway.routers.backends import Backend
     from rollway.routers.guards import Limits
@@ -148,10 +148,17 @@ def wanted_changes(context: Context, access: Access) -> list[Change]:
     ]
 
 
-def simulate(context: Context, *, adopt: bool, backends: Sequence[Backend] | None = None) -> Simulation:
+def simulate(
+    context: Context,
+    *,
+    adopt: bool,
+    backends: Sequence[Backend] | None = None,
+    unwritten: Collection[ObjectRef] = (),
+) -> Simulation:
     """Compute the changes for a wish, and judge the objects as they would be after them.
 
-    `backends` are those of the Rollout that are asked (None: all).
+    `backends` are those of the Rollout that are asked (None: all). Changes of objects in `unwritten` are not for a store,
+    so what it would have to remember is not found out.
 
     Raises what `propose` raises.
     """
@@ -164,7 +171,7 @@ def simulate(context: Context, *, adopt: bool, backends: Sequence[Backend] | Non
             present = live.get(need.ref)
             wanted = _as_it_was(backend, context, present, rendered)
             change = change_for(need, present, wanted, rollout, adopt=adopt)
-            if change and change.action is Action.PATCH:
+            if change and change.action is Action.PATCH and need.ref not in unwritten:
                 original = _to_remember(backend, context, change, present)
                 change = change._replace(original=original) if original else change
             if change:

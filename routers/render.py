@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from rollway.routers.objects import Manifest
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
 # Characters that JSON leaves as they are and YAML does not: they are no part of its printable set (YAML 1.1, 5.1)
 # or break the line.
 _UNPRINTABLE = "[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]"
@@ -26,7 +28,7 @@ _UNPRINTABLE = "[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]"
 
 def to_json(value: Any) -> str:
     """Write a value as JSON that YAML reads as the same value."""
-    text = json.dumps(value, ensure_ascii=False)
+    text = _encode(value)
     if text.isascii() and "\x7f" not in text:
         return text
     return re.sub(_UNPRINTABLE, lambda match: f"\\u{ord(match.group()):04x}", text)

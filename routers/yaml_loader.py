@@ -21,6 +21,7 @@ _Base: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _STR, _MAP, _SEQ, _MERGE = (f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq", "merge"))
 _TEXT_TAGS = {_STR, "tag:yaml.org,2002:value"}
+_SCALAR_NODE = yaml.ScalarNode
 _SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float")}
 
 # JSON writes a character above U+FFFF as two escapes, which no YAML parser takes.
@@ -66,16 +67,16 @@ class _Loader(_Base):  # type: ignore[misc] # the base is chosen when the module
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
         """Give a node its tag. The words of manifests repeat, so the answers for plain ones are kept."""
-        if kind is not yaml.ScalarNode:
+        if kind is not _SCALAR_NODE:
             return _MAP if kind is yaml.MappingNode else _SEQ
         if not implicit[0]:
             return _STR
         tag = _known_tags.get(value)
         if tag is None:
-            tag = super().resolve(kind, value, implicit)
+            tag = str(super().resolve(kind, value, implicit))
             if len(_known_tags) < _KNOWN_LIMIT:
                 _known_tags[value] = tag
-        return str(tag)
+        return tag
 
     def construct_document(self, node: yaml.Node) -> Any:
         """Build the document straight from its nodes, several times as fast as PyYAML's general way."""

@@ -122,9 +122,9 @@ class ManifestFiles:
         self._parsed[path] = parsed
         return parsed
 
-    def overlays(self) -> Overlays:
-        """Return the kustomizations as they are now."""
-        paths = files.walk(self._root) if self._root else self.paths()
+    def overlays(self, below: Sequence[str] | None = None) -> Overlays:
+        """Return the kustomizations as they are now; `below` are the paths of the manifests, where they are known."""
+        paths = files.walk(self._root) if self._root else self.paths() if below is None else below
         if self._overlays is None or not self._overlays.is_current(paths):
             self._overlays = Overlays(paths, self.raw)
         return self._overlays
@@ -160,8 +160,9 @@ class ManifestFiles:
         """Return every place of the objects that needs ask for."""
         asked = {(need.group, need.kind, need.namespace, need.name) for need in needs}
         tokens = {(need.kind.encode(), need.name.encode()) for need in needs}
-        search, overlays = Search({}, []), self.overlays()
-        for path in self.paths():
+        paths = self.paths()
+        search, overlays = Search({}, []), self.overlays(paths)
+        for path in paths:
             raw = self.raw(path)
             if raw is None:
                 search.findings.append(_not_opened(path, needs))
@@ -193,8 +194,9 @@ class ManifestFiles:
         alike: list[str] = []
         empty: list[str] = []
         known: dict[str, list[str]] = {need.kind: [] for need in absent}
-        overlays = self.overlays()
-        for path in self.paths():
+        paths = self.paths()
+        overlays = self.overlays(paths)
+        for path in paths:
             raw = self.raw(path)
             parsed = self.parse(path, raw or b"")
             if raw is not None and not parsed.objects and not parsed.unreadable:

@@ -182,27 +182,47 @@ def _expect(ref: ObjectRef, value: Any, *path: str, kind: type, default: Any = (
 def load(ingresses: Sequence[tuple[ObjectRef, Manifest]], prefix: str) -> Loaded:
     """Return what the controller loads from these Ingresses, given oldest first."""
     loaded = Loaded()
-    canaries = {ref: read_canary(annotations_of(ref, manifest), prefix) for ref, manifest in ingresses}
-    for ref, manifest in ingresses:
-        enabled, policy, _ = canaries[ref]
-        for path in all_paths(ref, manifest):
-            name = path.upstream(ref.namespace)
+    read = [_read(ref, manifest, prefix) for ref, manifest in ingresses]
+    for ingress in read:
+        for path in (*ingress.default, *ingress.paths):
+            name = path.upstream(ingress.ref.namespace)
             if name not in loaded.upstreams:
-                annotations = annotations_of(ref, manifest)
-                upstream = Upstream(name, ref, enabled, policy if enabled else Policy())
-                upstream.hash_by = annotations.get(f"{prefix}/upstream-hash-by", "").strip()
-                upstream.through_service = annotations.get(f"{prefix}/service-upstream") in TRUE
+                upstream = Upstream(name, ingress.ref, ingress.canary, ingress.policy)
+                upstream.hash_by = ingress.annotations.get(f"{prefix}/upstream-hash-by", "").strip()
+                upstream.through_service = ingress.annotations.get(f"{prefix}/service-upstream") in TRUE
                 loaded.upstreams[name] = upstream
-    normal = [(ref, manifest) for ref, manifest in ingresses if not canaries[ref][0]]
-    hosts = {path.location[0] for ref, manifest in normal for path in read_paths(ref, manifest)} | {CATCH_ALL}
-    for ref, manifest in ingresses:
-        _add_locations(loaded, ref, manifest, prefix, hosts, canary=canaries[ref][0])
+    normal = [ingress for ingress in read if not ingress.canary]
+    hosts = {path.location[0] for ingress in normal for path in ingress.paths} | {CATCH_ALL}
+    for ingress in read:
+        _add_locations(loaded, ingress, prefix, hosts)
     if normal:
         servers = {host: _Server(loaded, host) for host in hosts}
-        for ref, manifest in ingresses:
-            if canaries[ref][0]:
-                _merge(loaded, servers, ref, manifest, prefix)
+        for ingress in read:
+            if ingress.canary:
+                _merge(loaded, servers, ingress, prefix)
     return loaded
+
+
+class _Ingress(NamedTuple):
+    """One Ingress as the controller reads it: once for all that it makes of it."""
+
+    ref: ObjectRef
+    annotations: Mapping[str, str]
+    default: Sequence[IngressPath]
+    """Its default backend, if it has one."""
+    paths: Sequence[IngressPath]
+    has_rules: bool
+    canary: bool
+    policy: Policy
+
+
+def _read(ref: ObjectRef, manifest: Manifest, prefix: str) -> _Ingress:
+    annotations = annotations_of(ref, manifest)
+    canary, policy, _ = read_canary(annotations, prefix)
+    default, paths = default_backend(ref, manifest), tuple(read_paths(ref, manifest))
+    has_rules = bool(_expect(ref, manifest, "spec", "rules", kind=list))
+    defaults = (default,) if default else ()
+    return _Ingress(ref, annotations, defaults, paths, has_rules, canary, policy if canary else Policy())
 
 
 def all_paths(ref: ObjectRef, manifest: Manifest) -> Iterable[IngressPath]:
@@ -211,18 +231,16 @@ def all_paths(ref: ObjectRef, manifest: Manifest) -> Iterable[IngressPath]:
     return [*([default] if default else []), *read_paths(ref, manifest)]
 
 
-def _add_locations(
-    loaded: Loaded, ref: ObjectRef, manifest: Manifest, prefix: str, hosts: Collection[str], *, canary: bool
-) -> None:
+def _add_locations(loaded: Loaded, ingress: _Ingress, prefix: str, hosts: Collection[str]) -> None:
     """Make the locations of one Ingress.
 
     Whether a path gets one is decided by its upstream: a canary Ingress whose Service an older normal Ingress uses gets
     locations too, and those of a host that no normal Ingress has go to the catch-all server
     (controller.go, getBackendServers).
     """
-    annotations = annotations_of(ref, manifest)
+    ref, annotations, canary = ingress.ref, ingress.annotations, ingress.canary
     rewritten = annotations.get(f"{prefix}/rewrite-target", "")
-    for path in read_paths(ref, manifest):
+    for path in ingress.paths:
         name = path.upstream(ref.namespace)
         upstream = loaded.upstreams[name]
         regex = annotations.get(f"{prefix}/use-regex") in TRUE or rewritten not in ("", path.location[1])
@@ -256,8 +274,7 @@ def _add_locations(
             loaded.log.append(
                 (name, f"{ref} gets no location {''.join(location[:2])}: {owner} has it already")
             )
-    default = default_backend(ref, manifest)
-    if default and not canary and not _expect(ref, manifest, "spec", "rules", kind=list):
+    for default in () if canary or ingress.has_rules else ingress.default:
         loaded.locations.setdefault((CATCH_ALL, "/", "Prefix"), (default.upstream(ref.namespace), ref))
 
 
@@ -273,16 +290,14 @@ class _Server:
             self.primary.setdefault(name, index)
 
 
-def _merge(
-    loaded: Loaded, servers: Mapping[str, _Server], ref: ObjectRef, manifest: Manifest, prefix: str
-) -> None:
+def _merge(loaded: Loaded, servers: Mapping[str, _Server], ingress: _Ingress, prefix: str) -> None:
     """Attach a canary Ingress to the primary upstreams of the locations that it matches."""
-    behaviour = annotations_of(ref, manifest).get(f"{prefix}/affinity-canary-behavior", "").strip()
+    ref = ingress.ref
+    behaviour = ingress.annotations.get(f"{prefix}/affinity-canary-behavior", "").strip()
     canary = _Canary(ref, sticky=behaviour != "legacy")
-    default = default_backend(ref, manifest)
-    if default:
+    for default in ingress.default:
         _attach(loaded, default.upstream(ref.namespace), servers[CATCH_ALL], None, canary)
-    for path in read_paths(ref, manifest):
+    for path in ingress.paths:
         name = path.upstream(ref.namespace)
         host = path.location[0]
         if name not in loaded.upstreams:
