@@ -57,6 +57,7 @@ class Namespace:
         self.cluster = cluster
         self.api = api
         self.name = name
+        self.used = False
         self._folder = tempfile.TemporaryDirectory(prefix="rollway-ns-")
         api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         self.kubeconfig = self._kubeconfig("admin", {})
@@ -99,6 +100,7 @@ class Namespace:
 
     def put(self, *manifests: Manifest, ready: int = 1) -> None:
         """Create the objects here; each Service gets an EndpointSlice with so many ready endpoints (0: none at all)."""
+        self.used = True
         for manifest in manifests:
             placed = complete(m.placed(manifest, self.name))
             if placed["kind"] == "Service" and not self.cluster.control_plane:
@@ -237,6 +239,7 @@ VERSIONS = {version.rpartition("/")[0]: version.rpartition("/")[2] for version, 
 
 def contract_store(namespace: Namespace, manifests: Iterable[Manifest]) -> ClusterContractStore:
     """Return a store on a namespace that holds these objects, with ready endpoints, and no others."""
-    namespace.empty()
+    if namespace.used:
+        namespace.empty()
     namespace.put(*manifests)
     return ClusterContractStore(namespace)
