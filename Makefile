@@ -6,8 +6,10 @@ BIN := .venv/bin
 CLUSTER_CODE := routers/kube/*,routers/stores/cluster*.py,routers/stores/watching.py,rollway/cli/progress.py,rollway/cli/interrupt.py,rollway/cli/commands/ramp.py
 CLUSTER_UNIT_TESTS := $(wildcard tests/test_kube*.py) $(addprefix tests/test_,informer.py lease.py cluster_store.py watching_store.py ramp.py steps.py cli_front.py)
 # Real processes on a busy machine are late now and then: a test that fails runs once more, and both failures are printed.
-REAL := --force-enable-socket --reruns 1 --rerun-show-tracebacks
+REAL := --force-enable-socket --reruns 1 --rerun-show-tracebacks --durations 20
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Python compiles the modules that are imported, and most of those that are installed never are.
+export PIP_NO_COMPILE := 1
 
 .PHONY: help demo test gates tests integration cluster-tests cluster-tests-all integration-kind kind-images traffic picture lab cluster bench wheel clean
 
@@ -34,7 +36,7 @@ gates: .venv/ready  ## format, lint, types, layers
 tests: .venv/ready  ## unit, contract, property, golden, fuzz, CLI, README and wheel tests, with coverage
 	$(BIN)/coverage erase
 	$(BIN)/pytest --numprocesses 2 -m fuzz
-	$(BIN)/pytest --numprocesses 2 -m 'not fuzz' --cov --cov-report=
+	$(BIN)/pytest --numprocesses 2 -m 'not fuzz' --cov --cov-report= --durations 10
 	$(BIN)/coverage report --fail-under=95 --omit='$(CLUSTER_CODE)'
 	$(BIN)/coverage report --fail-under=100 --include='routers/model.py,routers/findings.py,routers/objects.py,routers/traffic.py,routers/weights.py,routers/rollout/*,routers/plan.py,routers/ownership.py,routers/backends/*' --omit='*/probe.py,*/data_plane.py'
 
@@ -52,17 +54,13 @@ cluster-tests-all: .venv/ready  ## the same on every version of Kubernetes that 
 	  $(BIN)/python integration/programs/warm.py --cluster local --kubernetes $$minor; \
 	  $(BIN)/pytest integration --ignore=integration/traffic --kubernetes=$$minor $(REAL) --numprocesses 2 $(ARGS); done
 
-# Where a Docker engine runs it is used, and otherwise one of our own is started. The cluster tests of routers
-# whose data plane is not there ask nothing that the local API server does not answer, and neither do those about the
-# Lua of ingress-nginx, and how fast and how exactly Traefik is, which are the same here and there. Those about Services
-# alone write pods and EndpointSlices by hand, which controllers would change; `traffic/test_running_pods.py` has real ones.
-SAME_LUA := $(addprefix traffic/test_nginx_header_routes.py::test_,values_and_patterns_choose_what_the_route_asks_for legacy_affinity_keeps_users_with_stable_alone a_hash_keeps_nobody_with_a_version) traffic/test_model.py::test_the_model_knows_which_requests_a_policy_chooses
-SAME_TRAEFIK := traffic/test_weights.py::test_every_weight_is_the_share_of_real_requests[traefik_gateway] traffic/test_evidence.py::test_how_long_loaded_takes_to_be_known[traefik_gateway] traffic/test_gateway.py::test_traefik_is_exact[traefik_gateway]
-OTHER_ROUTERS := $(addprefix --deselect=integration/,$(addprefix test_contract_on_cluster.py::,TestIstioHosts TestIstioSubsets TestSmi TestService TestGateway TestGatewaySeveral TestGatewayConnections TestGatewayCalls) test_services_on_cluster.py test_concurrency.py $(SAME_LUA) $(SAME_TRAEFIK))
+# Where a Docker engine runs it is used, and otherwise one of our own is started. Tests with the marker `kubelets` run
+# there: those for which pods that run, a node, and the controllers of a whole cluster could change the result. What only
+# an API server, or the program of a data plane, answers is the same on the local ones. ARGS="-m ''" runs all.
 integration-kind: CLUSTER = kind
 integration-kind: .venv/ready  ## the tests where kubelets run pods (CLUSTER=kind|k3s|existing, KEEP=1 leaves the kind cluster, ARGS=...)
 	$(BIN)/python integration/programs/warm.py --cluster $(CLUSTER)
-	$(if $(filter kind,$(CLUSTER)),$(BIN)/python integration/programs/engine.py $(if $(KEEP),--stay)) $(abspath $(BIN))/pytest integration --cluster=$(CLUSTER) $(if $(KEEP),--keep) $(REAL) -s -rs $(OTHER_ROUTERS) $(ARGS)
+	$(if $(filter kind,$(CLUSTER)),$(BIN)/python integration/programs/engine.py $(if $(KEEP),--stay)) $(abspath $(BIN))/pytest integration --cluster=$(CLUSTER) $(if $(KEEP),--keep) $(REAL) -s -rs -m kubelets $(ARGS)
 
 kind-images: .venv/ready  ## the images of a kind cluster without any image registry: node, ingress-nginx, echo, rollway
 	$(BIN)/python integration/programs/warm.py --cluster kind --kind-images packages

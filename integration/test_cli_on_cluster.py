@@ -40,7 +40,9 @@ def weight_of(namespace: Namespace) -> Split | None:
 # -- every verb
 
 
-@pytest.mark.parametrize("name", ["nginx", "istio", "smi", "gateway"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("nginx", marks=pytest.mark.kubelets), "istio", "smi", "gateway"]
+)
 def test_every_verb_on_the_example(name: str, namespace: Namespace) -> None:
     """Each example of the repository, applied to a cluster, works with every verb as it does in a directory."""
     for file in sorted((EXAMPLES / name).glob("*.yaml")):
@@ -71,6 +73,7 @@ def test_every_verb_on_the_example(name: str, namespace: Namespace) -> None:
     assert rollway("backends").code == 0
 
 
+@pytest.mark.kubelets
 def test_version_of_the_cluster(namespace: Namespace) -> None:
     """`version` names the API server and its version, which `--client` does not ask for."""
     document = json.loads(rollway("version", "-o", "json").stdout)
@@ -236,6 +239,7 @@ def events(namespace: Namespace) -> list[tuple[str, str, str]]:
     return [(item["type"], item["reason"], item["message"]) for item in found]
 
 
+@pytest.mark.kubelets
 def test_events_have_the_words_that_are_printed(namespace: Namespace) -> None:
     """A change and a refusal leave an Event on the Rollout with the words of the command line; --no-events leaves none."""
     shop.put(namespace, shop.ALL)

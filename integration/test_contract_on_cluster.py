@@ -28,6 +28,7 @@ class _OnCluster(in_memory._Contract):
         return contract_store(type(self).current, self.objects())  # type: ignore[attr-defined]
 
 
+@pytest.mark.kubelets
 class TestNginx(_OnCluster, in_memory.TestNginx):
     """One stable Ingress."""
 

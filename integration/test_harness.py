@@ -104,6 +104,7 @@ def test_an_existing_cluster_that_is_named_is_used(tmp_path: Path, request: pyte
     assert "the tests ran on: existing" in done.stdout
 
 
+@pytest.mark.kubelets
 def test_a_kind_cluster_goes_after_ctrl_c_as_well(cluster: Cluster) -> None:
     """A run that is interrupted while its cluster is created leaves no container and no volume."""
     if cluster.provider != "kind":

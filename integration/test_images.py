@@ -95,6 +95,7 @@ def test_runc_is_asked_for_no_capability_that_the_machine_lacks(
     }
 
 
+@pytest.mark.kubelets
 def test_the_dockerfile_makes_an_image_that_runs_as_nobody(cluster: Cluster, tmp_path: Path) -> None:
     """It builds (without a registry on a Python that has the wheels), and runs on a read-only root file system."""
     if cluster.node is None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import queue
 from typing import TYPE_CHECKING
 
+import pytest
+
 import manifests as m
 from rollway.routers.kube.client import MERGE_PATCH, Target
 from rollway.routers.kube.informer import Informer, labels_only
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
     from harness.namespace import Namespace
     from rollway.routers.kube.cache import ObjectChange
+
+pytestmark = pytest.mark.kubelets
 
 
 def test_a_lease_has_one_holder(namespace: Namespace) -> None:

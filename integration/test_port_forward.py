@@ -12,6 +12,8 @@ from rollway.routers.errors import ForbiddenError, NotFoundError, RollwayError, 
 if TYPE_CHECKING:
     from harness.namespace import Namespace
 
+pytestmark = pytest.mark.kubelets
+
 
 def test_a_pod_that_is_not_there(namespace: Namespace) -> None:
     """The error names the pod."""

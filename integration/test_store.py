@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from harness.namespace import Namespace
     from rollway.routers.objects import Manifest
 
+pytestmark = pytest.mark.kubelets
+
+
 INGRESS = "networking.k8s.io/v1", "Ingress", "shop-web-canary"
 
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from harness.control_plane import ControlPlane
     from harness.namespace import Namespace
 
+pytestmark = pytest.mark.kubelets
+
+
 VIRTUAL_SERVICE = ("networking.istio.io", "VirtualService")
 
 

@@ -72,6 +72,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "local: kills or restarts the control plane, so it needs --cluster=local"
     )
+    config.addinivalue_line(
+        "markers",
+        "kubelets: kubelets, or the other controllers of a whole cluster, could change the result, so `make integration-kind` runs it",
+    )
     why = _provider(config).unavailable()
     if why:
         raise pytest.UsageError(f"--cluster={config.getoption('--cluster')} cannot run here: {why}")

@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
 import manifests as m
@@ -22,7 +23,7 @@ from rollway.routers.traffic import Outcome
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from data_planes import DataPlane
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
     from rollway.routers.objects import Manifest
 
 IDENTITY = Identity.parse("header:X-Version")
+
+
+def planes(*names: str, kubelets: Collection[str] = ()) -> pytest.MarkDecorator:
+    """Run a test on the data planes of these fixtures, and on those of `kubelets` also where kubelets run their pods."""
+    run = [pytest.param(name, marks=[pytest.mark.kubelets] if name in kubelets else []) for name in names]
+    return pytest.mark.parametrize("plane", run, indirect=True)
+
 
 ROUTINGS: dict[str, dict[str, Any]] = {
     "nginx": shop.NGINX,

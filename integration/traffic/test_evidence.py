@@ -15,6 +15,7 @@ from data_planes.ingress_nginx_in_cluster import IngressNginxInCluster
 from data_planes.istio import Istio
 from harness import shop as shops
 from harness.process import rollway
+from harness.traffic import planes
 from harness.waiting import until
 from rollway.routers.data_planes import data_plane_probes
 from rollway.routers.lookup import read_rollout
@@ -28,27 +29,7 @@ if TYPE_CHECKING:
     from harness.traffic import Shop
 
 
-asked = pytest.mark.parametrize(
-    "plane", ["ingress_nginx", "istio", "istio_gateway", "traefik_gateway"], indirect=True
-)
-"""Each data plane that can be asked what it has loaded."""
-first_two = pytest.mark.parametrize("plane", ["ingress_nginx", "istio"], indirect=True)
-"""Those of which the others have nothing of their own to show."""
-
-
-@asked
-def test_loaded_means_that_the_next_request_is_on_the_new_share(
-    plane: DataPlane, make_shop: Callable[..., Shop]
-) -> None:
-    """Without any pause after `--verify loaded`, 2,000 requests show the weight."""
-    shop = make_shop(plane)
-    for weight in (100, 0, 20, 50, 0, 100):
-        done = rollway("set-weight", "shop", str(weight), "--verify", "loaded", *plane.loaded_options)
-        assert "verified: loaded" in done.stdout
-        shop.require_share(weight)
-
-
-@first_two
+@planes("ingress_nginx", "istio")
 def test_measured_is_told_with_its_interval(plane: DataPlane, make_shop: Callable[..., Shop]) -> None:
     """`verify --url` reports MATCHES for the weight that is set, and DIFFERS with exit code 5 for a far one."""
     shop = make_shop(plane)
@@ -62,17 +43,6 @@ def test_measured_is_told_with_its_interval(plane: DataPlane, make_shop: Callabl
     assert "differs" in done.stderr
 
 
-@first_two
-def test_switch_leaves_nobody_on_the_old_colour(plane: DataPlane, make_shop: Callable[..., Shop]) -> None:
-    """After `switch` has returned with `loaded`, no request is answered by the old colour, and none fails."""
-    shop = make_shop(plane)
-    for to, version in (("canary", "canary"), ("stable", "stable"), ("canary", "canary")):
-        rollway("switch", "shop", to, "--verify", "loaded", *plane.loaded_options)
-        sample = shop.sample()
-        assert sample.versions == ((version, 2000),), str(sample)
-        assert not sample.failures
-
-
 def test_a_data_plane_that_is_gone_is_unknown(make_shop: Callable[..., Shop], istio: DataPlane) -> None:
     """An address where nobody listens makes the verdict UNKNOWN, names the address, and ends with exit code 5."""
     make_shop(istio)
@@ -82,6 +52,7 @@ def test_a_data_plane_that_is_gone_is_unknown(make_shop: Callable[..., Shop], is
     assert "127.0.0.1:1" in done.stderr
 
 
+@pytest.mark.kubelets
 def test_one_replica_that_lags_means_not_yet(
     two_replicas: IngressNginx, make_shop: Callable[..., Shop]
 ) -> None:
@@ -103,6 +74,10 @@ def test_one_replica_that_lags_means_not_yet(
     rollway("set-weight", "shop", "60", "--verify", "loaded", *two_replicas.loaded_options)
 
 
+@planes(
+    *("ingress_nginx", "istio", "smi_mesh", "istio_gateway", "traefik_gateway"),
+    kubelets=["ingress_nginx", "traefik_gateway"],
+)
 def test_no_request_is_lost(plane: DataPlane, make_shop: Callable[..., Shop]) -> None:
     """Under constant load, a ramp to 100, switches there and back, and a reset lose no request."""
     shop = make_shop(plane)
@@ -118,7 +93,7 @@ def test_no_request_is_lost(plane: DataPlane, make_shop: Callable[..., Shop]) ->
     assert answered > 2000
 
 
-@first_two
+@planes("ingress_nginx", "istio", kubelets=["ingress_nginx"])
 def test_a_data_plane_that_is_killed_during_a_ramp(plane: DataPlane, make_shop: Callable[..., Shop]) -> None:
     """A ramp waits for a data plane that is killed and started again, and then completes."""
     assert isinstance(plane, IngressNginx | IngressNginxInCluster | Istio)
@@ -152,7 +127,7 @@ def test_an_update_that_envoy_rejects(istio: Istio, make_shop: Callable[..., Sho
     shop.require_share(0)
 
 
-@asked
+@planes("ingress_nginx", "istio", "istio_gateway", "traefik_gateway")
 def test_how_long_loaded_takes_to_be_known(
     plane: DataPlane, make_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch
 ) -> None:

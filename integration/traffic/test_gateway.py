@@ -8,7 +8,7 @@ import pytest
 
 import manifests as m
 from harness.process import rollway
-from harness.traffic import IDENTITY
+from harness.traffic import IDENTITY, planes
 from harness.waiting import until
 from rollway.routers.data_planes import data_plane_probes, status_probes
 from rollway.routers.lookup import read_rollout
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     MakeShop = Callable[..., Shop]
 
-both = pytest.mark.parametrize("plane", ["istio_gateway", "traefik_gateway"], indirect=True)
+both = planes("istio_gateway", "traefik_gateway")
+both_and_kubelets = planes("istio_gateway", "traefik_gateway", kubelets=["traefik_gateway"])
 WRITES = 40
 
 
@@ -34,7 +35,7 @@ def three_ways(stable: int, canary: int, other: int) -> Any:
     return m.http_route("web", {"backendRefs": [*refs, m.backend_ref("shop-other", other)]})
 
 
-@both
+@both_and_kubelets
 def test_the_official_conformance_test_of_weights_passes(plane: DataPlane, make_shop: MakeShop) -> None:
     """With 70/30/0, 500 requests, 10 at a time, show the weights within 5 points, in one of ten tries.
 
@@ -71,7 +72,7 @@ def test_somebody_elses_share_stays(plane: DataPlane, make_shop: MakeShop) -> No
     assert abs(counts["other"] - 200) <= 54
 
 
-@pytest.mark.parametrize("plane", ["traefik_gateway"], indirect=True)
+@planes("traefik_gateway")
 def test_traefik_is_exact(plane: DataPlane, make_shop: MakeShop) -> None:
     """Traefik does not draw lots: each weight is the exact share of 2,000 requests, but for the one that is cut off."""
     shop = make_shop(plane)
@@ -80,7 +81,7 @@ def test_traefik_is_exact(plane: DataPlane, make_shop: MakeShop) -> None:
         assert abs(dict(shop.sample().versions)["canary"] - 20 * weight) <= 1
 
 
-@both
+@both_and_kubelets
 def test_accepted_is_never_taken_for_loaded(plane: DataPlane, make_shop: MakeShop) -> None:
     """The status of a route can have the new generation before any data plane has the new weights; the evidence says so.
 

@@ -9,7 +9,7 @@ import pytest
 
 from harness import shop as shops
 from harness.process import rollway
-from harness.traffic import require_half_copied
+from harness.traffic import planes, require_half_copied
 from rollway.routers.data_planes import data_plane_probes
 from rollway.routers.errors import RefusedError
 from rollway.routers.lookup import read_rollout
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     MakeShop = Callable[..., Shop]
 
 ROUTING = {**shops.GATEWAY, "managedRoutes": [{"name": "preview"}, {"name": "copy"}]}
-both = pytest.mark.parametrize("plane", ["istio_gateway", "traefik_gateway"], indirect=True)
 PREVIEW = HeaderRoute("preview", (RequestMatch((("X-Preview", StringMatch("exact", "yes")),)),))
 
 
@@ -39,7 +38,7 @@ def opened(shop: Shop) -> Iterator[TrafficRouter]:
     store.close()
 
 
-@both
+@planes("istio_gateway", "traefik_gateway", kubelets=["traefik_gateway"])
 def test_a_header_route_stands_beside_any_weight(plane: DataPlane, make_shop: MakeShop) -> None:
     """Requests with the header go to the canary, all others by the weight; a later weight keeps the route, `switch` ends it."""
     shop = make_shop(plane, routing=ROUTING)

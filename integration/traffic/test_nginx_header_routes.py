@@ -5,6 +5,8 @@ from __future__ import annotations
 import urllib.request
 from typing import TYPE_CHECKING
 
+import pytest
+
 import manifests as m
 from harness import shop as shops
 from harness.process import rollway
@@ -40,6 +42,7 @@ def set_traffic(shop: Shop, weight: int, *matches: tuple[MatchKind, str]) -> Non
     store.close()
 
 
+@pytest.mark.kubelets
 def test_a_header_route_stands_beside_any_weight(
     ingress_nginx: DataPlane, make_shop: Callable[..., Shop]
 ) -> None:

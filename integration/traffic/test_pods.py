@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.process import rollway
+from harness.traffic import planes
 from harness.waiting import until
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from harness.traffic import Shop
 
 
-@pytest.mark.parametrize("plane", ["ingress_nginx", "istio"], indirect=True)
+@planes("ingress_nginx", "istio", kubelets=["ingress_nginx"])
 def test_the_default_is_loaded(plane: DataPlane, make_shop: Callable[..., Shop]) -> None:
     """`set-weight` and `verify` without options show `loaded`, and so do the next requests."""
     shop = make_shop(plane)
@@ -35,6 +36,7 @@ def test_the_default_is_loaded(plane: DataPlane, make_shop: Callable[..., Shop])
     assert not done.stderr
 
 
+@pytest.mark.kubelets
 def test_a_pod_that_lags_is_named(two_replicas: IngressNginx, make_shop: Callable[..., Shop]) -> None:
     """When one of two controller pods is stopped, the verdict is DIFFERS and names it; when none runs, this is the reason."""
     plane = two_replicas
@@ -95,7 +97,11 @@ def test_a_pod_that_cannot_be_reached_is_unknown(istio: DataPlane, make_shop: Ca
 
 @pytest.mark.parametrize(
     ("plane", "system"),
-    [("ingress_nginx", "ingress-nginx"), ("istio_gateway", "istio-system"), ("traefik_gateway", "traefik")],
+    [
+        pytest.param("ingress_nginx", "ingress-nginx", marks=pytest.mark.kubelets),
+        ("istio_gateway", "istio-system"),
+        pytest.param("traefik_gateway", "traefik", marks=pytest.mark.kubelets),
+    ],
     indirect=["plane"],
 )
 def test_the_role_that_rbac_prints_is_enough(

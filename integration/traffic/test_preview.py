@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from harness.process import rollway
-from harness.traffic import ROUTINGS
+from harness.traffic import ROUTINGS, planes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,9 +14,7 @@ if TYPE_CHECKING:
     from harness.traffic import Shop
 
 
-@pytest.mark.parametrize(
-    "plane", ["ingress_nginx", "istio", "istio_gateway", "traefik_gateway"], indirect=True
-)
+@planes("ingress_nginx", "istio", "istio_gateway", "traefik_gateway", kubelets=["traefik_gateway"])
 def test_testers_see_the_canary_before_a_switch(plane: DataPlane, make_shop: Callable[..., Shop]) -> None:
     """With `switch --preview-header` only requests with the header get the canary; the plain switch shows it to everybody."""
     shop = make_shop(plane, routing={**ROUTINGS[plane.name], "managedRoutes": [{"name": "preview"}]})

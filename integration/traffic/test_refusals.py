@@ -150,7 +150,7 @@ def zero_sum(shop: Shop) -> None:
 class Case(NamedTuple):
     """A situation, the refusal's code, the weight that is tried, and who answers then: versions and failures.
 
-    `headers` are those of the requests; `at` goes before the shop's host.
+    `headers` are those of the requests; `at` goes before the shop's host. `kubelets`: real pods could change the answer.
     """
 
     plane: str
@@ -161,6 +161,7 @@ class Case(NamedTuple):
     routing: Any = None
     headers: Any = None
     at: str = ""
+    kubelets: bool = False
 
 
 CASES = [
@@ -180,9 +181,9 @@ CASES = [
         {"stable", "canary"},
         headers={"X-Canary": BAD_VALUE},
     ),
-    Case("ingress_nginx", no_endpoints, "endpoints-not-ready", 100, {"stable"}),
-    Case("ingress_nginx", no_stable_endpoints, "endpoints-not-ready", 100, {"HTTP 503"}),
-    Case("ingress_nginx", no_service, "endpoints-not-ready", 100, {"stable"}),
+    Case("ingress_nginx", no_endpoints, "endpoints-not-ready", 100, {"stable"}, kubelets=True),
+    Case("ingress_nginx", no_stable_endpoints, "endpoints-not-ready", 100, {"HTTP 503"}, kubelets=True),
+    Case("ingress_nginx", no_service, "endpoints-not-ready", 100, {"stable"}, kubelets=True),
     Case("ingress_nginx", stable_has_a_purpose, "nginx-location-missing", 100, {"HTTP 404"}),
     Case("ingress_nginx", canary_merged_nowhere, "nginx-canary-ignored", 100, {"stable"}),
     Case("ingress_nginx", canary_serves_too, "nginx-breaks-other", 20, {"HTTP 404"}, at="preview."),
@@ -196,7 +197,11 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.plane}-{case.arrange.__name__}")
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=[pytest.mark.kubelets] if case.kubelets else []) for case in CASES],
+    ids=lambda case: f"{case.plane}-{case.arrange.__name__}",
+)
 def test_what_is_refused_does_damage(
     case: Case, request: pytest.FixtureRequest, make_shop: Callable[..., Shop]
 ) -> None:

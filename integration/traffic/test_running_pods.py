@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from harness.providers import Cluster
     from harness.traffic import Shop
 
+pytestmark = pytest.mark.kubelets
+
 
 @pytest.fixture
 def shop(cluster: Cluster, ingress_nginx: DataPlane, make_shop: Callable[..., Shop]) -> Shop:
