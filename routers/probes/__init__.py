@@ -97,7 +97,7 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
     """
     places = [{verdict.ref: verdict for verdict in place.objects} for place in verdicts]
     objects = tuple(
-        ObjectVerdict(ref, *worst_outcome([place[ref] for place in places]))
+        ObjectVerdict(ref, *worst_outcome([place[ref] for place in places if ref in place]))
         for ref in dict.fromkeys(ref for place in places for ref in place)
     )
     outcome, reason = worst_outcome(verdicts)

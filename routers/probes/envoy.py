@@ -1,8 +1,8 @@
-"""What Envoys that istiod configures have loaded: the routes of each, by its admin interface.
+"""What Envoys that istiod configures have loaded: the routes and listeners of each, by its admin interface.
 
 istiod's own view is no evidence: it shows "synced" before a change reached any proxy. It is asked only why an Envoy
 rejected an update, which Envoy's admin interface does not show. Sources: Envoy, "Administration
-interface", /config_dump; Istio, pilot/pkg/networking/core/route (names of clusters and routes).
+interface", /config_dump; Istio, pilot/pkg/networking/core/route (names of clusters and routes) and gateway.go (listeners).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from rollway.routers.objects import dig
 from rollway.routers.probes.http import NoAnswerError, ask_each, fetch
-from rollway.routers.probes.loaded import LoadedProbe
+from rollway.routers.probes.loaded import Loaded, LoadedProbe
 from rollway.routers.traffic import Outcome
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from rollway.routers.traffic import Verdict
 
 _Place = TypeVar("_Place")
-_DUMP = "/config_dump?resource=dynamic_route_configs"
-_ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
-_REJECTED = "/stats?filter=%5C.rds%5C..*update_rejected&format=json"
+_TCP_PROXY = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 
 
 class Cluster(NamedTuple):
@@ -54,11 +52,43 @@ class LoadedRoute(NamedTuple):
     """The name of the route configuration, of which there is one for each port."""
 
 
+class LoadedChain(NamedTuple):
+    """One filter chain of a listener that leads connections to clusters of Istio."""
+
+    name: str
+    """The prefix of its statistics."""
+    server_names: Sequence[str]
+    """For which names that clients ask for (SNI); empty: for any."""
+    weights: Mapping[Cluster, int]
+    ends_tls: bool
+
+
+class Resource(NamedTuple):
+    """One kind of dynamic resource of Envoy."""
+
+    dump: str
+    """What `/config_dump` calls it."""
+    rejected: str
+    """The pattern of the statistics that count rejected updates of it."""
+    type_url: str
+    """The name of its type, as istiod's `/debug/syncz` has it."""
+
+
+ROUTES = Resource(
+    "dynamic_route_configs",
+    "%5C.rds%5C..*update_rejected",
+    "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+)
+LISTENERS = Resource(
+    "dynamic_listeners", "%5C.lds%5C.update_rejected", "type.googleapis.com/envoy.config.listener.v3.Listener"
+)
+
+
 @dataclass(frozen=True)
-class EnvoyProbe(LoadedProbe[LoadedRoute]):
+class EnvoyResourceProbe(LoadedProbe[Loaded]):
     """Ask the admin interface (port 15000 on the pod's loopback) of every gateway and sidecar that is given."""
 
-    what: ClassVar[str] = "routes"
+    resource: ClassVar[Resource]
     istiod: Find | None = None
     """Where istiod answers (port 8080 on the pod's loopback), which knows why an Envoy rejected an update."""
 
@@ -66,14 +96,16 @@ class EnvoyProbe(LoadedProbe[LoadedRoute]):
         """Compare the routes that each Envoy has with the routing objects."""
 
         def look(address: Address) -> Verdict:
-            verdict = self.judge_document(fetch(address, _DUMP), context)
+            verdict = self.judge_document(
+                fetch(address, f"/config_dump?resource={self.resource.dump}"), context
+            )
             if verdict.outcome is not Outcome.DIFFERS:
                 return verdict
-            count = _rejections(address)
+            count = _rejections(address, self.resource)
             if not count:
                 return verdict
             rejecting.append(address)
-            rejected = f"it has rejected {count} updates of its routes since it started"
+            rejected = f"it has rejected {count} updates of its {self.what} since it started"
             return verdict._replace(reason=f"{verdict.reason} ({rejected})")
 
         rejecting: list[Address] = []
@@ -82,18 +114,36 @@ class EnvoyProbe(LoadedProbe[LoadedRoute]):
         why = self._reasons(context) if rejecting else []
         return verdict._replace(reason="; ".join([verdict.reason, *why]))
 
-    def read(self, document: Any) -> Iterator[LoadedRoute]:
-        """Read the routes of an answer to `_DUMP` that come from an object of istiod and lead anywhere."""
-        return _routes(document)
-
     def _reasons(self, context: Context) -> list[str]:
         """Return what istiod knows of rejections now; nothing where it cannot be asked, since it is no evidence."""
         reasons: list[str] = []
         if self.istiod is not None:
             with contextlib.suppress(NoAnswerError):
                 for address in self.istiod(context.rollout, context.live):
-                    reasons += _rejection_reasons(fetch(address, "/debug/syncz"))
+                    reasons += _rejection_reasons(fetch(address, "/debug/syncz"), self.resource)
         return reasons
+
+
+class EnvoyProbe(EnvoyResourceProbe[LoadedRoute]):
+    """Ask every Envoy for its routes of requests."""
+
+    what: ClassVar[str] = "routes"
+    resource: ClassVar[Resource] = ROUTES
+
+    def read(self, document: Any) -> Iterator[LoadedRoute]:
+        """Read the routes of a dump that come from an object of istiod and lead anywhere."""
+        return _routes(document)
+
+
+class EnvoyListenersProbe(EnvoyResourceProbe[LoadedChain]):
+    """Ask every Envoy for the filter chains of its listeners."""
+
+    what: ClassVar[str] = "listeners"
+    resource: ClassVar[Resource] = LISTENERS
+
+    def read(self, document: Any) -> Iterator[LoadedChain]:
+        """Read the filter chains of a dump that take new connections and lead to clusters of Istio."""
+        return _chains(document)
 
 
 def shares(weights: Mapping[_Place, int]) -> dict[_Place, Fraction]:
@@ -102,17 +152,16 @@ def shares(weights: Mapping[_Place, int]) -> dict[_Place, Fraction]:
     return {place: Fraction(weight, total) for place, weight in weights.items() if weight} if total else {}
 
 
-def _rejection_reasons(document: Any) -> Iterator[str]:
-    """Yield why proxies rejected their routes, of the list that istiod has of its proxies."""
+def _rejection_reasons(document: Any, resource: Resource) -> Iterator[str]:
+    """Yield why proxies rejected an update, of the list that istiod has of its proxies."""
     for proxy in document if isinstance(document, list) else ():
-        error = dig(proxy, "resources", _ROUTES, "lastError")
+        error = dig(proxy, "resources", resource.type_url, "lastError")
         if isinstance(error, str) and error:
-            # Envoy writes the whole route table first, and what is wrong with it in the last line.
+            # Envoy writes all that was rejected first, and what is wrong with it in the last line.
             yield f"{dig(proxy, 'proxy')} reports: {error.strip().splitlines()[-1].lstrip(': ')}"
 
 
 def _routes(document: Any) -> Iterator[LoadedRoute]:
-    """Yield the routes of an answer to `_DUMP` that come from an object of istiod and lead anywhere."""
     for config in document.get("configs", []):
         for host in config["route_config"].get("virtual_hosts", []):
             for entry in host.get("routes", []):
@@ -129,6 +178,23 @@ def _routes(document: Any) -> Iterator[LoadedRoute]:
                     action.get("request_mirror_policies", []),
                     str(config["route_config"].get("name") or ""),
                 )
+
+
+def _chains(document: Any) -> Iterator[LoadedChain]:
+    for config in document.get("configs", []):
+        # A listener that is still warming up takes no connections.
+        for chain in dig(config, "active_state", "listener", "filter_chains") or ():
+            for entry in chain.get("filters", []):
+                proxy = entry.get("typed_config", {})
+                if proxy.get("@type") != _TCP_PROXY:
+                    continue
+                with contextlib.suppress(ValueError):  # a cluster that is none of Istio's
+                    yield LoadedChain(
+                        str(proxy.get("stat_prefix") or ""),
+                        dig(chain, "filter_chain_match", "server_names") or [],
+                        _weights(proxy),
+                        "transport_socket" in chain,
+                    )
 
 
 def _weights(action: Any) -> dict[Cluster, int]:
@@ -151,10 +217,10 @@ def cluster_of(name: str) -> Cluster:
     return Cluster(host, subset, port)
 
 
-def _rejections(address: Address) -> int:
-    """Return how many updates of its routes an Envoy has rejected; 0 also where it does not report it."""
+def _rejections(address: Address, resource: Resource) -> int:
+    """Return how many updates of a resource an Envoy has rejected; 0 also where it does not report it."""
     try:
-        stats = fetch(address, _REJECTED).get("stats", [])
+        stats = fetch(address, f"/stats?filter={resource.rejected}&format=json").get("stats", [])
         return sum(int(entry.get("value", 0)) for entry in stats)
     except (NoAnswerError, AttributeError, TypeError, ValueError):
         return 0

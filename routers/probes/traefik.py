@@ -1,4 +1,4 @@
-"""What Traefik has loaded: its routers and their weighted services, by its API.
+"""What Traefik has loaded: its routers of requests and of connections and their weighted services, by its API.
 
 Sources: Traefik v3, pkg/api/handler.go (`/api/rawdata`) and pkg/config/runtime. Its API answers on the entry point
 `traefik` (port 8080), without a password only with `--api.insecure=true`.
@@ -54,13 +54,17 @@ class TraefikProbe(LoadedProbe[LoadedRouter]):
         return ask_each("Traefik", self.find, context, self.objects(context), look)
 
     def read(self, document: Any) -> Iterator[LoadedRouter]:
-        """Read the routers of an answer to `_DATA`."""
+        """Read the routers of requests and of connections of an answer to `_DATA`."""
         return _routers(document)
 
 
 def _routers(document: Any) -> Iterator[LoadedRouter]:
-    services = document.get("services", {})
-    for name, router in document["routers"].items():
+    yield from _routers_with(document["routers"], document.get("services", {}))
+    yield from _routers_with(document.get("tcpRouters", {}), document.get("tcpServices", {}))
+
+
+def _routers_with(routers: Any, services: Any) -> Iterator[LoadedRouter]:
+    for name, router in routers.items():
         service = str(router["service"])
         # Within its own provider, a service is named without it.
         whole = service if "@" in service else f"{service}@{name.rpartition('@')[2]}"
