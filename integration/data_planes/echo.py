@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from typing import TYPE_CHECKING
+
+import trustme
 
 from data_planes import fetch
 from harness import debian
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PORT = 8080
+TLS_PORT = 8443
 VERSIONS = {"stable": 1, "canary": 2, "other": 3}
 """The last part of a pod's address for each version."""
 
@@ -31,6 +35,9 @@ http {{
   map $server_addr $version {{ "~\\.1$" stable; "~\\.2$" canary; default other; }}
   server {{
     listen 0.0.0.0:{port} backlog=1024;
+    listen 0.0.0.0:{tls_port} ssl backlog=1024;
+    ssl_certificate {folder}/echo.pem;
+    ssl_certificate_key {folder}/echo.pem;
     default_type text/plain;
     add_header X-Version $version;
     add_header Set-Cookie "version=$version; Path=/";
@@ -45,6 +52,12 @@ def address(namespace: int, version: str) -> str:
     return f"10.244.{namespace}.{VERSIONS[version]}"
 
 
+@functools.cache
+def authority() -> trustme.CA:
+    """Return whose certificates the pods have: a client that trusts no other is connected to a pod itself."""
+    return trustme.CA()
+
+
 def nginx_environment(root: Path) -> dict[str, str]:
     """Return where Debian's nginx finds its libraries."""
     return {"LD_LIBRARY_PATH": f"{root}/usr/lib/x86_64-linux-gnu:{root}/lib/x86_64-linux-gnu"}
@@ -56,7 +69,8 @@ def started(folder: Path) -> Daemon:
     home = folder / "echo"
     home.mkdir()
     config = home / "nginx.conf"
-    config.write_text(_CONFIG.format(folder=home, port=PORT))
+    config.write_text(_CONFIG.format(folder=home, port=PORT, tls_port=TLS_PORT))
+    authority().issue_cert("shop.example.com").private_key_and_cert_chain_pem.write_to_path(home / "echo.pem")
     program = str(root / "usr/sbin/nginx")
     assert shutil.which(program), program
     daemon = Daemon(

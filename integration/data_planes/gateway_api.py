@@ -6,7 +6,7 @@ import signal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from data_planes import dump, fetch, running_pod
-from data_planes.istio import GATEWAY_PORT, SERVICE
+from data_planes.istio import GATEWAY_PORTS, SERVICE
 from data_planes.istio import NAMESPACE as ISTIO_NAMESPACE
 from harness import tools
 from harness.control_plane import flags
@@ -14,6 +14,7 @@ from harness.daemon import Daemon
 from harness.waiting import until
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from data_planes import PodPorts
@@ -27,7 +28,8 @@ TRAEFIK_NAMESPACE = "traefik"
 TRAEFIK_POD = "traefik-0"
 TRAEFIK_LABELS = {"app.kubernetes.io/name": "traefik"}
 """The label that Traefik's Helm chart gives its pods."""
-_TRAEFIK_WEB, _TRAEFIK_API = 24000, 24001
+_TRAEFIK_API = 24001
+_TRAEFIK_PORTS = {"http": 24000, "tls": 24002, "tcp": 24003}
 PARENTS: dict[str, Manifest] = {
     "gateway-istio": {"name": "istio", "namespace": ISTIO_NAMESPACE},
     "gateway-traefik": {"name": "traefik", "namespace": TRAEFIK_NAMESPACE},
@@ -44,14 +46,15 @@ class IstioGateway:
 
     def __init__(self, istio: Istio) -> None:
         self.istio = istio
-        self.url = f"http://127.0.0.1:{GATEWAY_PORT}"
+        self.ports = GATEWAY_PORTS
+        self.url = f"http://127.0.0.1:{self.ports['http']}"
 
     def start(self, cluster: Cluster, api: Api, folder: Path) -> None:
         """Create the GatewayClass and the Gateway, and wait until istiod has programmed it."""
         del cluster, folder  # Istio's own are used
         # istiod deploys nothing for a Gateway that names a Service ("manual deployment" in Istio's documents).
         place = [{"type": "Hostname", "value": f"{SERVICE}.{ISTIO_NAMESPACE}.svc.cluster.local"}]
-        attach(api, self.name, "istio.io/gateway-controller", GATEWAY_PORT, addresses=place)
+        attach(api, self.name, "istio.io/gateway-controller", self.ports, addresses=place)
 
     def host(self, namespace: str) -> str:
         """Return the host name of a namespace's shop."""
@@ -90,7 +93,8 @@ class TraefikGateway:
     settled_s: ClassVar[float] = 1.5
 
     def __init__(self) -> None:
-        self.url = f"http://127.0.0.1:{_TRAEFIK_WEB}"
+        self.ports = _TRAEFIK_PORTS
+        self.url = f"http://127.0.0.1:{self.ports['http']}"
         self.api = f"127.0.0.1:{_TRAEFIK_API}"
         self.daemon: Daemon | None = None
 
@@ -99,15 +103,19 @@ class TraefikGateway:
         api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": TRAEFIK_NAMESPACE}})
         api.put(running_pod(TRAEFIK_POD, TRAEFIK_NAMESPACE, "10.244.255.20", **TRAEFIK_LABELS))
         words = {
-            "entrypoints.web.address": f"127.0.0.1:{_TRAEFIK_WEB}",
+            "entrypoints.web.address": f"127.0.0.1:{self.ports['http']}",
+            "entrypoints.tls.address": f"127.0.0.1:{self.ports['tls']}",
+            "entrypoints.tcp.address": f"127.0.0.1:{self.ports['tcp']}",
             "entrypoints.traefik.address": self.api,
             **TRAEFIK_FLAGS,
+            # For TLSRoutes and TCPRoutes, which it reads as v1alpha2.
+            "providers.kubernetesgateway.experimentalchannel": "true",
             "providers.kubernetesgateway.statusaddress.ip": "127.0.0.1",
         }
         command = [str(tools.traefik().path()), *flags(words)]
         self.daemon = Daemon("traefik-gateway", command, folder, {"KUBECONFIG": str(cluster.kubeconfig)})
         self.restart()
-        attach(api, self.name, "traefik.io/gateway-controller", _TRAEFIK_WEB)
+        attach(api, self.name, "traefik.io/gateway-controller", self.ports)
 
     def host(self, namespace: str) -> str:
         """Return the host name of a namespace's shop."""
@@ -159,7 +167,21 @@ TRAEFIK_FLAGS = {
 """How every Traefik of the tests is started."""
 
 
-def attach(api: Api, plane: str, controller: str, port: int, **spec: Any) -> None:
+_PROTOCOLS: dict[str, Manifest] = {
+    "http": {"protocol": "HTTP"},
+    "tls": {"protocol": "TLS", "tls": {"mode": "Passthrough"}},
+    "tcp": {"protocol": "TCP"},
+}
+LISTENERS: dict[str, Manifest] = {
+    "HTTPRoute": {},
+    "GRPCRoute": {},
+    "TLSRoute": {"sectionName": "tls"},
+    "TCPRoute": {"sectionName": "tcp"},
+}
+"""At which listener routes of each kind attach: those of requests at the only one that takes them."""
+
+
+def attach(api: Api, plane: str, controller: str, ports: Mapping[str, int], **spec: Any) -> None:
     """Create the GatewayClass and the Gateway of a data plane, and wait until its controller has programmed it.
 
     Every namespace may attach routes. Traefik wants the port of one of its entry points.
@@ -171,17 +193,16 @@ def attach(api: Api, plane: str, controller: str, port: int, **spec: Any) -> Non
         "metadata": {"name": parent["name"]},
     }
     api.put({**gateway_class, "spec": {"controllerName": controller}})
-    listener = {
-        "name": "http",
-        "port": port,
-        "protocol": "HTTP",
-        "allowedRoutes": {"namespaces": {"from": "All"}},
-    }
+    anybody = {"namespaces": {"from": "All"}}
+    listeners = [
+        {"name": name, "port": port, "allowedRoutes": anybody, **_PROTOCOLS[name]}
+        for name, port in ports.items()
+    ]
     gateway = {
         "apiVersion": GROUP_VERSION,
         "kind": "Gateway",
         "metadata": dict(parent),
-        "spec": {"gatewayClassName": parent["name"], "listeners": [listener], **spec},
+        "spec": {"gatewayClassName": parent["name"], "listeners": listeners, **spec},
     }
     api.put(gateway)
 

@@ -27,8 +27,8 @@ ISTIOD = "istiod-0"
 _ADDRESS = "10.244.255.1"
 _PORTS = {"http": 21000, "xds": 21001, "debug": 21002, "monitoring": 21003, "admin": 21004}
 SERVICE = "istio-ingressgateway"
-GATEWAY_PORT = 21005
-"""The port of Envoy and of its Service for a Gateway of Gateway API; see `gateway_api.py`."""
+GATEWAY_PORTS = {"http": 21005, "tls": 21006, "tcp": 21007}
+"""The ports of Envoy and of its Service for the listeners of a Gateway of Gateway API; see `gateway_api.py`."""
 
 # Stock Envoy lacks Istio's own filters, and without workload certificates automatic mutual TLS never becomes ready.
 _ENVIRONMENT = {
@@ -153,6 +153,7 @@ def _definitions() -> list[dict[str, Any]]:
 
 
 def _objects() -> list[dict[str, Any]]:
+    listeners = {f"gateway-{name}": number for name, number in GATEWAY_PORTS.items()}
     labels = {"istio": "ingressgateway"}
     meta = {"name": SERVICE, "namespace": NAMESPACE}
     port = _PORTS["http"]
@@ -168,7 +169,7 @@ def _objects() -> list[dict[str, Any]]:
                 "selector": labels,
                 "ports": [
                     {"name": "http2", "port": 80, "targetPort": port},
-                    {"name": "gateway", "port": GATEWAY_PORT, "targetPort": GATEWAY_PORT},
+                    *({"name": name, "port": number} for name, number in listeners.items()),
                 ],
             },
         },
@@ -178,8 +179,8 @@ def _objects() -> list[dict[str, Any]]:
             "metadata": {**meta, "labels": {"kubernetes.io/service-name": meta["name"]}},
             "addressType": "IPv4",
             "ports": [
-                {"name": "http2", "port": port, "protocol": "TCP"},
-                {"name": "gateway", "port": GATEWAY_PORT, "protocol": "TCP"},
+                {"name": name, "port": number, "protocol": "TCP"}
+                for name, number in {"http2": port, **listeners}.items()
             ],
             "endpoints": [
                 {

@@ -52,7 +52,7 @@ class TraefikInCluster:
         for manifest in _manifests():
             api.apply(manifest, manager="test-user", force=True)
         until(self._pods, "Traefik's pod is ready", 90)
-        attach(api, self.name, "traefik.io/gateway-controller", _WEB_PORT)
+        attach(api, self.name, "traefik.io/gateway-controller", {"http": _WEB_PORT})
 
     def host(self, namespace: str) -> str:
         """Return the host name of a namespace's shop."""

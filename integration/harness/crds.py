@@ -18,16 +18,16 @@ SOURCES = {
     "gateway": (
         "sigs.k8s.io/gateway-api",
         [
-            f"config/crd/standard/gateway.networking.k8s.io_{kind}.yaml"
-            for kind in (
-                "gatewayclasses",
-                "gateways",
-                "httproutes",
-                "grpcroutes",
-                "tlsroutes",
-                "tcproutes",
-                "referencegrants",
-                "backendtlspolicies",  # Traefik waits for each kind that it watches
+            f"config/crd/{channel}/gateway.networking.k8s.io_{kind}.yaml"
+            for kind, channel in (
+                ("gatewayclasses", "standard"),
+                ("gateways", "standard"),
+                ("httproutes", "standard"),
+                ("grpcroutes", "standard"),
+                ("tlsroutes", "experimental"),  # these two also as v1alpha2, which is what Traefik reads
+                ("tcproutes", "experimental"),
+                ("referencegrants", "standard"),
+                ("backendtlspolicies", "standard"),  # Traefik waits for each kind that it watches
             )
         ],
     ),

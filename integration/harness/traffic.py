@@ -61,6 +61,7 @@ class Shop:
         namespace: str = "",
     ) -> None:
         self.plane = plane
+        self.number = number
         self.namespace = Namespace(cluster, api, namespace or f"{plane.name}-{number}")
         self.workloads: Workloads = (
             Deployed(self.namespace, cluster.echo_image)
@@ -75,18 +76,19 @@ class Shop:
     def put(self, *objects: Manifest) -> None:
         """Create objects; a Service whose name ends in a version gets the pod of that version, any other all pods.
 
-        A VirtualService, an HTTPRoute or a GRPCRoute answers for the shop's host at the gateway.
+        A VirtualService or a route of Gateway API answers for the shop's host at the gateway.
         """
         for manifest in objects:
             placed = copy.deepcopy(manifest)
             if placed["kind"] == "VirtualService":
                 placed["spec"] |= {"hosts": [self.host], "gateways": [istio.GATEWAY]}
-            if placed["kind"] in ("HTTPRoute", "GRPCRoute"):
-                parents = [gateway_api.PARENTS[self.plane.name]]
-                placed["spec"] = {"hostnames": [self.host], **placed["spec"], "parentRefs": parents}
+            if placed["kind"] in gateway_api.LISTENERS:
+                hosts = {} if placed["kind"] == "TCPRoute" else {"hostnames": [self.host]}
+                parent = {**gateway_api.PARENTS[self.plane.name], **gateway_api.LISTENERS[placed["kind"]]}
+                placed["spec"] = {**hosts, **placed["spec"], "parentRefs": [parent]}
             if placed["kind"] == "Service":
                 for port in placed["spec"]["ports"]:
-                    port["targetPort"] = echo.PORT
+                    port.setdefault("targetPort", echo.PORT)
             self.namespace.put(placed, ready=0)
             if placed["kind"] == "Service":
                 name = manifest["metadata"]["name"]

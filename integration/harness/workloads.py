@@ -43,7 +43,7 @@ class Written:
         """Do nothing: they end with the other objects."""
 
     def serve(self, service: str, *versions: str, ready: bool = True) -> None:
-        """Write them in an EndpointSlice, and in Endpoints for programs that know no other."""
+        """Write them in an EndpointSlice, and in Endpoints for programs that know no other, with the Service's ports."""
         place = {"namespace": self.namespace.name}
         listed: list[dict[str, Any]] = []
         for version in versions:
@@ -52,8 +52,11 @@ class Written:
             target = {"kind": "Pod", "name": version, **place}
             listed.append({"addresses": [address], "conditions": {"ready": ready}, "targetRef": target})
         addresses = [{"ip": item["addresses"][0], "targetRef": item["targetRef"]} for item in listed]
-        port = {"name": "http", "port": echo.PORT, "protocol": "TCP"}
-        subset = {"addresses" if ready else "notReadyAddresses": addresses, "ports": [port]}
+        ports = [
+            {"name": port["name"], "port": port["targetPort"], "protocol": "TCP"}
+            for port in self.namespace.get("v1", "Service", service)["spec"]["ports"]
+        ]
+        subset = {"addresses" if ready else "notReadyAddresses": addresses, "ports": ports}
         labels = {"kubernetes.io/service-name": service}
         self.namespace.api.put(
             {
@@ -61,7 +64,7 @@ class Written:
                 "kind": "EndpointSlice",
                 "metadata": {"name": f"{service}-slice", "labels": labels, **place},
                 "addressType": "IPv4",
-                "ports": [port],
+                "ports": ports,
                 "endpoints": listed,
             }
         )

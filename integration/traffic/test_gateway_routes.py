@@ -6,10 +6,14 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from harness import shop as shops
+from harness import tools
 from harness.process import rollway
 from harness.traffic import planes, require_half_copied
+from harness.waiting import until
+from rollway.routers.backends.gateway.implementations import IMPLEMENTATIONS
 from rollway.routers.data_planes import data_plane_probes
 from rollway.routers.errors import RefusedError
 from rollway.routers.lookup import read_rollout
@@ -69,8 +73,30 @@ def test_a_mirror_route_copies_its_percentage(istio_gateway: IstioGateway, make_
 
 
 def test_a_mirror_route_at_traefik_is_refused(traefik_gateway: DataPlane, make_shop: MakeShop) -> None:
-    """Traefik does not mirror: it would answer such requests with HTTP 500, although it accepts the route."""
+    """Traefik does not mirror. With the refusal lifted it accepts the route, and answers its requests with HTTP 500."""
     shop = make_shop(traefik_gateway, routing=ROUTING)
-    with opened(shop) as router, pytest.raises(RefusedError, match="Traefik"):
+    reason = r"Traefik .*traefik\.io/gateway-controller.* has not passed .* HTTPRouteRequestMirror"
+    with opened(shop) as router, pytest.raises(RefusedError, match=reason):
         router.set_mirror_route(MirrorRoute("copy"))
     shop.require_share(0)
+    words = ("--allow", "gateway-not-supported", "--verify", "accepted")
+    rollway("mirror-route", "shop", "set", "copy", "--header", "X-Copy: yes", *words)
+    until(lambda: "answers HTTP 500 for rule copy" in _loaded(shop), "Traefik has loaded the route")
+    assert dict(shop.sample(200, {"X-Copy": "yes"}).failures) == {"HTTP 500": 200}
+    shop.require_share(0, X_Copy="no")
+
+
+def _loaded(shop: Shop) -> str:
+    return rollway("verify", "shop", "0", "--level", "loaded", "--timeout", "1s", status=5).stderr
+
+
+def test_traefik_lacks_what_its_own_report_lists() -> None:
+    """What rollway refuses at Traefik is what the conformance report in the module of this Traefik calls unsupported."""
+    module = tools.module_folder("github.com/traefik/traefik/v3", pinned_by="traefik")
+    (file,) = module.glob("integration/gateway-api-conformance-reports/*/*.yaml")
+    profiles = yaml.safe_load(file.read_text())["profiles"]
+    unsupported = {
+        name for profile in profiles for name in profile.get("extended", {}).get("unsupportedFeatures", ())
+    }
+    features = {name for known in IMPLEMENTATIONS.values() for name in known.lacks}
+    assert IMPLEMENTATIONS["traefik.io/gateway-controller"].lacks == unsupported & features
