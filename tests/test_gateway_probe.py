@@ -455,14 +455,31 @@ def test_traefik_is_asked_for_header_rules(rule: str, outcome: Outcome) -> None:
     assert TRAEFIK.judge_document(document, situation(PREVIEW, pair(20))).outcome is outcome
 
 
-def test_a_grpc_route_is_compared_as_well() -> None:
-    """Both implementations name a GRPCRoute's rules and Services a little differently."""
-    context = situation(pair(20, matches=[{"method": {"service": "shop.Shop"}}]), kind="GRPCRoute")
+@pytest.mark.parametrize(
+    ("method", "envoy", "traefik"),
+    [
+        ({"service": "shop.Shop"}, {"path_separated_prefix": "/shop.Shop"}, "/shop.Shop/[^/]+"),
+        ({"service": "shop.Shop", "method": "Buy"}, {"path": "/shop.Shop/Buy"}, "/shop.Shop/Buy"),
+        ({"method": "Buy"}, {"safe_regex": {"regex": "/[^/]+/Buy"}}, "/[^/]+/Buy"),
+        (
+            {"type": "RegularExpression", "service": "shop.*"},
+            {"safe_regex": {"regex": "/shop.*/.+"}},
+            "/shop.*/[^/]+",
+        ),
+        (None, {"prefix": "/"}, "/"),
+    ],
+)
+def test_a_grpc_route_is_compared_as_well(method: Any, envoy: dict[str, Any], traefik: str) -> None:
+    """Both implementations name a GRPCRoute's rules, Services and methods a little differently."""
+    matches = {"matches": [{"method": method}]} if method else {}
+    context = situation(pair(20, **matches), kind="GRPCRoute")
     parts = [("default-shop-stable-80-grpc", 80), ("default-shop-canary-80-grpc", 20)]
-    found = router(0, *parts, rule='PathRegexp("/shop.Shop/[^/]+")', kind="grpcroute")
-    assert TRAEFIK.judge_document(rawdata(found), context).outcome is Outcome.MATCHES
-    loaded = entry("default.web.0", *SPLIT, match={"path_separated_prefix": "/shop.Shop"})
-    assert ENVOY.judge_document(dump(loaded), context).outcome is Outcome.MATCHES
+    for path, outcome in ((traefik, Outcome.MATCHES), ("/x.Y/Buy", Outcome.DIFFERS)):
+        found = router(0, *parts, rule=f'PathRegexp("{path}")', kind="grpcroute")
+        assert TRAEFIK.judge_document(rawdata(found), context).outcome is outcome
+    for match, outcome in ((envoy, Outcome.MATCHES), ({"path": "/x.Y/Buy"}, Outcome.DIFFERS)):
+        document = dump(entry("default.web.0", *SPLIT, match=match))
+        assert ENVOY.judge_document(document, context).outcome is outcome
 
 
 @pytest.mark.parametrize("kind", ["TLSRoute", "TCPRoute"])

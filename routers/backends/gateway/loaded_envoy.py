@@ -135,15 +135,25 @@ def _mirrors_of_envoy(entry: LoadedRoute) -> set[tuple[Cluster, Fraction]]:
 
 
 def _conditions(ref: ObjectRef, match: Manifest) -> set[tuple[str, str]]:
-    """Return what a match asks of headers, of the method and (HTTPRoute) of the path, in the words of Envoy."""
+    """Return what a match asks of headers, of the method of HTTP and of the path, in the words of Envoy."""
     conditions = {
         (str(header["name"]).lower(), str(header["value"])) for header in match.get("headers") or ()
     }
-    if ref.kind == "HTTPRoute":
-        if match.get("method"):
-            conditions.add((":method", str(match["method"])))
-        conditions.add((":path", path_of(match)))
-    return conditions
+    if ref.kind == "GRPCRoute":
+        return conditions | {(":path", _path_of_call(match))}
+    if match.get("method"):
+        conditions.add((":method", str(match["method"])))
+    return conditions | {(":path", path_of(match))}
+
+
+def _path_of_call(match: Manifest) -> str:
+    """Return the path of the calls that a match of a GRPCRoute means, as istiod writes it."""
+    service, method = (dig(match, "method", key) for key in ("service", "method"))
+    if method:
+        return f"/{service or '[^/]+'}/{method}"
+    if not service:
+        return "/"
+    return f"/{service}/.+" if dig(match, "method", "type") == "RegularExpression" else f"/{service}"
 
 
 def _conditions_of_envoy(entry: LoadedRoute) -> set[tuple[str, str]]:

@@ -87,9 +87,17 @@ def _asks(rule: str, ref: ObjectRef, match: Manifest) -> bool:
     rule = rule.replace("`", '"')
     headers = match.get("headers") or []
     words = [f'"{header["name"]}","{header["value"]}"' for header in headers]
-    if ref.kind == "HTTPRoute":
+    if ref.kind == "GRPCRoute":
+        words.append(f'"{_path_of_call(match)}"')
+    else:
         words.append(f'"{path_of(match)}"')
         words += [f'Method("{match["method"]}")'] if match.get("method") else []
     return all(word in rule for word in words) and len(re.findall(r"Header(?:Regexp)?\(", rule)) == len(
         headers
     )
+
+
+def _path_of_call(match: Manifest) -> str:
+    """Return the path of the calls that a match of a GRPCRoute means, as Traefik writes it."""
+    service, method = (dig(match, "method", key) for key in ("service", "method"))
+    return f"/{service or '[^/]+'}/{method or '[^/]+'}" if service or method else "/"
