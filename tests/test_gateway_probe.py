@@ -293,9 +293,9 @@ RAW: Any = {"stat": STATS["tcp"]}
 )
 def test_an_envoy_whose_filter_chain_has_the_shares_matches(kind: str, canary: int, loaded: Any) -> None:
     """The chain of a route is known by its name, or, with one destination, by where it leads, and for which servers."""
-    elsewhere = chain(("other", 1), names=["other.example.com"])
+    elsewhere = chain(("other", 1)), chain(("other", 1), names=[HOST])
     context = situation(canary=canary, kind=kind)
-    verdict = LISTENERS.judge_document(listeners(elsewhere, loaded), context)
+    verdict = LISTENERS.judge_document(listeners(*elsewhere, loaded), context)
     assert (verdict.outcome, verdict.evidence) == (Outcome.MATCHES, Evidence.LOADED), verdict.reason
 
 
