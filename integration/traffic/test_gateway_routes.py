@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     MakeShop = Callable[..., Shop]
 
 ROUTING = {**shops.GATEWAY, "managedRoutes": [{"name": "preview"}, {"name": "copy"}]}
+ALLOWED = ("--allow", "gateway-not-supported")
 PREVIEW = HeaderRoute("preview", (RequestMatch((("X-Preview", StringMatch("exact", "yes")),)),))
 
 
@@ -79,15 +80,16 @@ def test_a_mirror_route_at_traefik_is_refused(traefik_gateway: DataPlane, make_s
     with opened(shop) as router, pytest.raises(RefusedError, match=reason):
         router.set_mirror_route(MirrorRoute("copy"))
     shop.require_share(0)
-    words = ("--allow", "gateway-not-supported", "--verify", "accepted")
-    rollway("mirror-route", "shop", "set", "copy", "--header", "X-Copy: yes", *words)
+    rollway(
+        *("mirror-route", "shop", "set", "copy", "--header", "X-Copy: yes"), *ALLOWED, "--verify", "accepted"
+    )
     until(lambda: "answers HTTP 500 for rule copy" in _loaded(shop), "Traefik has loaded the route")
     assert dict(shop.sample(200, {"X-Copy": "yes"}).failures) == {"HTTP 500": 200}
     shop.require_share(0, X_Copy="no")
 
 
 def _loaded(shop: Shop) -> str:
-    return rollway("verify", "shop", "0", "--level", "loaded", "--timeout", "1s", status=5).stderr
+    return rollway("verify", "shop", "0", "--level", "loaded", *ALLOWED, status=5).stderr
 
 
 def test_traefik_lacks_what_its_own_report_lists() -> None:

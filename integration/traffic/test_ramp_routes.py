@@ -55,7 +55,7 @@ def test_steps_with_routes_reach_the_requests_they_name(
     shop.put(m.rollout({**routing, **MANAGED}, steps=STEPS))
 
     ramp(shop, PAUSED)
-    shop.require_share(20)
+    shop.require_share(20, 1000)
     shop.require_share(100, 200, X_Beta="yes")
 
     ramp(shop, PAUSED, "--resume")
@@ -65,7 +65,7 @@ def test_steps_with_routes_reach_the_requests_they_name(
 
     # A route stays until a step removes it, or all traffic goes back to stable.
     ramp(shop, 0, "--resume")
-    shop.require_share(60, X_Beta="yes")
+    shop.require_share(60, 1000, X_Beta="yes")
     require_copies(plane, shop, 50, X_Copy="yes")
     rollway("switch", "shop", "stable")
     require_copies(plane, shop, 0, X_Copy="yes")
@@ -81,17 +81,17 @@ def ramp(shop: Shop, status: int, *words: str) -> None:
 
 
 def require_copies(plane: Istio | IstioGateway, shop: Shop, percentage: int, **headers: str) -> None:
-    """Require that this share of 2,000 requests with such headers (`_` for `-`) is sent to the canary a second time."""
+    """Require that this share of 1,000 requests with such headers (`_` for `-`) is sent to the canary a second time."""
     envoy = plane.istio if isinstance(plane, IstioGateway) else plane
     before = envoy.requests_to("shop-canary", shop.namespace.name)
-    sample = shop.sample(2000, {name.replace("_", "-"): value for name, value in headers.items()})
+    sample = shop.sample(1000, {name.replace("_", "-"): value for name, value in headers.items()})
     assert not sample.failures
     served = dict(sample.versions).get("canary", 0)
 
     def copied() -> int:
         return envoy.requests_to("shop-canary", shop.namespace.name) - before - served
 
-    # Envoy counts a copy when it sends it, which may be after the answer. Four standard deviations of 2,000 requests.
-    allowed = 90 if percentage else 0
-    until(lambda: abs(copied() - 20 * percentage) <= allowed, f"{percentage} % of the requests are copied")
-    print(f"{plane.name}, {headers}: {copied()} of 2000 requests copied, {served} answered by the canary")
+    # Envoy counts a copy when it sends it, which may be after the answer. Four standard deviations of 1,000 requests.
+    allowed = 63 if percentage else 0
+    until(lambda: abs(copied() - 10 * percentage) <= allowed, f"{percentage} % of the requests are copied")
+    print(f"{plane.name}, {headers}: {copied()} of 1000 requests copied, {served} answered by the canary")
