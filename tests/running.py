@@ -1,4 +1,4 @@
-"""Run the command line inside the test's own process, as the console script does, or in a terminal of its own."""
+"""Run the command line inside the test's own process, or in a terminal of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 
-from rollway.cli import main
+from rollway.cli import run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,12 +33,8 @@ class Ran:
 def rollway(*words: str) -> Ran:
     """Run `rollway WORDS...` and return its exit code and output."""
     stdout, stderr = io.StringIO(), io.StringIO()
-    code = 0
     with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
-        try:
-            main(list(words))
-        except SystemExit as stop:
-            code = int(stop.code or 0)
+        code = run(words)
     return Ran(code, stdout.getvalue(), stderr.getvalue())
 
 

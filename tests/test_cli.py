@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import manifests as m
-from rollway.cli import main
+from rollway import cli
 from running import rollway, schema
 
 if TYPE_CHECKING:
@@ -329,7 +329,7 @@ def test_kubectl_finds_the_plugin() -> None:
 def test_debug_shows_the_traceback(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """--debug lets an error through; without it, even a bug is one line."""
     with pytest.raises(Exception, match="not found"):
-        main(["status", "cart", "--dir", str(shop), "--debug"])
+        cli.run(["status", "cart", "--dir", str(shop), "--debug"])
 
     def bug(*_: Any) -> Any:
         raise ZeroDivisionError("oops")
@@ -338,7 +338,7 @@ def test_debug_shows_the_traceback(shop: Path, monkeypatch: pytest.MonkeyPatch) 
     ran = rollway("status", "--dir", str(shop))
     assert (ran.code, "this is a bug in rollway" in ran.stderr, "Traceback" in ran.stderr) == (1, True, False)
     with pytest.raises(ZeroDivisionError):
-        main(["status", "--dir", str(shop), "--debug"])
+        cli.run(["status", "--dir", str(shop), "--debug"])
 
     def interrupt(*_: Any) -> Any:
         raise KeyboardInterrupt

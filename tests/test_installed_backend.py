@@ -223,7 +223,7 @@ def test_it_is_found_by_its_metadata_alone(site: Path, directory: Path) -> None:
 def test_a_known_backend_looks_for_no_others(tmp_path: Path) -> None:
     """A Rollout with the backends of rollway alone does not pay for the search."""
     (tmp_path / "app.yaml").write_text(yaml.safe_dump_all([m.rollout({"smi": {}})]))
-    script = "import sys; from rollway.cli import main\ntry: main(sys.argv[1:])\nfinally: print('importlib.metadata' in sys.modules)"
+    script = "import sys; from rollway.cli import run; run(sys.argv[1:]); print('importlib.metadata' in sys.modules)"
     command = [sys.executable, "-c", script, "set-weight", "shop", "5", "--dir", str(tmp_path)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.stdout.splitlines()[-1] == "False", ran.stdout + ran.stderr

@@ -5,19 +5,20 @@ A verb is thin: options in, one call of the library, output. The group imports i
 
 from __future__ import annotations
 
-from rollway.cli import garbage  # before the others: it spares what importing them costs
+from rollway.cli import garbage  # noqa: F401 - before the others: it spares what importing them costs
 
 # isort: split
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from rollway import __version__
 from rollway.cli import output as out
 from rollway.cli.group import WIDTH, LazyGroup, Verb
+from rollway.cli.leaving import leave
 from rollway.cli.options import StoreOptions
 from rollway.cli.parameters import passed_on
 
@@ -129,9 +130,22 @@ def cli() -> None:
     """
 
 
-def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with the code that the errors' tree gives."""
-    words = list(sys.argv[1:] if args is None else args)
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line, and end the process with the code that the errors' tree gives; see `leaving`."""
+    try:
+        code = run(sys.argv[1:] if args is None else args)
+    except Exception:  # noqa: BLE001 - whatever `--debug` lets through
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    leave(code)
+
+
+def run(args: Sequence[str]) -> int:
+    """Run the command line inside a process that goes on, and return its exit code.
+
+    With `--debug` among the words, an error is raised instead of printed.
+    """
+    words = list(args)
     program = "kubectl rollway" if os.path.basename(sys.argv[0]).startswith("kubectl-") else "rollway"
     try:
         code = cli.main(
@@ -144,11 +158,12 @@ def main(args: Sequence[str] | None = None) -> None:
         out.finish()
     except click.Abort:
         code = 130
+    except SystemExit as stop:  # how click ends a completion
+        code = stop.code
     except Exception as error:
         if "--debug" in words and not isinstance(error, click.ClickException | out.OutputError):
             raise
         from rollway.cli import failures  # noqa: PLC0415 - a call that succeeds does not need it
 
         code = failures.report(error, failures.form_of(words))
-    garbage.leave_all()
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
