@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROLLWAY = [sys.executable, "-m", "rollway.cli"]
+ROLLWAY = [sys.executable, "-X", "faulthandler", "-m", "rollway.cli"]
+"""The command; should it crash, it prints what its threads were doing."""
 
 
 @contextlib.contextmanager
