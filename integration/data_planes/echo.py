@@ -19,6 +19,8 @@ PORT = 8080
 TLS_PORT = 8443
 VERSIONS = {"stable": 1, "canary": 2, "other": 3}
 """The last part of a pod's address for each version."""
+NAMESPACES = range(255)
+"""The numbers of the namespaces whose shops have addresses of their own; those of 255 belong to the data planes."""
 
 _CONFIG = """
 daemon off;
@@ -48,7 +50,13 @@ http {{
 
 
 def address(namespace: int, version: str) -> str:
-    """Return the address of the pod of a version in the namespace with that number (0 to 255)."""
+    """Return the address of the pod of a version in the namespace with that number.
+
+    Raises:
+        ValueError: the number is not in `NAMESPACES`.
+    """
+    if namespace not in NAMESPACES:
+        raise ValueError(f"shop {namespace} has no address: the last one that has is {NAMESPACES[-1]}")
     return f"10.244.{namespace}.{VERSIONS[version]}"
 
 

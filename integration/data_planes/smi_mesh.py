@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import yaml
 
-from data_planes import dump, fetch
+from data_planes import dump, echo, fetch
 from harness import tools
 from harness.control_plane import flags
 from harness.daemon import Daemon
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 NAMESPACE = "traefik-mesh"
 _CONTROLLER, _PROXY_API, _PORT = 22000, 22001, 80
-_SHOPS = range(1, 100)
-"""The namespaces `smi` and `smi-1` to `smi-99` have names that the proxy resolves: there is no DNS in a sandbox."""
 
 
 class SmiMesh:
@@ -60,10 +58,7 @@ class SmiMesh:
         configuration = f"http://127.0.0.1:{_CONTROLLER}/api/configuration/current"
         self.controller.wait(lambda: fetch(configuration))
         hosts = folder / "hosts"
-        services = ("shop", "shop-stable", "shop-canary")
-        namespaces = ("smi", *(f"smi-{number}" for number in _SHOPS))
-        names = [f"{service}.{namespace}.traefik.mesh" for namespace in namespaces for service in services]
-        hosts.write_text("".join(f"127.0.0.1 {name}\n" for name in ("localhost", *names)))
+        hosts.write_text("".join(f"127.0.0.1 {name}\n" for name in ("localhost", *_names())))
         proxy = {
             "entrypoints.http-5000.address": f"127.0.0.1:{_PORT}",
             "entrypoints.http-5000.forwardedheaders.insecure": "true",
@@ -115,3 +110,10 @@ class SmiMesh:
         for daemon in (self.proxy, self.controller):
             if daemon:
                 daemon.stop()
+
+
+def _names() -> list[str]:
+    """Return the names that the proxy resolves: there is no DNS in a sandbox, so every shop that there can be has its own."""
+    namespaces = (SmiMesh.name, *(f"{SmiMesh.name}-{number}" for number in echo.NAMESPACES))
+    services = ("shop", "shop-stable", "shop-canary")
+    return [f"{service}.{namespace}.traefik.mesh" for namespace in namespaces for service in services]

@@ -120,7 +120,10 @@ class Shop:
         """
         self.settle()
         split = Split(weight, 100)
-        until(lambda: judge(self.sample(), IDENTITY, split).outcome is Outcome.MATCHES, f"share {split}", 60)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if judge(self.sample(), IDENTITY, split).outcome is Outcome.MATCHES:
+                break
         self.require_share(weight)
 
     def require_share(self, weight: int, requests: int = 2000, of: int = 100, **headers: str) -> None:
