@@ -39,7 +39,7 @@ from rollway.routers.planning import (
     refuse_unsupported,
     simulate,
 )
-from rollway.routers.ramp import unsupported_route
+from rollway.routers.ramp import unsupported_steps
 from rollway.routers.roles import decide_roles
 from rollway.routers.rollout import dotted
 from rollway.routers.rollout.schema import rollout_schema
@@ -267,11 +267,11 @@ class _Case:
             for backend in backends_of(rollout)
             if not any(need.name and need.ref in unusable for need in backend.needs(rollout))
         ]
-        for path, step in read_steps(self.item.manifest).steps:
-            reason = unsupported_route(rollout, step, self.live, usable)
-            if reason:
-                place = self.item.locate(path)
-                yield self._problem(REFUSAL, "unsupported", f"{dotted(path)}: {reason}", place)
+        for path, reason in unsupported_steps(
+            read_steps(self.item.manifest).steps, rollout, self.live, usable
+        ):
+            place = self.item.locate(path)
+            yield self._problem(REFUSAL, "unsupported", f"{dotted(path)}: {reason}", place)
         readings: list[Reading] = []
         for backend in usable:
             yield from self._foreign(rollout, backend)
@@ -299,7 +299,10 @@ class _Case:
         weights = _weights(rollout)
         while weights:
             weight = weights.pop(0)
-            context = Context(rollout, replace(now, split=Split(weight, rollout.total)), self.live)
+            want = replace(now, split=Split(weight, rollout.total))
+            if backend.capabilities.missing(want):
+                want = Traffic(want.split)  # the weights come after the routes are removed
+            context = Context(rollout, want, self.live)
             try:
                 simulation = simulate(context, adopt=True, backends=[backend], unwritten=tried)
                 if weight == 1 and all(

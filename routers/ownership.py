@@ -8,7 +8,7 @@ away; everything else in the object stays. An object that was taken over remembe
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rollway.routers.errors import ForeignOwnerError, ManifestError
 from rollway.routers.objects import dig, duplicate
@@ -81,9 +81,9 @@ def applied(manifest: Manifest) -> Manifest:
     return ours
 
 
-def recorded_annotations(manifest: Manifest) -> frozenset[str]:
-    """Return the keys of the annotations that we set, by the record."""
-    return frozenset(_record(manifest).get("annotations", ()))
+def recorded(manifest: Manifest, place: Literal["annotations", "labels", "spec"]) -> frozenset[str]:
+    """Return the keys that we set in one place of an object, by the record."""
+    return frozenset(_record(manifest).get(place, ()))
 
 
 def owned_by(manifest: Manifest, rollout: Rollout) -> bool:

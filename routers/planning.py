@@ -18,8 +18,8 @@ from rollway.routers.findings import Finding, FindingCode, Severity
 from rollway.routers.model import Context
 from rollway.routers.objects import Access, LiveObject, Need, without_server_fields
 from rollway.routers.observation import observe
-from rollway.routers.plan import Action, Change, Plan, change_for
-from rollway.routers.traffic import Traffic
+from rollway.routers.plan import Action, Change, Plan, change_for, removal_of
+from rollway.routers.traffic import BESIDE, Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
@@ -158,16 +158,19 @@ def simulate(
     """Compute the changes for a wish, and judge the objects as they would be after them.
 
     `backends` are those of the Rollout that are asked (None: all). Changes of objects in `unwritten` are not for a store,
-    so what it would have to remember is not found out.
+    so what it would have to remember is not found out. Managed objects that the wish has no use for are deleted last,
+    when no other object refers to them any more.
 
     Raises what `propose` raises.
     """
     rollout, want, live = context
     chosen = backends_of(rollout) if backends is None else backends
     changes: list[Change] = []
-    after: dict[ObjectRef, LiveObject] = {}
+    superfluous: list[Change] = []
     for backend in chosen:
-        for need, rendered in _rendered(backend, context):
+        wanted_needs = list(_rendered(backend, context))
+        superfluous += _superfluous(backend, context, {need.ref for need, _ in wanted_needs})
+        for need, rendered in wanted_needs:
             present = live.get(need.ref)
             wanted = _as_it_was(backend, context, present, rendered)
             change = change_for(need, present, wanted, rollout, adopt=adopt)
@@ -176,11 +179,20 @@ def simulate(
                 change = change._replace(original=original) if original else change
             if change:
                 changes.append(change)
-                assert change.after is not None, "rendering never deletes"
-                after[need.ref] = LiveObject(need.ref, change.after, present.version if present else "")
-    simulated = live.after(after.values())
+    changes += superfluous
+    after = [LiveObject(change.ref, change.after, change.version) for change in changes if change.after]
+    simulated = live.after(after, [change.ref for change in changes if not change.after])
     findings = [finding for backend in chosen for finding in backend.check(rollout, want, simulated)]
     return Simulation(tuple(changes), simulated, (*dict.fromkeys(findings), *store_notes(want, live)))
+
+
+def _superfluous(backend: Backend, context: Context, wanted: set[ObjectRef]) -> Iterator[Change]:
+    """Yield the removal of each managed object of the Rollout that is there and was not rendered."""
+    rollout, _, live = context
+    for ref, need in _needs(rollout).writable[backend.name].items():
+        present = live.get(ref) if need.access is Access.MANAGED and ref not in wanted else None
+        if present and ownership.owned_by(present.manifest, rollout):
+            yield removal_of(present, need)
 
 
 def _as_it_was(backend: Backend, context: Context, present: LiveObject | None, wanted: Manifest) -> Manifest:
@@ -305,10 +317,18 @@ def refuse_unsupported(rollout: Rollout, want: Traffic) -> None:
             why = f": {obstacle}" if obstacle else ""
             raise UnsupportedError(
                 f"backend {backend.name} cannot do {missing}, which {rollout.ref} asks for{why}",
-                hint=f"backends that can: {', '.join(able) or 'none yet'}",
+                hint=f"{_way_out(rollout, missing)}backends that can: {', '.join(able) or 'none yet'}",
             )
     for route in want.routes:
         refuse_unmanaged(rollout, route.name)
+
+
+def _way_out(rollout: Rollout, missing: str) -> str:
+    """Return what to do with the same backend, where there is anything."""
+    if missing != BESIDE:
+        return ""
+    name = rollout.name
+    return f"set the weight to 0 (`rollway set-weight {name} 0`), or remove the route (`rollway header-route {name} remove --all`); "
 
 
 def refuse_unmanaged(rollout: Rollout, name: str) -> None:

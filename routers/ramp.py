@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Unpack
 
@@ -16,20 +16,20 @@ from rollway.routers.errors import (
 )
 from rollway.routers.model import STABLE, Context
 from rollway.routers.planning import refuse_unsupported, simulate
-from rollway.routers.route_steps import SetRoute
+from rollway.routers.route_steps import RemoveRoute, SetRoute
+from rollway.routers.steps import SetWeight
 from rollway.routers.traffic import HeaderRoute, Outcome, Traffic
 from rollway.routers.waiting import looks_within
-from rollway.routers.weights import parse_weight, percent
+from rollway.routers.weights import Split, parse_weight, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rollway.routers.applying import Result
     from rollway.routers.backends import Backend
     from rollway.routers.model import Rollout
-    from rollway.routers.objects import Live
+    from rollway.routers.objects import Live, Pointer
     from rollway.routers.probes import Probe
-    from rollway.routers.route_steps import RemoveRoute
     from rollway.routers.router import TrafficRouter
     from rollway.routers.steps import Step
     from rollway.routers.traffic import RequestSample
@@ -147,29 +147,53 @@ def weights(start: int | str, end: int | str, step: int | str, total: int, live:
 
 
 def refuse_routes(rollout: Rollout, steps: Sequence[Step]) -> None:
-    """Refuse steps with routes that a backend of the Rollout does not have, before any of them is taken.
+    """Refuse steps with routes that a backend of the Rollout does not have, or not beside a weight, before any is taken.
 
     Raises:
         UnsupportedError: a backend has no such routes.
     """
+    now = Traffic(rollout.split(0))
     for step in steps:
-        if isinstance(step, SetRoute):
-            refuse_unsupported(rollout, Traffic(rollout.split(0)).with_route(step.route))
+        now = after(now, step)
+        if now.routes:
+            refuse_unsupported(rollout, now)
 
 
-def unsupported_route(rollout: Rollout, step: Step, live: Live, backends: Sequence[Backend]) -> str:
-    """Return why a backend of the Rollout cannot have the route of a step; empty: nothing is against it.
+def after(traffic: Traffic, step: Step) -> Traffic:
+    """Return the traffic after a step is taken."""
+    if isinstance(step, SetWeight):
+        return replace(traffic, split=Split(step.weight, traffic.split.total))
+    if isinstance(step, SetRoute):
+        return traffic.with_route(step.route)
+    return traffic.without([step.name]) if isinstance(step, RemoveRoute) else traffic
+
+
+def unsupported_steps(
+    steps: Sequence[tuple[Pointer, Step]], rollout: Rollout, live: Live, backends: Sequence[Backend]
+) -> Iterator[tuple[Pointer, str]]:
+    """Yield the steps after which a backend would have routes that it cannot have, or not beside that weight, and why.
 
     `backends` are those whose objects are all there, which show more than the kind of the route.
     """
-    if not isinstance(step, SetRoute):
-        return ""
-    want = Traffic(rollout.split(0)).with_route(step.route)
+    now = Traffic(Split(0, rollout.total))
+    for path, step in steps:
+        coming = after(now, step)
+        reason = ""
+        if coming.routes and coming != now:
+            reason = _unsupported(Context(rollout, coming, live), backends)
+        if reason:
+            yield path, f"{step.route}: {reason}" if isinstance(step, SetRoute) else reason
+        else:
+            now = coming
+
+
+def _unsupported(context: Context, backends: Sequence[Backend]) -> str:
+    """Return why a backend cannot have the routes of a wish; empty: nothing is against it."""
     try:
-        refuse_routes(rollout, [step])
-        simulate(Context(rollout, want, live), adopt=True, backends=backends)
+        refuse_unsupported(context.rollout, context.want)
+        simulate(context, adopt=True, backends=backends)
     except UnsupportedError as error:
-        return f"{step.route}: {error.message}" + (f"; {error.hint}" if error.hint else "")
+        return error.message + (f"; {error.hint}" if error.hint else "")
     except RollwayError:
         pass  # what else is wrong with the objects is met by weights as well
     return ""

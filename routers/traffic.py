@@ -185,6 +185,10 @@ class Traffic:
         )
 
 
+BESIDE = "a weight beside header routes"
+"""The name of the feature that a backend without `weights_beside_header_routes` lacks."""
+
+
 class Capabilities(NamedTuple):
     """What a backend can do; planning refuses a wish whose flag is off, before it renders anything."""
 
@@ -196,6 +200,8 @@ class Capabilities(NamedTuple):
     smallest_total: int = 1
     """Totals below this are ignored by the data plane."""
     header_routes: bool = False
+    weights_beside_header_routes: bool = True
+    """Whether the canary can have a weight while a header route is there."""
     mirror_routes: bool = False
     obstacles: Mapping[str, str] = MappingProxyType({})
     """Why the data plane cannot do a feature, by the name that `missing` has for it."""
@@ -206,6 +212,8 @@ class Capabilities(NamedTuple):
         """Name the first feature of the wish that the backend lacks, or return an empty string."""
         if want.header_routes and not self.header_routes:
             return "header routes"
+        if want.header_routes and want.split.canary and not self.weights_beside_header_routes:
+            return BESIDE
         if want.mirror_routes and not self.mirror_routes:
             return "mirror routes"
         if want.split.total < self.smallest_total:

@@ -74,7 +74,12 @@ def abilities(package: BackendPackage) -> str:
         ("API versions", ", ".join(f"`{version}`" for version in able.versions)),
         ("total", f"{able.smallest_total} or more"),
         ("weights", "any" if able.partial_weights else "only 0 and the total"),
-        ("header routes", "yes" if able.header_routes else "refused"),
+        (
+            "header routes",
+            ("yes" if able.weights_beside_header_routes else "at weight 0")
+            if able.header_routes
+            else "refused",
+        ),
         ("mirror routes", "yes" if able.mirror_routes else "refused"),
     )
 

@@ -18,7 +18,7 @@ from rollway.routers.backends.nginx.ingresses import canary_name
 from rollway.routers.backends.nginx.neighbours import Neighbours
 from rollway.routers.backends.nginx.policy import Policy, read_canary
 from rollway.routers.backends.nginx.stanza import DEFAULT_PREFIX
-from rollway.routers.backends.smi.backend import quantity
+from rollway.routers.backends.smi.split import quantity
 from rollway.routers.errors import ManifestError, NotFoundError, RollwayError, UnsupportedError
 from rollway.routers.findings import Severity
 from rollway.routers.objects import KindSnapshot, LiveObject, ObjectRef
@@ -745,7 +745,6 @@ BETA = HeaderRoute("beta", (RequestMatch((("X-Beta", StringMatch("exact", "yes")
 @pytest.mark.parametrize(
     ("routing", "wanted", "reason"),
     [
-        ({"smi": {}}, {"header_routes": (BETA,)}, "would send everybody to the canary"),
         ({"smi": {}}, {"mirror_routes": (MirrorRoute("copy"),)}, "a TrafficSplit has none"),
         (NGINX, {"mirror_routes": (MirrorRoute("copy"),)}, "mirror-target copies every request"),
     ],

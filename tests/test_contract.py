@@ -8,10 +8,12 @@ import manifests as m
 from rollway.routers.backends import BUILTIN
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.testing.contract import BackendContract
+from rollway.routers.testing.memory import MemoryStore
 
 if TYPE_CHECKING:
     from rollway.routers.model import Rollout
     from rollway.routers.objects import Manifest
+    from rollway.routers.testing.contract import ContractStore
     from rollway.routers.testing.contract.routes import Kind
 
 SERVICES = [m.service("shop-stable"), m.service("shop-canary")]
@@ -112,13 +114,21 @@ class TestIstioSubsets(_Contract):
         return [m.virtual_service(tls=[{"route": {"a": 1}}])]
 
 
-class TestSmi(_Contract):
-    """One TrafficSplit with the defaults of Argo Rollouts."""
+SMI_SERVED = {"split.smi-spec.io": ["v1alpha3"], "specs.smi-spec.io": ["v1alpha3"]}
 
+
+class TestSmi(_Contract):
+    """One TrafficSplit with the defaults of Argo Rollouts, in a version that can hold a header route."""
+
+    header_routes_at_once = 1
+    allowed = frozenset({"smi-matches-unproven"})
     routing: dict[str, Any] = {"smi": {}}
 
     def objects(self) -> list[Manifest]:
         return list(SERVICES)
+
+    def store(self) -> ContractStore:
+        return MemoryStore(self.objects(), served=SMI_SERVED)
 
     def garbage(self) -> list[Manifest]:
         return [
@@ -141,6 +151,13 @@ class TestSmiQuantities(TestSmi):
             "spec": {"versions": [{"name": "v1alpha1", "served": True}]},
         }
         return [*SERVICES, crd]
+
+    def store(self) -> ContractStore:
+        return MemoryStore(self.objects())
+
+    def can(self, kind: Kind) -> bool:
+        """That version has no `matches`."""
+        return not kind
 
 
 class TestService(_Contract):
@@ -239,10 +256,15 @@ class TestGatewayConnections(TestGatewaySeveral):
 class TestAllTogether(_Contract):
     """One Rollout with every backend, which move together."""
 
+    header_routes_at_once = 1
+    allowed = TestSmi.allowed
     routing = {**TestNginx.routing, **TestIstioHosts.routing, **TestSmi.routing, **TestGateway.routing}
 
     def objects(self) -> list[Manifest]:
         return [m.ingress(), m.virtual_service(), m.http_route(), *SERVICES]
+
+    def store(self) -> ContractStore:
+        return MemoryStore(self.objects(), served=SMI_SERVED)
 
     def garbage(self) -> list[Manifest]:
         return TestIstioHosts().garbage()

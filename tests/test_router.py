@@ -516,8 +516,10 @@ def test_switch_takes_two_words() -> None:
 def test_header_and_mirror_routes_are_refused_by_name() -> None:
     """A feature that no backend of the Rollout has is refused before anything is written."""
     found = router()
-    with pytest.raises(UnsupportedError, match="header routes"):
-        found.set_header_route(HeaderRoute("beta", (RequestMatch((("x", StringMatch("exact", "1")),)),)))
+    beta = HeaderRoute("beta", (RequestMatch((("x", StringMatch("exact", "1")),)),))
+    with pytest.raises(UnsupportedError, match="smi cannot do a weight beside header routes") as caught:
+        found.set_traffic(Traffic(Split(20), (beta,)))
+    assert "backends that can: nginx, istio, gateway" in str(caught.value)
     with pytest.raises(UnsupportedError, match="backends that can: istio, gateway"):
         found.set_mirror_route(MirrorRoute("copy"))
     found.set_weight(20)

@@ -388,13 +388,13 @@ def test_a_ramp_sets_and_removes_the_routes_of_its_steps(routed: Path) -> None:
 
 
 def test_routes_that_the_backend_lacks_are_refused_before_anything_moves(folder: Path) -> None:
-    """A route step behind weights is refused with the name of the backend before the first weight is set."""
+    """A route step beside a weight that has no room for it is refused with the backend's name before the first weight is set."""
     rollout, *others = yaml.safe_load_all((folder / "app.yaml").read_text())
     rollout["spec"]["strategy"]["canary"]["steps"].append(SET_BETA)
     (folder / "app.yaml").write_text(yaml.safe_dump_all([rollout, *others]))
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     ran = rollway("ramp", "shop", "--steps", "--dir", str(folder))
-    assert (ran.code, "backend smi cannot do header routes" in ran.stderr) == (4, True), ran
+    assert (ran.code, "backend smi cannot do a weight beside header routes" in ran.stderr) == (4, True), ran
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 

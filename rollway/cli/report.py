@@ -71,6 +71,9 @@ def capabilities() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     rows: list[tuple[str, ...]] = []
     for package in packages():
         able = package.backend.capabilities
+        header_routes = "refused"
+        if able.header_routes:
+            header_routes = "yes" if able.weights_beside_header_routes else "at weight 0"
         group, slash, _ = able.versions[0].rpartition("/")
         versions = ", ".join(version.rpartition("/")[2] for version in able.versions)
         rows.append(
@@ -81,7 +84,7 @@ def capabilities() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
                 f"{group}{slash}{versions}",
                 f"{able.smallest_total} or more" if able.partial_weights else "0 or all",
                 "yes",
-                "yes" if able.header_routes else "refused",
+                header_routes,
                 "yes" if able.mirror_routes else "refused",
                 ", ".join(option.name for option in package.addresses) or "not asked",
             )

@@ -7,7 +7,6 @@ nginx searches a pattern (PCRE) in the value. A regex of a route has to match th
 from __future__ import annotations
 
 import re
-import warnings
 from typing import TYPE_CHECKING
 
 from rollway.routers import ownership
@@ -18,6 +17,15 @@ from rollway.routers.backends.nginx.policy import (
     HEADER_VALUE,
     Policy,
     read_canary,
+)
+from rollway.routers.backends.patterns import (
+    QUOTED,
+    quoted,
+    regex_fault,
+    regex_of,
+    split_flags,
+    unquoted,
+    whole,
 )
 from rollway.routers.errors import RefusedError, UnsupportedError
 from rollway.routers.objects import dig
@@ -30,12 +38,7 @@ if TYPE_CHECKING:
 
 ROUTE_ANNOTATION = "rollway.dev/header-route"
 """The name of the header route that the header of a canary Ingress stands for."""
-_SPECIAL = r"[\\^$.\[\](){}*+?|]"
-_PREFIX = r"\^((?:[^\\^$.\[\](){}*+?|]|\\[^a-zA-Z0-9])*)"
-_FLAGS = r"((?:\(\?[ims]+\))?)(.*)"
-_WHOLE = r"\^\(\?:(.*)\)\$"
-_OTHER_GROUP = r"(?<!\\)\(\?(?![ims]*[:)])"
-_POSIX_CLASS = r"\[:\^?[a-z]+:\]"
+_PREFIX = rf"\^({QUOTED})"
 
 
 def annotations_of(routes: Sequence[HeaderRoute], prefix: str) -> dict[str, str]:
@@ -91,7 +94,7 @@ def refuse_conflict(
     route: HeaderRoute, stanza: Mapping[str, str], canary: ObjectRef, live: Manifest | None, prefix: str
 ) -> None:
     """Raise RefusedError when the Rollout's stanza, or somebody else on the canary Ingress, chooses by a header already."""
-    ours = ownership.recorded_annotations(live) if live else frozenset()
+    ours = ownership.recorded(live, "annotations") if live else frozenset()
     present = dig(live, "metadata", "annotations") or {}
     for key in (f"{prefix}/{name}" for name in (HEADER, HEADER_VALUE, HEADER_PATTERN)):
         if key in stanza:
@@ -111,15 +114,14 @@ def _policy(route: HeaderRoute) -> Policy:
     """Return the policy that does what a route asks for."""
     header, match = _condition(route)
     if match.kind == "prefix":
-        return Policy(header=header, header_pattern="^" + re.sub(_SPECIAL, r"\\\g<0>", match.value))
+        return Policy(header=header, header_pattern="^" + quoted(match.value))
     if match.kind == "regex":
-        fault = _fault(match.value)
+        fault = regex_fault(match.value)
         if fault:
             raise _unsupported(
                 route, f"nginx cannot read the regex {match.value!r}, and would ignore it ({fault})"
             )
-        flags, body = _split_flags(match.value)
-        return Policy(header=header, header_pattern=f"{flags}^(?:{body})$")
+        return Policy(header=header, header_pattern=whole(match.value))
     if not match.value:
         raise _unsupported(route, "without a value the controller looks for the words `always` and `never`")
     return Policy(header=header, header_value=match.value)
@@ -139,34 +141,16 @@ def _condition(route: HeaderRoute) -> tuple[str, StringMatch]:
     return headers[0]
 
 
-def _fault(regex: str) -> str:
-    """Return why nginx (PCRE) could not read a regex, or not as it is meant (RE2); an empty string when it can."""
-    if re.search(_OTHER_GROUP, regex):
-        return "a group begins with `(?`, and is neither `(?:` nor one of the flags i, m and s"
-    try:
-        with warnings.catch_warnings():
-            # Python announces set operations for `[[`, which PCRE does not have.
-            warnings.simplefilter("ignore", FutureWarning)
-            re.compile(re.sub(_POSIX_CLASS, "a", regex))
-    except re.error as error:
-        return str(error)
-    return ""
-
-
 def _read(pattern: str) -> StringMatch:
     """Return the comparison that a pattern does; one that is not written by rollway is found anywhere in the value."""
     prefix = re.fullmatch(_PREFIX, pattern)
     if prefix:
-        return StringMatch("prefix", re.sub(r"\\(.)", r"\1", prefix[1]))
-    flags, body = _split_flags(pattern)
-    whole = re.fullmatch(_WHOLE, body)
-    return StringMatch("regex", flags + (whole[1] if whole else f".*(?:{body}).*"))
-
-
-def _split_flags(regex: str) -> tuple[str, str]:
-    """Part the flags at the start of a regex (`(?i)`) from the rest, so that they stay at the start."""
-    parts = re.fullmatch(_FLAGS, regex)
-    return (parts[1], parts[2]) if parts else ("", regex)
+        return StringMatch("prefix", unquoted(prefix[1]))
+    regex = regex_of(pattern)
+    if regex is None:
+        flags, body = split_flags(pattern)
+        regex = f"{flags}.*(?:{body}).*"
+    return StringMatch("regex", regex)
 
 
 def _unsupported(route: HeaderRoute, reason: str) -> UnsupportedError:

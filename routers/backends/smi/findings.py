@@ -1,4 +1,4 @@
-"""The codes of what a mesh with SMI leaves open, and of shares that come out differently. `backend.py` finds them."""
+"""The codes of what a mesh with SMI leaves open, and of shares that come out differently. `checks.py` finds them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,13 @@ FINDINGS = (
         "The TrafficSplit has matches, which somebody else has added to it.",
         "The weight is the share of the requests that match; all others go to the root Service.",
         "Nothing, if that is what you want; otherwise take the matches out.",
+    ),
+    FindingCode(
+        "smi-matches-unproven",
+        "A header route needs a mesh that acts on the `matches` of a TrafficSplit, and nothing shows whether this one does.",
+        "A mesh that does not act on them sends all requests of all users to the canary.",
+        "Look whether the mesh does with a Service that no user calls, then allow it with each command while the route is there. "
+        "The page of the backend names the meshes that are known to do it.",
     ),
     FindingCode(
         "smi-effective-share",

@@ -10,6 +10,7 @@ import pytest
 
 from rollway.routers.backends import backends_of
 from rollway.routers.errors import ApplyError, RefusedError, StoreError, UnsupportedError
+from rollway.routers.guards import Limits
 from rollway.routers.router import TrafficRouter
 from rollway.routers.testing.contract.subject import Subject
 from rollway.routers.traffic import HeaderRoute, MirrorRoute, Outcome, RequestMatch, StringMatch, Traffic
@@ -31,6 +32,8 @@ class RouteContract(Subject):
 
     header_routes_at_once = 2
     """How many header routes the backend can have at one time; 1 or more than that."""
+    allowed: frozenset[str] = frozenset()
+    """The codes of refusals that a caller has to allow before the backend writes a header route."""
 
     def header_route(self, name: str, value: str = "1") -> HeaderRoute:
         """Return a header route that the backend can express."""
@@ -49,12 +52,18 @@ class RouteContract(Subject):
 
     def route_router(self, store: ContractStore) -> TrafficRouter:
         """Return a router that knows the names of routes."""
-        return TrafficRouter(self.routed(), store)
+        return TrafficRouter(self.routed(), store, Limits(allow=self.allowed))
 
     def can(self, kind: Kind) -> bool:
         """Return whether every backend of the case has such routes."""
         flags = [part.capabilities for part in backends_of(self.rollout())]
         return all(able.header_routes if kind == "header" else able.mirror_routes for able in flags)
+
+    def beside(self, kind: Kind, weight: int) -> int:
+        """Return a weight if the canary can have it beside such a route, or else 0."""
+        flags = [part.capabilities for part in backends_of(self.rollout())]
+        possible = kind == "mirror" or all(able.weights_beside_header_routes for able in flags)
+        return weight if possible else 0
 
     def put_route(self, store: ContractStore, kind: Kind, name: str = "contract-b") -> Result:
         """Set a route of a kind."""
@@ -75,8 +84,9 @@ class RouteContract(Subject):
         """A route that a backend of the Rollout does not have is refused by name before anything is written."""
         store = self.store()
         if self.can(kind):
-            self.route_router(store).set_traffic(self.wanted(kind, 5))
-            assert self.route_router(store).observe().traffic == self.wanted(kind, 5)
+            want = self.wanted(kind, self.beside(kind, 5))
+            self.route_router(store).set_traffic(want)
+            assert self.route_router(store).observe().traffic == want
             return
         with pytest.raises(UnsupportedError, match=f"{kind} routes"):
             self.route_router(store).set_traffic(self.wanted(kind, 5))
@@ -108,13 +118,33 @@ class RouteContract(Subject):
         router.set_weight(0)
         assert self.put_route(store, kind).changed
         assert not self.put_route(store, kind).changed
-        for weight in (0, 1, 50, 100, 30):
+        for weight in [self.beside(kind, weight) for weight in (0, 1, 50, 100, 30)]:
             router.set_weight(weight)
             assert router.observe().traffic == self.wanted(kind, weight)
             assert router.verify(weight).outcome is Outcome.MATCHES
             assert router.verify().outcome is Outcome.MATCHES
             assert router.plan(weight) is None
-        assert router.verify(Traffic(Split(30))).outcome is Outcome.DIFFERS
+        assert router.verify(Traffic(Split(self.beside(kind, 30)))).outcome is Outcome.DIFFERS
+
+    def test_a_weight_that_cannot_be_beside_a_header_route_is_refused(self) -> None:
+        """Where a weight has no room beside a header route, both orders are refused with the way out, and nothing is written."""
+        if not self.can("header") or self.beside("header", 10):
+            return
+        store = self.store()
+        router = self.route_router(store)
+        self.put_route(store, "header")
+        before = copy.deepcopy(store.manifests)
+        with pytest.raises(UnsupportedError, match="beside header routes") as caught:
+            router.set_weight(10)
+        assert "remove --all" in str(caught.value)
+        assert store.manifests == before
+        router.remove_managed_routes()
+        router.set_weight(10)
+        before = copy.deepcopy(store.manifests)
+        with pytest.raises(UnsupportedError, match="beside header routes") as caught:
+            self.put_route(store, "header")
+        assert "set the weight to 0" in str(caught.value)
+        assert store.manifests == before
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_route_is_replaced_and_removed_by_its_name(self, kind: Kind) -> None:
@@ -123,22 +153,23 @@ class RouteContract(Subject):
             return
         store = self.store()
         router = self.route_router(store)
-        router.set_weight(20)
+        weight = self.beside(kind, 20)
+        router.set_weight(weight)
         before = copy.deepcopy(store.manifests)
         self.put_route(store, kind)
         if kind == "header":
             other = self.header_route("contract-b", "2")
             router.set_header_route(other)
-            assert router.observe().traffic == Traffic(Split(20), (other,))
+            assert router.observe().traffic == Traffic(Split(weight), (other,))
             router.remove_mirror_route("contract-b")
-            assert router.observe().traffic == Traffic(Split(20), (other,))
+            assert router.observe().traffic == Traffic(Split(weight), (other,))
             router.remove_header_route("contract-b")
         else:
             copied = self.mirror_route("contract-b", 10)
             router.set_mirror_route(copied)
-            assert router.observe().traffic == Traffic(Split(20), (), (copied,))
+            assert router.observe().traffic == Traffic(Split(weight), (), (copied,))
             router.remove_header_route("contract-b")
-            assert router.observe().traffic == Traffic(Split(20), (), (copied,))
+            assert router.observe().traffic == Traffic(Split(weight), (), (copied,))
             router.remove_mirror_route("contract-b")
         assert store.manifests == before
         assert not router.remove_managed_routes().changed
@@ -149,7 +180,8 @@ class RouteContract(Subject):
             return
         store = self.store()
         router = self.route_router(store)
-        router.set_weight(20)
+        weight = self.beside("header", 20)
+        router.set_weight(weight)
         before = copy.deepcopy(store.manifests)
         self.put_route(store, "header", "contract-c")
         if self.header_routes_at_once < 2:
@@ -159,7 +191,7 @@ class RouteContract(Subject):
         else:
             self.put_route(store, "header", "contract-a")
             names = ("contract-a", "contract-c")
-            assert router.observe().traffic == Traffic(Split(20), tuple(map(self.header_route, names)))
+            assert router.observe().traffic == Traffic(Split(weight), tuple(map(self.header_route, names)))
             router.remove_managed_routes()
         assert store.manifests == before
 
@@ -173,6 +205,7 @@ class RouteContract(Subject):
         router.set_weight(0)
         start = {ref: item for ref, item in store.manifests.items() if ref not in self.managed}
         for to, weight in (("canary", 100), ("stable", 0)):
+            router.set_weight(self.beside(kind, 100 - weight))
             self.put_route(store, kind)
             router.switch(to)
             assert router.observe().traffic == Traffic(Split(weight))
@@ -186,9 +219,10 @@ class RouteContract(Subject):
         if not self.can(kind):
             return
         store = self.store()
-        self.route_router(store).set_weight(10)
+        weight = self.beside(kind, 10)
+        self.route_router(store).set_weight(weight)
         before = copy.deepcopy(store.manifests)
-        planned = self.route_router(store).plan(self.wanted(kind, 10))
+        planned = self.route_router(store).plan(self.wanted(kind, weight))
         assert planned is not None
         for position in range(len(planned.changes)):
             store.fail(at=position)
@@ -197,7 +231,7 @@ class RouteContract(Subject):
             assert store.manifests == before
         store.interfere = lambda _change: None
         self.put_route(store, kind)
-        assert self.route_router(store).observe().traffic == self.wanted(kind, 10)
+        assert self.route_router(store).observe().traffic == self.wanted(kind, weight)
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_killed_while_a_route_is_set_converges(self, kind: Kind) -> None:
@@ -206,8 +240,9 @@ class RouteContract(Subject):
             return
         store = self.store()
         router = self.route_router(store)
-        router.set_weight(10)
-        plan = router.plan(self.wanted(kind, 10))
+        few, more = self.beside(kind, 10), self.beside(kind, 60)
+        router.set_weight(few)
+        plan = router.plan(self.wanted(kind, few))
         assert plan is not None
         for position, change in enumerate(plan.changes):
             store.write(change)
@@ -217,22 +252,30 @@ class RouteContract(Subject):
             undo = change.inverse(self.live(store).get(change.ref))
             assert undo is not None
             store.write(undo)
-        router.set_weight(60)
-        assert router.verify(self.wanted(kind, 60)).outcome is Outcome.MATCHES
+        shown = router.observe().nearest_traffic
+        # Where a route needs two objects, the last one alone shows none.
+        assert shown.routes or not self.beside(kind, 1)
+        router.set_weight(more)
+        assert router.verify(replace(shown, split=Split(more))).outcome is Outcome.MATCHES
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_route_that_comes_meanwhile_is_kept(self, kind: Kind) -> None:
-        """A route that another call sets between plan and write is there afterwards, and so is the weight."""
+        """A route that another call sets between plan and write is there afterwards, and so is the weight, if it can be."""
         if not self.can(kind):
             return
         store = self.store()
         router = self.route_router(store)
-        router.set_weight(10)
+        router.set_weight(self.beside(kind, 10))
 
         def interfere(_change: Change) -> None:
             store.interfere = lambda _change: None
             self.put_route(store, kind)
 
         store.interfere = interfere
+        if not self.beside(kind, 40):
+            with pytest.raises(UnsupportedError, match="beside header routes"):
+                router.set_weight(40)
+            assert router.verify(self.wanted(kind, 0)).outcome is Outcome.MATCHES
+            return
         router.set_weight(40)
         assert router.verify(self.wanted(kind, 40)).outcome is Outcome.MATCHES

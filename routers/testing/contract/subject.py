@@ -11,6 +11,8 @@ from rollway.routers.router import TrafficRouter
 from rollway.routers.stores import Store
 from rollway.routers.stores.manifests import ref_of
 from rollway.routers.testing.memory import MemoryStore
+from rollway.routers.traffic import Traffic
+from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,8 +20,7 @@ if TYPE_CHECKING:
     from rollway.routers.model import Rollout
     from rollway.routers.objects import Live, Manifest, Need, ObjectRef
     from rollway.routers.plan import Change
-    from rollway.routers.traffic import Reading, Traffic
-    from rollway.routers.weights import Split
+    from rollway.routers.traffic import Reading
 
 
 class ContractStore(Store, Protocol):
@@ -84,19 +85,18 @@ class Subject:
         return TrafficRouter(self.rollout(), store or self.store())
 
     def written(self, access: Access) -> list[Need]:
-        """Return the needs of the route with that access."""
-        return [need for need in needs_of(self.rollout()) if need.access is access]
+        """Return the needs of the route with that access, of the objects that carry weights."""
+        return [
+            need for need in needs_of(self.rollout()) if need.access is access and need.ref in self.targets
+        ]
 
     @property
     def targets(self) -> list[ObjectRef]:
-        """The objects that this backend may write, those that it selects by label among them."""
-        rollout = self.rollout()
-        refs = [ref_of(manifest, "")._replace(namespace=rollout.namespace) for manifest in self.objects()]
+        """The objects that carry weights, those that this backend selects by label among them."""
+        namespace = self.rollout().namespace
+        here = MemoryStore(self.objects(), namespace)
         return [
-            ref
-            for need in needs_of(rollout)
-            if need.access is not Access.READ
-            for ref in ([need.ref] if need.name else filter(need.matches, refs))
+            ref_of(manifest, namespace) for manifest in self.render(here, Traffic(Split(self.possible(50))))
         ]
 
     def live(self, store: ContractStore) -> Live:
@@ -138,4 +138,4 @@ class Subject:
     @property
     def managed(self) -> set[ObjectRef]:
         """The objects that are made for this backend alone."""
-        return {need.ref for need in self.written(Access.MANAGED)}
+        return {need.ref for need in needs_of(self.rollout()) if need.access is Access.MANAGED}
