@@ -135,6 +135,7 @@ def test_plurals_are_those_of_the_server(namespace: Namespace) -> None:
         ("networking.istio.io", "VirtualService"),
         ("networking.istio.io", "DestinationRule"),
         ("split.smi-spec.io", "TrafficSplit"),
+        ("specs.smi-spec.io", "HTTPRouteGroup"),
         ("gateway.networking.k8s.io", "HTTPRoute"),
         ("gateway.networking.k8s.io", "GRPCRoute"),
         ("gateway.networking.k8s.io", "TLSRoute"),

@@ -252,26 +252,21 @@ class _Case:
     def _of_steps(self) -> Iterator[Problem]:
         """Yield the faults of the steps that rollway does."""
         for path, message in read_steps(self.item.manifest).faults:
-            place = self.item.locate(path)
-            yield self._problem(FAULT, "manifest-fault", f"{dotted(path)}: {message}", place)
+            yield self._problem(FAULT, "manifest-fault", f"{dotted(path)}: {message}", self.item.locate(path))
 
     def _judged(self, rollout: Rollout, unusable: set[ObjectRef]) -> Iterator[Problem]:
         """Yield the findings of each backend for the weights that a Rollout may get, if it has what it needs."""
-        try:
-            refuse_unsupported(rollout, Traffic(Split(0, rollout.total)))
-        except RollwayError as error:
-            yield from self._of_error(error)
+        yield from self._unsupported(rollout, Traffic(Split(0, rollout.total)))
         yield from map(self._of_finding, controller_in_charge(rollout))
         usable = [
             backend
             for backend in backends_of(rollout)
             if not any(need.name and need.ref in unusable for need in backend.needs(rollout))
         ]
-        for path, reason in unsupported_steps(
-            read_steps(self.item.manifest).steps, rollout, self.live, usable
-        ):
-            place = self.item.locate(path)
-            yield self._problem(REFUSAL, "unsupported", f"{dotted(path)}: {reason}", place)
+        steps = read_steps(self.item.manifest).steps
+        for path, reason in unsupported_steps(steps, rollout, self.live, usable):
+            message = f"{dotted(path)}: {reason}"
+            yield self._problem(REFUSAL, "unsupported", message, self.item.locate(path))
         readings: list[Reading] = []
         for backend in usable:
             yield from self._foreign(rollout, backend)
@@ -281,6 +276,13 @@ class _Case:
             yield from self._met(rollout, backend, Observation(rollout, seen).nearest_traffic)
             readings += seen
         yield from self._disagreement(rollout, readings)
+
+    def _unsupported(self, rollout: Rollout, want: Traffic) -> Iterator[Problem]:
+        """Yield what a backend lacks for a wish."""
+        try:
+            refuse_unsupported(rollout, want)
+        except RollwayError as error:
+            yield from self._of_error(error)
 
     def _foreign(self, rollout: Rollout, backend: Backend) -> Iterator[Problem]:
         """Yield the objects of ours by name that belong to somebody else."""
@@ -301,9 +303,10 @@ class _Case:
             weight = weights.pop(0)
             want = replace(now, split=Split(weight, rollout.total))
             if backend.capabilities.missing(want):
-                want = Traffic(want.split)  # the weights come after the routes are removed
-            context = Context(rollout, want, self.live)
+                yield from self._unsupported(rollout, want)
+                want = Traffic(want.split)
             try:
+                context = Context(rollout, want, self.live)
                 simulation = simulate(context, adopt=True, backends=[backend], unwritten=tried)
                 if weight == 1 and all(
                     reading.exact for reading in backend.observe(rollout, simulation.after)
@@ -332,8 +335,7 @@ class _Case:
 
     def _disagreement(self, rollout: Rollout, readings: list[Reading]) -> Iterator[Problem]:
         """Yield a fault when the objects of a Rollout give the canary different shares."""
-        disagreement = Observation(rollout, tuple(readings)).disagreement
-        if disagreement:
+        if disagreement := Observation(rollout, tuple(readings)).disagreement:
             yield self._problem(FAULT, disagreement.code, disagreement.message)
 
     def _absent(self, need: Need) -> Problem:

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 SOURCES = {
     "argo": ("github.com/argoproj/argo-rollouts", ["manifests/crds/rollout-crd.yaml"]),
     "istio": ("istio.io/api", ["kubernetes/customresourcedefinitions.gen.yaml"]),
-    "smi": ("github.com/traefik/mesh", ["integration/testdata/crds/smi-split.yaml"]),
+    "smi": (
+        "github.com/traefik/mesh",
+        [f"integration/testdata/crds/smi-{name}.yaml" for name in ("split", "specs")],
+    ),
     "gateway": (
         "sigs.k8s.io/gateway-api",
         [
@@ -33,11 +36,12 @@ SOURCES = {
     ),
 }
 _WANTED = {
+    "smi": ("trafficsplits.split.smi-spec.io", "httproutegroups.specs.smi-spec.io"),
     "istio": (
         "virtualservices.networking.istio.io",
         "destinationrules.networking.istio.io",
         "gateways.networking.istio.io",
-    )
+    ),
 }
 """Of a file with very many, the ones that rollway or a data plane of the tests reads: CRDs are slow to serve."""
 

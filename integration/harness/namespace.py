@@ -34,6 +34,7 @@ KINDS = (
     ("networking.istio.io/v1", "VirtualService"),
     ("networking.istio.io/v1", "DestinationRule"),
     ("split.smi-spec.io/v1alpha3", "TrafficSplit"),
+    ("specs.smi-spec.io/v1alpha3", "HTTPRouteGroup"),
     ("gateway.networking.k8s.io/v1", "HTTPRoute"),
     ("gateway.networking.k8s.io/v1", "GRPCRoute"),
     ("gateway.networking.k8s.io/v1", "TLSRoute"),
