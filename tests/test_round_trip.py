@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 import manifests as m
 from rollway.routers.errors import UnwritableError
 from rollway.routers.lookup import read_rollout
+from rollway.routers.planning import needs_of
+from rollway.routers.roles import known_roles
 from rollway.routers.router import TrafficRouter
 from rollway.routers.stores.directory import DirectoryStore
 from rollway.routers.traffic import Traffic
@@ -140,15 +142,121 @@ def test_json_is_as_it_was_where_it_names_both_weights(tmp_path: Path) -> None:
     assert file.read_bytes() == before
 
 
-def test_json_that_leaves_a_weight_out_has_100_and_0_after_a_reset(tmp_path: Path) -> None:
-    """A JSON file holds no comment, so nobody knows afterwards that the weight was absent; all traffic is stable's."""
-    (tmp_path / "rollout.yaml").write_text(yaml.safe_dump(m.rollout(ROUTING)))
-    file = tmp_path / "web.json"
+@st.composite
+def json_texts(draw: st.DrawFn) -> str:
+    """Write a VirtualService that leaves out a weight or has a sum of 1, alone or in a List, in one of many styles."""
+    stable, canary = draw(st.sampled_from([(1, None), (100, None), (1, 0), (100, 0), (10, 0)]))
+    entries = [m.destination("shop-stable", stable), m.destination("shop-canary", canary)]
+    web = m.virtual_service(http=[{"name": "a\u00e9\U0001f600/~", "route": entries}])
+    annotations = draw(st.sampled_from([None, {}, {"team": "web"}, {"a/~b": "\u2028", "c": "d"}]))
+    if annotations is not None:
+        web["metadata"]["annotations"] = annotations
+    if draw(st.booleans()):
+        web["metadata"] = dict(reversed(web["metadata"].items()))
+    other = m.virtual_service("other")
+    document = draw(
+        st.sampled_from([web, {"apiVersion": "v1", "kind": "List", "items": [other, web, m.service("x")]}])
+    )
+    separators = draw(st.sampled_from([None, (",", ":"), (" , ", " : ")]))
+    indent = draw(st.sampled_from([None, 0, 2, "\t"]))
+    text = json.dumps(document, indent=indent, separators=separators, ensure_ascii=draw(st.booleans()))
+    return text.replace("{}", draw(st.sampled_from(["{}", "{ }"]))) + draw(
+        st.sampled_from(["", "\n", " \n\n"])
+    )
+
+
+@given(text=json_texts(), weights=st.lists(st.integers(0, 100), min_size=1, max_size=3), crlf=st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_any_json_is_as_it_was(text: str, weights: list[int], *, crlf: bool) -> None:
+    """JSON has no comments: an annotation that no backend sees holds what the reset puts back, byte by byte."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder)
+        (path / "rollout.yaml").write_text(yaml.safe_dump(m.rollout(ROUTING)))
+        before = (text.replace("\n", "\r\n") if crlf else text).encode("utf-8", "surrogatepass")
+        (path / "web.json").write_bytes(before)
+        round_trip(path, weights)
+        assert (path / "web.json").read_bytes() == before
+
+
+def test_a_text_in_another_spelling_comes_back_in_json(tmp_path: Path) -> None:
+    """A Service whose hash is written with escapes has the same spelling after a switch there and back."""
+    services = [m.selecting("shop-stable", "5d8f7"), m.selecting("shop-canary", "7c9b4")]
+    (tmp_path / "rollout.yaml").write_text(yaml.safe_dump(m.switched()))
+    file = tmp_path / "services.json"
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": services})
+    file.write_text(text.replace("5d8f7", "\\u0035d8f7"))
+    before = file.read_bytes()
+    store = DirectoryStore(tmp_path)
+    shop = TrafficRouter(known_roles(read_rollout(store, "shop"), store), store)
+    shop.switch("canary")
+    assert file.read_bytes() != before
+    shop.reset()
+    assert file.read_bytes() == before
+
+
+def json_shop(path: Path, **metadata: Any) -> Path:
+    """Write a VirtualService without a weight of the canary as JSON, and return its file."""
+    (path / "rollout.yaml").write_text(yaml.safe_dump(m.rollout(ROUTING)))
     absent = m.virtual_service()
     del absent["spec"]["http"][0]["route"][1]["weight"]
-    file.write_text(json.dumps(absent))
+    absent["metadata"] |= metadata
+    (path / "web.json").write_text(json.dumps(absent, indent=2))
+    return path / "web.json"
+
+
+def test_the_annotation_is_there_until_the_reset_and_nobody_sees_it(tmp_path: Path) -> None:
+    """A file has it only while there is something to remember; the object that is read, and its version, do not have it."""
+    file = json_shop(tmp_path)
+    before = file.read_bytes()
+    shop = router(tmp_path)
+    shop.set_weight(30)
+    values = {"/spec/http/0/route/0/weight": [100], "/spec/http/0/route/1/weight": []}
+    remembered = {"values": values, "made": True}
+    annotations = json.loads(file.read_text())["metadata"]["annotations"]
+    assert {key: json.loads(value) for key, value in annotations.items()} == {
+        "rollway.dev/had-before": remembered
+    }
+    (web,) = shop.observe(check=True).readings
+    assert web.traffic == Traffic(Split(30))
+    live = shop.store.read(needs_of(shop.rollout))
+    assert "annotations" not in live[web.ref].manifest["metadata"]
+    assert shop.plan(30) is None
+    assert not shop.set_weight(30).changed
+    shop.set_weight(0)
+    shop.reset()
+    assert file.read_bytes() == before
+
+
+def test_an_annotation_that_comes_meanwhile_stays(tmp_path: Path) -> None:
+    """What somebody adds beside ours, or makes of the style of the file, is there after the reset as well."""
+    file = json_shop(tmp_path)
+    router(tmp_path).set_weight(30)
+    edited = json.loads(file.read_text())
+    edited["metadata"]["annotations"]["team"] = "web"
+    file.write_text(json.dumps(edited, indent=4))
+    round_trip(tmp_path, [40])
+    after = json.loads(file.read_text())
+    assert after["metadata"]["annotations"] == {"team": "web"}
+    assert "weight" not in after["spec"]["http"][0]["route"][1]
+
+
+@pytest.mark.parametrize("memory", ["{", "[]", '{"values": 5}', 5])
+def test_an_annotation_that_is_broken_is_one_of_somebody_else(tmp_path: Path, memory: Any) -> None:
+    """It changes no weight, and stays."""
+    file = json_shop(tmp_path, annotations={"rollway.dev/had-before": memory})
     round_trip(tmp_path, [30])
-    assert json.loads(file.read_text()) == m.virtual_service()
+    assert json.loads(file.read_text())["metadata"]["annotations"] == {"rollway.dev/had-before": memory}
+
+
+def test_a_list_in_json_keeps_what_it_remembers_of_others(tmp_path: Path) -> None:
+    """An object of ours that comes and goes in the same file leaves the memory of another one alone."""
+    file = json_shop(tmp_path)
+    items = [json.loads(file.read_text()), m.traffic_split("v1alpha3", shop_stable=100, shop_canary=0)]
+    items[1]["metadata"]["annotations"] = {"rollway.dev/rollout": "shop"}
+    file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}, indent=1))
+    (tmp_path / "rollout.yaml").write_text(yaml.safe_dump(m.rollout({**ROUTING, "smi": {}})))
+    round_trip(tmp_path, [30, 20])
+    assert json.loads(file.read_text())["items"] == items[:1]
 
 
 COMMENTS = st.sampled_from(["", " # c", "\t# one\tby one", "  "])

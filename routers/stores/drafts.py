@@ -14,6 +14,7 @@ from jsonpointer import JsonPointer
 from rollway.routers.errors import UnwritableError
 from rollway.routers.objects import dig, duplicate
 from rollway.routers.stores import files, kustomization, originals, yaml_text
+from rollway.routers.stores.json_memory import with_memories, without_memories
 from rollway.routers.stores.manifests import UnreadableError, parse, sections
 from rollway.routers.stores.yaml_nodes import document_spans
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rollway.routers.plan import Change
     from rollway.routers.stores.manifest_files import Place
     from rollway.routers.stores.manifests import Section
+    from rollway.routers.stores.originals import Memory
 
 
 _PROPERTY = re.compile(rb"(?:^|[\s\[{,])[&*!][^\s&*]", re.MULTILINE)
@@ -42,6 +44,9 @@ class _FileText:
     def __init__(self, place: Place) -> None:
         self.place, self.is_json = place, place.path.endswith(".json")
         self.mark, self.text = files.decode(files.read(place.path) or b"")
+        self.memories: dict[str, Memory] = {}
+        if self.is_json:
+            self.text, self.memories = without_memories(self.text)
         self.sections = sections(self.text, is_json=self.is_json)
 
     @property
@@ -55,7 +60,8 @@ class _FileText:
     def with_section(self, part: str) -> FileChange:
         """Return the file with another text in place of the section."""
         start, end = self.section.start, self.section.start + len(self.section.text)
-        return FileChange(self.place.path, self.mark + f"{self.text[:start]}{part}{self.text[end:]}".encode())
+        text = f"{self.text[:start]}{part}{self.text[end:]}"
+        return FileChange(self.place.path, self.mark + with_memories(text, self.memories).encode())
 
     def with_document(self, wanted: Any) -> FileChange:
         """Return the file with another value in place of the document.
@@ -66,22 +72,22 @@ class _FileText:
         return self.with_section(self._edited(wanted))
 
     def with_memory(self, wanted: Any, original: Manifest | None) -> FileChange:
-        """Return the same with a comment on what a later edit could not find out; `original`: the object at first.
+        """Return the same with a memory of what a later edit could not find out; `original`: the object at first.
 
         Raises:
             UnwritableError: the text cannot take the value.
         """
-        edited = self._edited(wanted)
-        if self.is_json:
-            return self.with_section(edited)  # there is no comment in JSON
+        edited, is_json = self._edited(wanted), self.is_json
         number, path = self.place.placed.document, self.place.placed.path
         subject = originals.subject_of(self.place.placed.manifest)
-        recalled = originals.recall(self.section.text, subject)
+        recalled = self.memories.get(subject) or originals.recall(self.section.text, subject)
         known = recalled.moved(self.document(), wanted, path)
-        texts = {**known.texts, **originals.lost_texts(self.section.text, edited, number)}
-        edited, left = originals.with_texts(edited, number, texts)
+        lost = originals.lost_texts(self.section.text, edited, number, is_json=is_json)
+        edited, left = originals.with_texts(edited, number, {**known.texts, **lost}, is_json=is_json)
         memory = known.following(original, dig(wanted, *path))._replace(texts=left)
-        if memory == recalled:
+        if is_json:
+            self.memories = {**self.memories, subject: memory}
+        if is_json or memory == recalled:
             return self.with_section(edited)
         end = document_spans(edited)[number][1]
         remembering = originals.remember(edited, end, subject, memory)

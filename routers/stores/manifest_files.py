@@ -7,12 +7,14 @@ escapes. What cannot be read is kept with its place, so that nothing is overlook
 from __future__ import annotations
 
 import hashlib
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.routers import stores
 from rollway.routers.errors import NotFoundError
 from rollway.routers.findings import Finding, FindingCode, Severity
 from rollway.routers.stores import files, originals
+from rollway.routers.stores.json_memory import without_memories
 from rollway.routers.stores.manifests import (
     NO_LONGER_SERVED,
     PlacedManifest,
@@ -26,9 +28,10 @@ from rollway.routers.stores.manifests import (
 from rollway.routers.stores.overlays import Overlays, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rollway.routers.objects import Manifest, Need, ObjectRef, Pointer
+    from rollway.routers.stores.originals import Memory
 
 FINDINGS = (
     FindingCode(
@@ -71,7 +74,9 @@ class ParsedFile(NamedTuple):
     digest: bytes
     objects: tuple[PlacedManifest, ...] = ()
     text: str = ""
-    """The text, where it remembers what an object was at first."""
+    """The text, where it remembers in comments what an object was at first."""
+    memories: Mapping[str, Memory] = MappingProxyType({})
+    """What the annotations of a JSON text remember, by the object's subject."""
     unreadable: tuple[Unreadable, ...] = ()
 
 
@@ -110,11 +115,14 @@ class ManifestFiles:
         if known and known.digest == digest:
             return known
         try:
-            text = files.decode(raw)[1]
-            divided = sections(text, is_json=path.endswith(".json"))
+            text, is_json = files.decode(raw)[1], path.endswith(".json")
+            memories: Mapping[str, Memory] = {}
+            if is_json:
+                text, memories = without_memories(text)
+            divided = sections(text, is_json=is_json)
             remembering = text if originals.MARK in text else ""
             parsed = ParsedFile(
-                digest, tuple(objects(divided)), remembering, unreadable=tuple(unreadable(divided))
+                digest, tuple(objects(divided)), remembering, memories, tuple(unreadable(divided))
             )
         except UnicodeError as error:
             text = raw.decode("utf-16" if raw[:2] in files.UTF16_MARKS else "utf-8", "replace")
@@ -151,9 +159,10 @@ class ManifestFiles:
     def original(self, place: Place) -> Manifest | None:
         """Return an object as it was at first, where its file remembers that."""
         known = self._parsed.get(place.path)
-        if known is None or not known.text:
+        if known is None or not (known.text or known.memories):
             return None
-        memory = originals.recall(known.text, originals.subject_of(place.placed.manifest))
+        subject = originals.subject_of(place.placed.manifest)
+        memory = known.memories.get(subject) or originals.recall(known.text, subject)
         return memory.applied(place.placed.manifest) if memory.values else None
 
     def find(self, needs: Sequence[Need]) -> Search:

@@ -1,7 +1,8 @@
-"""Remember in a YAML text what a change of weights cannot be undone from, so that `reset` gives the same bytes again.
+"""Remember in a text what a change of weights cannot be undone from, so that `reset` gives the same bytes again.
 
 A weight that was absent, weights of a sum that does not hold the share, an alias that had to be written out, a number
 in another spelling: what was there stands in one comment at the end of the object's document, and goes with the reset.
+JSON has no comments: see `json_memory`.
 """
 
 from __future__ import annotations
@@ -112,13 +113,13 @@ def subject_of(manifest: Manifest) -> str:
     return f"{manifest['kind']} {f'{namespace}/' if namespace else ''}{metadata['name']}"
 
 
-def lost_texts(old: str, new: str, document: int) -> dict[str, str]:
+def lost_texts(old: str, new: str, document: int, *, is_json: bool = False) -> dict[str, str]:
     """Return what an edit has written over that no later edit would write: aliases, and numbers in another spelling.
 
     They come by JSON pointer into the new text, as they were written.
     """
     after = _snippets(new, document)
-    values = parse(old)[document]
+    values = parse(old, is_json=is_json)[document]
     changed = {
         path: snippet
         for path, (node, snippet) in _snippets(old, document).items()
@@ -131,7 +132,7 @@ def lost_texts(old: str, new: str, document: int) -> dict[str, str]:
     }
     if not changed:
         return {}
-    relocation = Relocation(values, parse(new)[document])
+    relocation = Relocation(values, parse(new, is_json=is_json)[document])
     places = {path: relocation.of(path) for path in changed}
     return {
         pointer(there): changed[path]
@@ -140,7 +141,9 @@ def lost_texts(old: str, new: str, document: int) -> dict[str, str]:
     }
 
 
-def with_texts(text: str, document: int, wanted: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+def with_texts(
+    text: str, document: int, wanted: Mapping[str, str], *, is_json: bool = False
+) -> tuple[str, dict[str, str]]:
     """Write texts by JSON pointer where they mean what is there; return those as well for which that is not so.
 
     What has no place any more is forgotten.
@@ -151,16 +154,16 @@ def with_texts(text: str, document: int, wanted: Mapping[str, str]) -> tuple[str
         if place not in nodes:
             continue
         restored = text[: nodes[place].start] + snippet + text[nodes[place].end :]
-        if _means_the_same(restored, text):
+        if _means_the_same(restored, text, is_json=is_json):
             text = restored
         else:
             left[place] = snippet
     return text, left
 
 
-def _means_the_same(text: str, other: str) -> bool:
+def _means_the_same(text: str, other: str, *, is_json: bool) -> bool:
     try:
-        return parse(text) == parse(other)
+        return parse(text, is_json=is_json) == parse(other, is_json=is_json)
     except UnreadableError:
         return False
 
@@ -174,11 +177,16 @@ def recall(text: str, subject: str) -> Memory:
     line = _line(text, subject)
     if line is None:
         return NOTHING
+    return memory_of(text[line[0] : line[1]].removeprefix(_head(subject))) or NOTHING
+
+
+def memory_of(written: str) -> Memory | None:
+    """Return what is written as a memory; None where it is none."""
     try:
-        known = json.loads(text[line[0] : line[1]].removeprefix(_head(subject)))
+        known = json.loads(written)
         return Memory(dict(known.get("values", {})), dict(known.get("texts", {})))
     except (ValueError, TypeError, AttributeError):
-        return NOTHING
+        return None
 
 
 def remember(text: str, end: int, subject: str, memory: Memory) -> str:
