@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from jsonpointer import JsonPointer
 
+from rollway.routers.backends import backends_of
 from rollway.routers.differences import differences
 from rollway.routers.model import Context
 from rollway.routers.objects import Access, dig
 from rollway.routers.observation import observe
 from rollway.routers.plan import Action, pointer
 from rollway.routers.planning import needs_of, wanted_changes
+from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
@@ -50,7 +52,10 @@ def weight_paths(rollout: Rollout, live: Live) -> dict[ObjectRef, list[Pointer]]
     seen = observe(rollout, live).nearest_traffic
     paths: dict[ObjectRef, dict[Pointer, None]] = {}
     for weight in dict.fromkeys((0, 1, total // 2, total - 1, total)):
-        context = Context(rollout, replace(seen, split=Split(weight, total)), live)
+        want = replace(seen, split=Split(weight, total))
+        if any(backend.capabilities.missing(want) for backend in backends_of(rollout)):
+            want = Traffic(want.split)  # the weights come after the routes are removed
+        context = Context(rollout, want, live)
         for change in wanted_changes(context, Access.SHARED):
             assert change.action is Action.PATCH, "a shared object is patched"
             for path, _, _ in differences(change.before, change.after):

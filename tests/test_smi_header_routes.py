@@ -20,6 +20,7 @@ from rollway.routers.errors import (
     RefusedError,
     UnsupportedError,
 )
+from rollway.routers.gitops import weight_paths
 from rollway.routers.guards import Limits
 from rollway.routers.objects import ObjectRef
 from rollway.routers.planning import needs_of
@@ -446,6 +447,24 @@ def test_a_write_that_fails_leaves_no_group_that_is_missing() -> None:
     assert objects(router) == before
     assert seen
     assert all(answered == {"shop-stable": 1} for answered in seen)
+
+
+def test_objects_that_disagree_are_not_taken_for_a_weight_beside_the_route() -> None:
+    """A weight on Istio beside a route that SMI alone carries is no match for that weight, and gitops goes on."""
+    routing = {"istio": {"virtualService": {"name": "web"}}, "smi": {}, "managedRoutes": [{"name": "beta"}]}
+    store = MemoryStore([*SERVICES, m.virtual_service()], served=SERVED)
+    both = TrafficRouter(parse_rollout(m.rollout(routing)), store, ALLOWED)
+    both.set_header_route(route())
+    web = ObjectRef("networking.istio.io", "VirtualService", "default", "web")
+
+    def move(manifest: Any) -> None:
+        for entry, weight in zip(manifest["spec"]["http"][-1]["route"], (80, 20), strict=True):
+            entry["weight"] = weight
+
+    store.edit(web, move)
+    assert both.verify().outcome is Outcome.DIFFERS
+    assert both.verify(20).outcome is Outcome.UNKNOWN
+    assert weight_paths(both.rollout, store.read(needs_of(both.rollout)))
 
 
 def test_the_rights_have_the_group_only_where_a_route_can_be() -> None:

@@ -103,7 +103,7 @@ class SmiBackend:
         matches = kept_matches(rollout, split)
         if want.header_routes:
             groups = [route_group(rollout, want.header_routes, live)]
-            refuse_beside_route(rollout, split, live)
+            refuse_beside_route(rollout, want, split, live)
             matches = [reference(rollout)]
             want = Traffic(Split(want.split.total, want.split.total))
         backends = backends_of(ref, split or {})

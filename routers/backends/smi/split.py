@@ -77,14 +77,20 @@ def kept_matches(rollout: Rollout, split: Manifest | None) -> list[Any]:
     return foreign_matches(rollout, split) if written else []
 
 
-def refuse_beside_route(rollout: Rollout, split: Manifest | None, live: Live) -> None:
-    """Refuse a header route that would reach more than the requests that match, or fewer.
+def refuse_beside_route(rollout: Rollout, want: Traffic, split: Manifest | None, live: Live) -> None:
+    """Refuse what has no room beside a header route, and a route that would reach other requests than those that match.
 
     Raises:
-        UnsupportedError: others than stable would answer the requests that do not match, or take part in those that do.
+        UnsupportedError: the canary is to have a weight, others than stable would answer the requests that do not match, or
+            others than the canary those that do.
         RefusedError: the split has matches of somebody else.
     """
     ref, root = split_ref(rollout), root_ref(rollout)
+    if want.split.canary:
+        raise UnsupportedError(
+            f"{ref} cannot carry weight {want.split} beside a header route",
+            hint="set the weight to 0, or remove the route",
+        )
     if not root_is_stable(rollout, live):
         raise UnsupportedError(
             f"{ref} cannot carry a header route: Service {root.name} answers the requests that do not match, and nothing shows "
