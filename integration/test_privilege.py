@@ -90,6 +90,29 @@ def test_the_least_role_is_enough(name: str, namespace: Namespace, account: Path
     assert not settled(account, works=True)
 
 
+def test_the_least_role_carries_a_header_route_of_a_mesh(namespace: Namespace, account: Path) -> None:
+    """With the printed Role the HTTPRouteGroup comes before the split refers to it, belongs to the Rollout, and goes."""
+    shop.put(namespace, {**shop.SMI, "managedRoutes": [{"name": "beta"}]})
+    for manifest in printed(namespace):
+        namespace.api.put(manifest)
+    assert not settled(account, works=True)
+    where = ("--kubeconfig", str(account))
+    words = ("header-route", "shop", "set", "beta", "--header", "X-Beta: yes", "--path-prefix", "/cart")
+    done = rollway(*words, "--allow", "smi-matches-unproven", *where)
+    assert done.code == 0, done
+    group = namespace.get("specs.smi-spec.io/v1alpha3", "HTTPRouteGroup", "shop-header-route")
+    split = namespace.get("split.smi-spec.io/v1alpha3", "TrafficSplit", "shop")
+    assert group["metadata"]["ownerReferences"] == split["metadata"]["ownerReferences"]
+    assert split["spec"]["matches"] == [{"kind": "HTTPRouteGroup", "name": "shop-header-route"}]
+    assert group["spec"]["matches"] == [
+        {"name": "beta-1", "pathRegex": "/cart.*", "headers": [{"X-Beta": "^yes$"}]}
+    ]
+    assert rollway("verify", "shop", "0", "--allow", "smi-matches-unproven", *where).code == 0
+    assert rollway("reset", "shop", *where).code == 0
+    kinds = {ref.kind for ref in namespace.objects()}
+    assert kinds.isdisjoint({"HTTPRouteGroup", "TrafficSplit"})
+
+
 def permissions(role: Manifest) -> Iterator[tuple[str, Manifest]]:
     """Yield the role without one permission at a time: one verb on one resource, by name where there are names."""
     for index, rule in enumerate(role["rules"]):

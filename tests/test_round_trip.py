@@ -248,6 +248,17 @@ def test_an_annotation_that_is_broken_is_one_of_somebody_else(tmp_path: Path, me
     assert json.loads(file.read_text())["metadata"]["annotations"] == {"rollway.dev/had-before": memory}
 
 
+def test_json_that_no_edit_can_take_is_read_as_it_is(tmp_path: Path) -> None:
+    """Where libyaml cannot tell the places of a text, an annotation in it is one of somebody else."""
+    long = {"k" * 2000: "x", "rollway.dev/had-before": '{"values": {"/spec/http/0/route/1/weight": [7]}}'}
+    file = json_shop(tmp_path, annotations=long)
+    text = file.read_bytes()
+    assert router(tmp_path).observe().traffic == Traffic(Split(0))
+    with pytest.raises(UnwritableError):
+        router(tmp_path).set_weight(30)
+    assert file.read_bytes() == text
+
+
 def test_a_list_in_json_keeps_what_it_remembers_of_others(tmp_path: Path) -> None:
     """An object of ours that comes and goes in the same file leaves the memory of another one alone."""
     file = json_shop(tmp_path)

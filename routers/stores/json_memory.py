@@ -13,7 +13,7 @@ import yaml
 
 from rollway.routers.objects import dig
 from rollway.routers.render import to_json
-from rollway.routers.stores.manifests import UnreadableError, objects, sections
+from rollway.routers.stores.manifests import objects, sections
 from rollway.routers.stores.originals import Memory, memory_of, subject_of
 from rollway.routers.stores.yaml_nodes import Node, roots
 
@@ -42,7 +42,7 @@ def without_memories(text: str) -> tuple[str, dict[str, Memory]]:
         return text, memories
     try:
         spans = list(_spans(text, memories))
-    except (UnreadableError, yaml.YAMLError, ValueError, LookupError):
+    except (yaml.YAMLError, ValueError, LookupError):
         return text, {}
     for start, end in sorted(spans, reverse=True):
         text = text[:start] + text[end:]
@@ -56,7 +56,7 @@ def with_memories(text: str, memories: Mapping[str, Memory]) -> str:
             continue
         try:
             added = _with_memory(text, subject, memory)
-        except (UnreadableError, yaml.YAMLError, ValueError, LookupError):
+        except (yaml.YAMLError, ValueError, LookupError):
             continue
         _, others = without_memories(text)
         if without_memories(added) == (without_memories(text)[0], {**others, subject: memory}):
