@@ -94,7 +94,11 @@ class Subject:
     def targets(self) -> list[ObjectRef]:
         """The objects that carry weights, those that this backend selects by label among them."""
         namespace = self.rollout().namespace
-        here = MemoryStore(self.objects(), namespace)
+        placed = (
+            {**manifest, "metadata": {**manifest["metadata"], "namespace": namespace}}
+            for manifest in self.objects()
+        )
+        here = MemoryStore(placed, namespace)
         return [
             ref_of(manifest, namespace) for manifest in self.render(here, Traffic(Split(self.possible(50))))
         ]
