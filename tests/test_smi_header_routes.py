@@ -394,15 +394,27 @@ def test_a_group_that_holds_something_else_is_no_route(change: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "split",
+    "change",
     [
-        split_with([{"kind": "HTTPRouteGroup", "name": GROUP.name}]),
-        split_with([{"kind": "HTTPRouteGroup", "name": GROUP.name}], "v1alpha2"),
+        lambda split: split.update(apiVersion="split.smi-spec.io/v1alpha2"),
+        lambda split: split["spec"].update(service="other"),
+        lambda split: split["spec"]["matches"].append(FOREIGN),
+        lambda split: split["spec"]["backends"][1].update(weight=100),
     ],
-    ids=["no group", "old version"],
+    ids=["old version", "other root", "further matches", "stable has a weight"],
 )
-def test_matches_that_do_not_work_count_as_none(split: Any) -> None:
-    """A split whose group is not there, or whose version has no matches, may lead everybody to the canary."""
+def test_a_split_that_does_something_else_carries_no_route(change: Any) -> None:
+    """Then the weights of the split count as they stand, as in a version of the API that has no matches."""
+    router = shop()
+    router.set_header_route(route())
+    router.store.edit(SPLIT, change)  # type: ignore[attr-defined]
+    (reading,) = router.observe().readings
+    assert reading.traffic in (Traffic(Split(100)), Traffic(Split(50)))
+
+
+def test_a_split_without_its_group_carries_no_route() -> None:
+    """What a mesh makes of it is open, so its weights count as they stand."""
+    split = split_with([{"kind": "HTTPRouteGroup", "name": GROUP.name}])
     assert shop(split).observe().traffic == Traffic(Split(100))
 
 
