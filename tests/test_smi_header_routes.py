@@ -153,14 +153,15 @@ def test_a_mesh_that_ignores_matches_leads_everybody_to_the_canary() -> None:
     assert careful.set_weight(20).changed
 
 
-TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters="`"), min_size=1)
+TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="`"), min_size=1)
+WORDS = st.lists(TEXT, min_size=1, max_size=2).map(" ".join)
 
 
 @given(
     kind=st.sampled_from(["exact", "prefix"]),
-    value=TEXT,
+    value=WORDS,
     more=TEXT,
-    other=TEXT,
+    other=WORDS,
     mesh=st.sampled_from(MESHES),
 )
 @settings(max_examples=60, deadline=None)
@@ -207,6 +208,8 @@ def test_several_matches_headers_a_path_and_a_method() -> None:
     [
         (route("exact", ""), "an empty value"),
         (route("regex", ".*"), "an empty value"),
+        (route("exact", "yes "), "blanks at its ends"),
+        (route("prefix", " yes"), "blanks at its ends"),
         (route("regex", "a)|(b"), "may not be able to read"),
         (route("regex", "(?=a)b"), "a group begins"),
         (route("exact", "`) || Path(`/"), "end a pattern at '`'"),

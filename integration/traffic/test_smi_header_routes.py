@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ALLOW = "smi-matches-unproven"
 VALUES: list[tuple[MatchKind, str, str, str]] = [
-    ("exact", "v2.1 (new)", "v2.1 (new)", "v2.1 (new) "),
+    ("exact", "v2.1 (new)", "v2.1 (new)", "v2.1 new"),
     ("prefix", "v2.", "v2.1", "v21"),
     ("regex", "(?i)v[23]|beta", "V3", "beta2"),
 ]

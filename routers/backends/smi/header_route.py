@@ -192,6 +192,11 @@ def _header_pattern(route: HeaderRoute, name: str, match: StringMatch) -> str:
             route,
             f"an empty value of header {name} fulfils it, and a mesh may take a header that is not there for an empty one",
         )
+    inside = {"exact": match.value.strip(), "prefix": match.value.lstrip()}.get(match.kind, match.value)
+    if inside != match.value:
+        raise _unsupported(
+            route, f"no request has a header value with blanks at its ends, as {match.value!r} has"
+        )
     patterns = {"exact": f"^{quoted(match.value)}$", "prefix": f"^{quoted(match.value)}.*$"}
     return patterns.get(match.kind) or whole(match.value)
 
