@@ -115,6 +115,14 @@ def test_the_wheel_sets_a_weight_with_each_backend(backend: str, unpacked: Path,
     assert ran.returncode == 0, ran.stderr
 
 
+def test_the_wheel_hashes_a_pod_template(unpacked: Path, tmp_path: Path) -> None:
+    """The table of Go's types is installed beside the code that reads it."""
+    program = "from rollway.controller import hashes; print(hashes.__file__, hashes.steps_hash([]))"
+    ran = python("-c", program, folder=tmp_path, PYTHONPATH=str(unpacked))
+    assert "unpacked" in ran.stdout, ran.stderr
+    assert ran.stdout.split()[-1] == "5f8cb5778f"
+
+
 def test_the_installed_library_does_not_take_the_name_routers(unpacked: Path, tmp_path: Path) -> None:
     """`import routers` fails beside an installed rollway, or finds the application's own package of that name."""
     # Without the site packages, among which this environment has the repository itself.
