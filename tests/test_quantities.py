@@ -39,6 +39,7 @@ def test_what_looks_canonical_keeps_its_text(text: str) -> None:
         ("0.1n", "1n"),
         ("1e-999999999", "1e-9"),
         ("1000E", "1"),
+        ("m", "0"),
         ("12345678901234567890", "12345678901234567890"),
         ("123456789012345678000", "123456789012345678k"),
         ("9.5Ei", "9223372036854775807"),
@@ -58,7 +59,23 @@ def test_equal_amounts_are_equal_however_they_are_written(left: str, right: str)
 
 
 @pytest.mark.parametrize(
-    "text", ["", " 1", "1x", "x", "1mi", "1e", "1ee3", "1.2.3", "1m5", "1e99999999999", "1+5", "\u0661"]
+    "text",
+    [
+        "",
+        " 1",
+        "1x",
+        "x",
+        "1mi",
+        "1e",
+        "1ee3",
+        "1.2.3",
+        "1m5",
+        "1e99999999999",
+        "1+5",
+        "Ei",
+        "-.Ei",
+        "\u0661",
+    ],
 )
 def test_what_is_no_quantity_is_refused(text: str) -> None:
     """The error repeats the text."""

@@ -70,7 +70,7 @@ def _provider(config: pytest.Config, name: str = "") -> providers.Provider:
 def pytest_configure(config: pytest.Config) -> None:
     """Fail at once with the reason when the cluster that was asked for cannot be started here."""
     config.addinivalue_line(
-        "markers", "local: kills or restarts the control plane, so it needs --cluster=local"
+        "markers", "local: runs with --cluster=local only: it kills the control plane, or needs no cluster"
     )
     config.addinivalue_line(
         "markers",
@@ -102,7 +102,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             kills = "control_plane" in getattr(item, "fixturenames", ())
             if kills or item.get_closest_marker("local"):
                 item.add_marker(
-                    pytest.mark.skip(reason=f"kills the control plane, which --cluster={name} does not allow")
+                    pytest.mark.skip(
+                        reason=f"kills the control plane, or needs no cluster: not with --cluster={name}"
+                    )
                 )
 
 

@@ -32,12 +32,13 @@ class MissingToolError(RuntimeError):
 
 @dataclass(frozen=True)
 class Tool:
-    """One program: the folder of its Go module, its package, and the flags of the linker."""
+    """One program: the folder of its Go module, its package, the flags of the linker, and the file that pins its modules."""
 
     module: str
     package: str
     name: str
     ldflags: str = "-s -w"
+    modfile: str = "go.mod"
 
     def path(self) -> Path:
         """Return the program, built now unless the cache has it. A build takes minutes, and prints this before it starts."""
@@ -53,14 +54,15 @@ class Tool:
                     file=sys.stderr,
                 )
                 unfinished = target.with_suffix(".unfinished")
-                command = ["go", "build", "-trimpath", "-ldflags", self.ldflags, "-o", str(unfinished)]
-                _go([*command, self.package], TOOLS / self.module)
+                command = ["go", "build", f"-modfile={self.modfile}", "-trimpath", "-ldflags", self.ldflags]
+                _go([*command, "-o", str(unfinished), self.package], TOOLS / self.module)
                 unfinished.rename(target)
         return target
 
     def _digest(self) -> str:
         folder = TOOLS / self.module
-        sources = [folder / "go.mod", folder / "go.sum", *sorted(folder.rglob("*.go"))]
+        pins = folder / self.modfile
+        sources = [pins, pins.with_suffix(".sum"), *sorted(folder.rglob("*.go"))]
         parts = [file.read_bytes() for file in sources]
         parts += [self.ldflags.encode(), _go(["go", "version"], folder).encode()]
         return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
@@ -127,6 +129,12 @@ def traefik() -> Tool:
 def kubelet() -> Tool:
     """Return the part of a kubelet that forwards ports; see its `main.go`."""
     return Tool("kubelet", ".", "kubelet")
+
+
+def hashes(flavour: str) -> Tool:
+    """Return the program that computes the hashes of Argo Rollouts with its own code, of a flavour; see its `main.go`."""
+    pins = {"current": "go.mod", "old": "old.mod"}
+    return Tool("hashes", ".", "hashes", modfile=pins[flavour])
 
 
 def module_folder(path: str, pinned_by: str = "crds") -> Path:

@@ -33,6 +33,7 @@ def main() -> None:
         list(crds.definitions())
         if words.cluster == "local":
             build(tools.etcd(), tools.kubernetes("kube-apiserver", words.kubernetes))
+            build(tools.hashes("current"), tools.hashes("old"))
         if words.cluster == "kind":
             make_images(words.kind_images)
         if words.traffic:

@@ -227,7 +227,8 @@ _SCALARS: dict[str, Callable[[Any], Tree]] = {
     "Raw": lambda value: value,
 }
 _SEMANTIC = _SCALARS | {
-    "Quantity": lambda value: _quantity(value).amount,
+    # The amount that Kubernetes reads again: it loses a suffix that it has no letter for.
+    "Quantity": lambda value: quantities.parse(_quantity(value).text).amount,
     "IntOrString": lambda value: (type(_int_or_string(value)), _int_or_string(value)),
     "Raw": text,
 }

@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple
 
 _FORM = re.compile(r"([+-]?)0*([0-9]*)(?:\.([0-9]*))?([eEinumkKMGTP]*[+-]?[0-9]*)", re.ASCII)
+_HAS_DIGITS = re.compile(r"[+-]?\.?[0-9]", re.ASCII)
 _DECIMAL = {
     "n": -9,
     "u": -6,
@@ -71,6 +72,8 @@ def parse(text: str) -> Quantity:
         digits, exponent = digits << number.exponent, -number.places
     if _is_short(number):
         looks_canonical = _looks_canonical(number)
+    elif not _HAS_DIGITS.match(text):
+        raise ValueError(f"{text!r} is not a quantity: it has no digits")
     elif digits:
         digits, exponent = _rounded_up(digits, exponent)
         if style == "binary":
