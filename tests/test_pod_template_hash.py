@@ -223,8 +223,8 @@ def analysis(**reference: Any) -> list[Any]:
             '[{"experiment":{"templates":[{"name":"a","specRef":"stable","metadata":{}}],"analysisRunMetadata":{}}}]',
         ),
         (
-            [{"plugin": {"name": "p", "config": {"b": [1e-7, 1.5, 1e16, 1e21, 2.0], "a": None}}}],
-            '[{"plugin":{"name":"p","config":{"b":[1e-7,1.5,10000000000000000,1e+21,2],"a":null}}}]',
+            [{"plugin": {"name": "p", "config": {"b": [1e-7, 1.5, 1e16, 1e21, 2.0, 0.0, 1e-5], "a": None}}}],
+            '[{"plugin":{"name":"p","config":{"b":[1e-7,1.5,10000000000000000,1e+21,2,0,0.00001],"a":null}}}]',
         ),
         ([{"plugin": {"name": "p", "config": None}}], '[{"plugin":{"name":"p","config":null}}]'),
         ([{"plugin": {"config": {}}}], '[{"plugin":{"name":"","config":{}}}]'),

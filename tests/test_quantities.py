@@ -44,6 +44,8 @@ def test_what_looks_canonical_keeps_its_text(text: str) -> None:
         ("123456789012345678000", "123456789012345678k"),
         ("9.5Ei", "9223372036854775807"),
         ("1000.5Ki", "1024512"),
+        ("1.0005Ki", "1024512m"),
+        ("0.9765625Ki", "1k"),
     ],
 )
 def test_other_texts_are_written_anew(text: str, expected: str) -> None:

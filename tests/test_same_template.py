@@ -138,6 +138,7 @@ def test_an_anti_affinity_of_the_user_counts() -> None:
     ("left", "right"),
     [
         ({"nodeSelector": {}}, {}),
+        ({"containers": []}, {}),
         ({"tolerations": []}, {"tolerations": None}),
         ({"hostNetwork": False}, {}),
         ({"overhead": {"cpu": "1000m", "memory": "1Gi"}}, {"overhead": {"cpu": 1, "memory": "1024Mi"}}),

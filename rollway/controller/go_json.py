@@ -152,10 +152,8 @@ def _number_text(value: float) -> str:
     if isinstance(value, int):
         return str(value)
     shortest = repr(value)
-    if value.is_integer() and abs(value) < 1e21:
-        return str(int(Decimal(shortest)))
-    if 1e-6 <= abs(value) < 1e21:
-        return format(Decimal(shortest), "f")
+    if value == 0 or 1e-6 <= abs(value) < 1e21:
+        return format(Decimal(shortest), "f").removesuffix(".0")
     return shortest.replace("e-0", "e-")
 
 

@@ -66,7 +66,7 @@ def parse(text: str) -> Quantity:
         ValueError: the text is no quantity.
     """
     number = _split(text)
-    digits, exponent, style = int(number.digits), number.exponent - number.places, number.style
+    digits, exponent = int(number.digits), number.exponent - number.places
     looks_canonical = False
     if number.base == 2:
         digits, exponent = digits << number.exponent, -number.places
@@ -76,9 +76,9 @@ def parse(text: str) -> Quantity:
         raise ValueError(f"{text!r} is not a quantity: it has no digits")
     elif digits:
         digits, exponent = _rounded_up(digits, exponent)
-        if style == "binary":
-            digits, exponent, style = _bounded(digits, exponent)
-    written = text if looks_canonical else _written(digits, exponent, style, negative=number.negative)
+        if number.base == 2 and digits > _LARGEST * 10**-exponent:
+            digits, exponent = _LARGEST, 0
+    written = text if looks_canonical else _written(digits, exponent, number.style, negative=number.negative)
     while digits and digits % 10 == 0:
         digits, exponent = digits // 10, exponent + 1
     return Quantity(written, -digits if number.negative else digits, exponent if digits else 0)
@@ -123,13 +123,6 @@ def _rounded_up(digits: int, exponent: int) -> tuple[int, int]:
     # A power of ten that is longer than the digits would only cost memory.
     divisor = 10 ** min(surplus, len(str(digits)))
     return -(-digits // divisor), -_PLACES
-
-
-def _bounded(digits: int, exponent: int) -> tuple[int, int, str]:
-    unit = 10**-exponent
-    if digits > _LARGEST * unit:
-        return _LARGEST, 0, "binary"
-    return digits, exponent, "binary" if digits >= unit else "decimal"
 
 
 def _written(digits: int, exponent: int, style: str, *, negative: bool) -> str:
