@@ -91,16 +91,22 @@ def ask(flavour: Flavour, questions: Sequence[dict[str, Any]]) -> list[dict[str,
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def struct_of(kind: str) -> str:
+    """Return the name of the struct, or of the scalar, that a kind holds."""
+    return kind.removeprefix("map:").lstrip("*[]")
+
+
 class Values:
     """Values of the Go types by chance; any may be null, empty or zero.
 
     `unmet` has the fields that had no value yet, by struct: the way to them is taken until it is empty.
     """
 
-    def __init__(self, structs: go_json.Types, seed: int) -> None:
+    def __init__(self, structs: go_json.Types, root: str, seed: int) -> None:
         self.random = Random(seed)
-        self.unmet = {(name, field.name) for name, fields in structs.items() for field in fields}
+        self.unmet: set[tuple[str, str]] = set()
         self._structs = structs
+        self._add(struct_of(root))
         self._scalars: dict[str, Sequence[Any]] = {
             "string": TEXTS,
             "bool": (True, False),
@@ -111,6 +117,12 @@ class Values:
             "Time": TIMES,
             "Raw": RAW,
         }
+
+    def _add(self, struct: str) -> None:
+        for field in self._structs.get(struct, ()):
+            if (struct, field.name) not in self.unmet:
+                self.unmet.add((struct, field.name))
+                self._add(struct_of(field.kind))
 
     def make(self, kind: str) -> Any:
         """Return a value of a kind."""
@@ -140,7 +152,7 @@ class Values:
     def _leads_to_unmet(self, name: str, field: go_json.Field) -> bool:
         if not self.unmet:
             return False
-        struct = field.kind.removeprefix("map:").lstrip("*[]")
+        struct = struct_of(field.kind)
         below = self._structs.get(struct, ())
         return (name, field.name) in self.unmet or any(self._leads_to_unmet(struct, each) for each in below)
 
@@ -149,7 +161,7 @@ class Values:
 def test_pod_templates_have_the_hashes_of_argo_rollouts(flavour: Flavour) -> None:
     """Four hundred templates, which have every field, are written and hashed as Argo's controller does."""
     structs = go_json.types("template", flavour.value)
-    values = Values(structs, seed=1)
+    values = Values(structs, "PodTemplateSpec", seed=1)
     made = [values.make("PodTemplateSpec") or {} for _ in range(400)]
     assert not values.unmet
     collisions = [(None, 0, 1, 2**31 - 1)[index % 4] for index in range(len(made))]
@@ -165,7 +177,7 @@ def test_pod_templates_have_the_hashes_of_argo_rollouts(flavour: Flavour) -> Non
 def test_steps_have_the_hashes_of_argo_rollouts(flavour: Flavour) -> None:
     """Three hundred lists of steps, which have every field, are written and hashed as Argo's controller does."""
     structs = go_json.types("steps", flavour.value)
-    values = Values(structs, seed=2)
+    values = Values(structs, "[]CanaryStep", seed=2)
     made = [values.make("[]CanaryStep") for _ in range(300)]
     assert not values.unmet
     for value, answer in zip(made, ask(flavour, [{"steps": value} for value in made]), strict=True):
@@ -275,7 +287,7 @@ def changed(value: Any, random: Random) -> Any:
 def test_templates_are_equal_where_kubernetes_takes_them_for_equal() -> None:
     """Two thousand pairs of templates that differ in one place are equal here when they are in Kubernetes' own code."""
     structs = go_json.types("template", "current")
-    values = Values(structs, seed=4)
+    values = Values(structs, "PodTemplateSpec", seed=4)
     pairs = []
     for _ in range(2000):
         left = values.make("PodTemplateSpec") or {}
