@@ -23,7 +23,9 @@ RollwayError                   1  anything below
 │   ├── UnreachableError       1  no answer from the API server
 │   └── UnwritableError        1  the change cannot be written into this text without touching more
 ├── ApplyError                 1  a plan failed half way; has what was put back
-└── NotVerifiedError           5  the evidence asked for was not reached in time
+├── DegradedError              1  the release has failed, and does not go on by itself
+├── NotVerifiedError           5  the evidence asked for was not reached in time
+└── NotReachedError            5  the release did not get where it was waited for in time
 """
 
 from __future__ import annotations
@@ -208,8 +210,18 @@ class ApplyError(RollwayError):
     """
 
 
+class DegradedError(RollwayError):
+    """A release that was waited for has failed; the message has its controller's words."""
+
+
 class NotVerifiedError(RollwayError):
     """The asked level of evidence was not reached."""
+
+    exit_code = 5
+
+
+class NotReachedError(RollwayError):
+    """A release did not get where it was waited for in time; the message says where it is."""
 
     exit_code = 5
 

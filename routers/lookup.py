@@ -24,6 +24,16 @@ def read_rollout(store: Store, name: str, namespace: str = "") -> Rollout:
         AmbiguousError: several namespaces have one.
         ManifestError: it has faults.
     """
+    return rollout_of(find_rollout(store, name, namespace))
+
+
+def find_rollout(store: Store, name: str, namespace: str = "") -> LiveObject:
+    """Return the object of a Rollout, whatever is in it; without a namespace, the only one of that name in the store.
+
+    Raises:
+        NotFoundError: there is none.
+        AmbiguousError: several namespaces have one.
+    """
     need = Need(ROLLOUT_GROUP, ROLLOUT_KIND, name, namespace, required=False)
     items = sorted(
         (item for ref, item in store.read([need]).items() if need.matches(ref)),
@@ -37,7 +47,7 @@ def read_rollout(store: Store, name: str, namespace: str = "") -> Rollout:
             f"Rollout {name} is in the namespaces {', '.join(item.ref.namespace for item in items)}",
             hint="name it with -n",
         )
-    return rollout_of(items[0])
+    return items[0]
 
 
 def read_rollouts(

@@ -68,6 +68,8 @@ class Change(NamedTuple):
     derived_from: ObjectRef | None = None
     adopt: bool = False
     """Whether fields that somebody else applied are taken over, which the caller asked for by name."""
+    subresource: str = ""
+    """PATCH: the subresource whose fields change (`status`); where a CRD has none, they are fields of the object itself."""
     original: Manifest | None = None
     """PATCH: the object as it was at first, where no later change could find that out; a store of files remembers it."""
 

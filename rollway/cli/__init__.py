@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LOOK, _MOVE, _FILES, _OTHER = "Look", "Move traffic", "Manifests for other tools", "rollway itself"
+_WATCH, _RELEASE = "Look at releases", "Run releases, with their controller"
 
 VERBS = {
     "status": Verb(
@@ -81,6 +82,66 @@ VERBS = {
         _MOVE,
         "Send all traffic to stable, verify it, then delete the objects that rollway made.",
     ),
+    "get": Verb(
+        "rollway.cli.commands.get:get",
+        _WATCH,
+        "Show a Rollout with its step, weights, images and pods, and beside them the live traffic and its evidence.",
+    ),
+    "list": Verb(
+        "rollway.cli.commands.list:list_",
+        _WATCH,
+        "List Rollouts with strategy, phase, step, weight and pods, as their controller reports them.",
+    ),
+    "history": Verb(
+        "rollway.cli.commands.history:history",
+        _WATCH,
+        "List the revisions of a Rollout, to which `rollway undo` can go back, or show the pod template of one.",
+    ),
+    "wait": Verb(
+        "rollway.cli.commands.wait:wait",
+        _WATCH,
+        "Wait until a Rollout is Healthy, Paused or at a step, and print each change on the way. Exit code 5: not in time.",
+    ),
+    "set": Verb(
+        "rollway.cli.commands.set:set_",
+        _RELEASE,
+        "Set the image of containers of a Rollout, or of the workload that it refers to, which begins an update.",
+    ),
+    "promote": Verb(
+        "rollway.cli.commands.promote:promote",
+        _RELEASE,
+        "End the pause of a Rollout, or skip the step that is under way; with --full, complete the update at once.",
+    ),
+    "abort": Verb(
+        "rollway.cli.commands.abort:abort",
+        _RELEASE,
+        "Stop the update of a Rollout: all traffic and pods go back to stable.",
+    ),
+    "retry": Verb(
+        "rollway.cli.commands.abort:retry",
+        _RELEASE,
+        "Begin the aborted update of a Rollout again, from its first step.",
+    ),
+    "undo": Verb(
+        "rollway.cli.commands.undo:undo",
+        _RELEASE,
+        "Give a Rollout, or the workload that it refers to, the pod template of an earlier revision.",
+    ),
+    "pause": Verb(
+        "rollway.cli.commands.pause:pause",
+        _RELEASE,
+        "Stop a Rollout where it is (spec.paused), until `rollway resume` or `rollway promote`.",
+    ),
+    "resume": Verb(
+        "rollway.cli.commands.pause:resume",
+        _RELEASE,
+        "Undo `rollway pause`; a pause that the release itself makes goes on, until `rollway promote`.",
+    ),
+    "restart": Verb(
+        "rollway.cli.commands.restart:restart",
+        _RELEASE,
+        "Replace all pods of a Rollout one after the other, as far as its maxUnavailable allows, without a new release.",
+    ),
     "render": Verb(
         "rollway.cli.commands.render:render",
         _FILES,
@@ -121,12 +182,13 @@ VERBS = {
 )
 @click.version_option(__version__, package_name="rollway", message="rollway %(version)s")
 def cli() -> None:
-    """Move traffic between the stable and the canary version of a Rollout: plan, refuse, apply, verify.
+    """Move traffic between the stable and the canary version of a Rollout: plan, refuse, apply, verify; and run its release.
 
     WEIGHT is 20 (of the total), 0.5% or 5/1000.
 
     Exit codes: 0 done or nothing to do; 1 failed; 2 usage or invalid input; 3 changes pending (plan); 4 refused
-    (unsafe, foreign, unsupported); 5 not verified.
+    (unsafe, foreign, unsupported); 5 not verified,
+    or not reached in time.
     """
 
 

@@ -11,7 +11,7 @@ import click
 
 from rollway.cli.group import DEBUG, OUTPUT, STORE, Option
 from rollway.cli.parameters import Options, argument, contains, option
-from rollway.cli.values import DURATION, ROLLOUT_NAME
+from rollway.cli.values import DURATION, ROLLOUT_NAME, without_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +75,18 @@ class StoreOptions(Options):
 def name_argument(*, required: bool = True) -> Any:
     """Declare NAME, the name of a Rollout."""
     return argument(type=ROLLOUT_NAME, required=required, shell_complete=_complete_name)
+
+
+def names_argument() -> Any:
+    """Declare NAME..., the names of Rollouts; as for kubectl, the word `rollout` may stand before them."""
+    return argument(
+        type=ROLLOUT_NAME,
+        nargs=-1,
+        required=True,
+        metavar="NAME...",
+        callback=lambda _ctx, _parameter, names: without_kind(names),
+        shell_complete=_complete_name,
+    )
 
 
 def filename_option() -> Any:
@@ -160,6 +172,18 @@ def adopt_option() -> Any:
     )
 
 
+def dry_run_option(effect: str) -> Any:
+    """Declare `--dry-run`, which has this effect."""
+    return option(
+        "--dry-run",
+        heading=WRITING,
+        type=click.Choice(["none", "client", "server"]),
+        default="none",
+        callback=_dry_run,
+        help=f"{effect}; server: ask the cluster's admission as well.",
+    )
+
+
 def events_option() -> Any:
     """Declare `--no-events`."""
     return option(
@@ -174,14 +198,7 @@ class ChangeOptions(Options):
     """How objects are written and deleted."""
 
     adopt: bool = adopt_option()
-    dry_run: DryRun = option(
-        "--dry-run",
-        heading=WRITING,
-        type=click.Choice(["none", "client", "server"]),
-        default="none",
-        callback=_dry_run,
-        help="Show the plan and write nothing; server: ask the cluster's admission as well.",
-    )
+    dry_run: DryRun = dry_run_option("Show the plan and write nothing")
     events: bool = events_option()
 
 

@@ -45,6 +45,11 @@ class RolloutName(click.ParamType[str]):
         return str(name)
 
 
+def without_kind(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Take the word `rollout` from the front of some names, as in `kubectl argo rollouts get rollout NAME`."""
+    return names[1:] if len(names) > 1 and names[0] in _KINDS else names
+
+
 def _is_argo(kind: str) -> bool:
     _, dot, group = kind.lower().partition(".")
     return not dot or group in ("argoproj.io", "v1alpha1.argoproj.io")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jsonpointer import JsonPointer
 
 from rollway.routers import ownership
-from rollway.routers.errors import ConflictError, RollwayError, UncertainError
+from rollway.routers.errors import ConflictError, NotFoundError, RollwayError, UncertainError
 from rollway.routers.kube.client import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, Client, Target
 from rollway.routers.objects import LiveObject, ObjectRef, dig, without_server_fields
 from rollway.routers.plan import Action, Change, pointer
@@ -62,8 +62,13 @@ class ClusterWrite(NamedTuple):
     def _patch(self, manifest: Manifest, patch: Sequence[Operation]) -> LiveObject:
         """Patch the object; a field that its CRD does not have is refused instead of being dropped in silence."""
         options = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict", **self._options}
-        target = _target(self.change.ref, manifest)
-        return live_object(self.client.patch(target, list(patch), JSON_PATCH, options).body)
+        target, body = _target(self.change.ref, manifest), list(patch)
+        if self.change.subresource:
+            # Argo's command line does the same: a CRD without the subresource answers "not found" for it.
+            with contextlib.suppress(NotFoundError):
+                within = target._replace(subresource=self.change.subresource)
+                return live_object(self.client.patch(within, body, JSON_PATCH, options).body)
+        return live_object(self.client.patch(target, body, JSON_PATCH, options).body)
 
     def _server_side_apply(self, ours: Manifest, *, force: bool = False) -> Answer:
         options = {"fieldManager": FIELD_MANAGER, "force": str(force).lower(), **self._options}

@@ -1,0 +1,66 @@
+"""Run the verbs that change how a release goes on: options in, one call of the library, the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rollway.cli import output as out
+from rollway.cli.options import StoreOptions, dry_run_option, name_argument, names_argument
+from rollway.cli.parameters import contains
+from rollway.cli.release_documents import verb_document
+from rollway.cli.stores import open_store
+from rollway.controller.acting import carry_out
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rollway.controller.acting import Aim, Decide
+    from rollway.routers.plan import DryRun
+
+
+@dataclass(eq=False, repr=False)
+class VerbOptions:
+    """How something is written, and where."""
+
+    dry_run: DryRun = dry_run_option("Show what would be done and write nothing")
+    store: StoreOptions = contains(StoreOptions)
+
+
+@dataclass(eq=False, repr=False)
+class ReleaseOptions:
+    """One Rollout, and how it is written."""
+
+    name: str = name_argument()
+    writing: VerbOptions = contains(VerbOptions)
+
+
+@dataclass(eq=False, repr=False)
+class ReleasesOptions:
+    """Some Rollouts, and how they are written."""
+
+    names: tuple[str, ...] = names_argument()
+    writing: VerbOptions = contains(VerbOptions)
+
+
+def run(names: Sequence[str], writing: VerbOptions, output: str, word: str, decide: Decide) -> None:
+    """Carry out a verb on each Rollout, and print what was done to it."""
+    store, namespace = open_store(writing.store)
+    for name in names:
+        aim = carry_out(store, name, namespace, decide, writing.dry_run)
+        if output == "text":
+            _show(aim, writing.dry_run)
+        else:
+            if output == "yaml":
+                out.echo("---")
+            out.document(verb_document(word, aim, writing.dry_run), output)
+
+
+def _show(aim: Aim, dry_run: DryRun) -> None:
+    rollout, target = aim.rollout.ref, aim.target.ref
+    whose = str(rollout) if target == rollout else f"{target}, the workload of {rollout}"
+    nothing = "" if aim.effect.changes else "nothing to do: "
+    out.echo(f"{whose}: {nothing}{aim.effect.text}")
+    if dry_run:
+        checked = ", and the cluster would take it" if dry_run == "server" and aim.effect.changes else ""
+        out.echo(f"dry run: nothing was written{checked}")
