@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +15,8 @@ from rollway.cli.tree import lines
 from rollway.controller.tree import Related, tree_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rollway.routers.objects import Manifest
 
 NOW = datetime(2026, 1, 8, tzinfo=UTC)
@@ -41,7 +42,7 @@ def objects(name: str) -> list[Manifest]:
     """Return the objects of a folder, a week old, as the tests of Argo Rollouts read them."""
     found: list[Any] = []
     for file in sorted((folder() / "info" / "testdata" / name).glob("*.yaml")):
-        manifest = yaml.load(file.read_text(), Loader=yaml.CBaseLoader)  # noqa: S506 - texts alone
+        manifest = yaml.load(file.read_text(), Loader=yaml.CBaseLoader)
         typed = yaml.safe_load(file.read_text())
         # Times stay texts, as an API server writes them.
         typed["metadata"] = {**manifest["metadata"], "creationTimestamp": CREATED}
@@ -60,7 +61,7 @@ def test_the_tree_is_the_one_that_users_know(test: str) -> None:
     body = source.split(f"func {test}(")[1].split("\nfunc ")[0]
     expected = re.search(r"TrimPrefix\(`\n(.*)`, \"\\n\"\)", body, re.DOTALL)
     assert expected, test
-    text = expected[1].replace("`+\"`selector`\"+`", "`selector`").replace("`+\"`labels`\"+`", "`labels`")
+    text = expected[1].replace('`+"`selector`"+`', "`selector`").replace('`+"`labels`"+`', "`labels`")
     where, name = CASES[test]
     found = objects(where)
     kinds = {

@@ -70,6 +70,8 @@ class Change(NamedTuple):
     """Whether fields that somebody else applied are taken over, which the caller asked for by name."""
     subresource: str = ""
     """PATCH: the subresource whose fields change (`status`); where a CRD has none, they are fields of the object itself."""
+    lasting: bool = False
+    """PATCH: whether it is meant to stay, so that a store of files need not remember the text that it replaces."""
     original: Manifest | None = None
     """PATCH: the object as it was at first, where no later change could find that out; a store of files remembers it."""
 

@@ -93,14 +93,21 @@ def data_plane_rules(rollout: Rollout) -> list[PolicyRule]:
     return [PolicyRule("", "pods", ("list",)), PolicyRule("", "pods/portforward", ("get", "create")), *own]
 
 
-def manifests(rollout: Rollout, service_account: str = "", data_planes: Sequence[str] = ()) -> list[Manifest]:
+def manifests(
+    rollout: Rollout,
+    service_account: str = "",
+    data_planes: Sequence[str] = (),
+    more: Sequence[PolicyRule] = (),
+) -> list[Manifest]:
     """Return a Role for each namespace, and a RoleBinding when there is a ServiceAccount (`NAME` or `NAMESPACE:NAME`).
 
-    `data_planes` are the namespaces whose pods are asked what they have loaded.
+    `data_planes` are the namespaces whose pods are asked what they have loaded. `more` are further rules in the
+    namespace of the Rollout.
     """
     name = f"rollway-{rollout.name}"
     manifests: list[Manifest] = []
     everything = rules(rollout)
+    everything[rollout.namespace] += more
     for namespace in data_planes:
         everything[namespace] = [*everything.get(namespace, ()), *data_plane_rules(rollout)]
     for namespace, wanted in everything.items():

@@ -150,7 +150,7 @@ VERBS = {
     "rbac": Verb(
         "rollway.cli.commands.rbac:rbac",
         _FILES,
-        "Print the least Role with which every verb works for one Rollout.",
+        "Print the least Role with which every verb that moves traffic works for one Rollout.",
     ),
     "gitops": Verb(
         "rollway.cli.commands.gitops:gitops",

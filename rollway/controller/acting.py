@@ -171,4 +171,5 @@ def _change(target: LiveObject, operations: Sequence[Operation], subresource: st
         tuple(operations),
         target.version,
         subresource=subresource,
+        lasting=True,
     )

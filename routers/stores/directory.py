@@ -324,7 +324,11 @@ class DirectoryStore:
         if change.action is Action.PATCH:
             after = change.after if manifest == change.before else patches.patched(change, manifest)
             assert after is not None, "a patch has an object"
-            return drafts.patched(place, after, change.original)
+            return (
+                drafts.changed(place, after)
+                if change.lasting
+                else drafts.patched(place, after, change.original)
+            )
         if _version(manifest) != change.version:
             raise ConflictError(f"{change.ref} in {place.path} has changed since it was read")
         if change.after is None:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from rollway.routers.objects import Pointer
 
 _PLAIN = re.compile(r"(?:\.{1,2}/)?[A-Za-z_/][A-Za-z0-9_./-]*")
+# A reference to an image, with colons that no parser takes for a mapping or a number in base 60, in block context.
+_IMAGE = re.compile(
+    r"(?=[A-Za-z])[A-Za-z0-9._/-]+(?::[A-Za-z0-9][A-Za-z0-9._/-]*){1,2}(?:@sha256:[0-9a-f]{64})?"
+)
 # Words that YAML 1.1 or 1.2 parsers read as something else than text.
 _RESERVED = {"true", "false", "yes", "no", "on", "off", "y", "n", "null", "none", "nan", "inf"}
 _PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*\s+)+")
@@ -114,6 +118,11 @@ def scalar(value: Any, style: str | None = None, *, is_json: bool = False) -> st
         if style != '"' and _PLAIN.fullmatch(value) and value.lower() not in _RESERVED:
             return value
     return to_json(value)
+
+
+def _is_image(value: Any) -> bool:
+    """Return whether a value is a reference to an image, which people write without quotes."""
+    return isinstance(value, str) and bool(_IMAGE.fullmatch(value))
 
 
 def _inserted(new: list[Any], pairs: list[tuple[int, int]]) -> dict[int, list[Any]]:
@@ -286,8 +295,11 @@ class _Editor:
             end = start + len(self.text[start:end].rstrip("\r\n"))
         collection = isinstance(new, dict | list)
         style = node.style if node.kind == "scalar" else None
-        written = self._flow(new) if collection else scalar(new, style, is_json=self.is_json)
         in_block = key is not None and not node.flow and not self._in_flow(key)
+        if in_block and node.kind == "scalar" and style not in ("'", '"') and _is_image(new):
+            written = str(new)
+        else:
+            written = self._flow(new) if collection else scalar(new, style, is_json=self.is_json)
         if key and in_block and (node.kind != "scalar" or (new and collection)):
             # A block stands on the lines below its key; what takes its place may not.
             colon = self.text.index(":", key.end) + 1

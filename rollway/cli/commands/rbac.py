@@ -8,7 +8,8 @@ from rollway.cli import output as out
 from rollway.cli.group import Command
 from rollway.cli.options import RolloutOptions, output_option
 from rollway.cli.parameters import options
-from rollway.cli.stores import open_router
+from rollway.cli.stores import open_router, read_manifest
+from rollway.controller.rights import release_rules
 from rollway.routers.rbac import manifests
 
 
@@ -17,6 +18,7 @@ from rollway.routers.rbac import manifests
     examples="""
     rollway rbac shop --serviceaccount ci | kubectl apply -f -
     rollway rbac shop --data-plane ingress-nginx
+    rollway rbac shop --release                       # for the verbs that look at releases and run them as well
     """,
 )
 @options(target=RolloutOptions)
@@ -33,7 +35,20 @@ from rollway.routers.rbac import manifests
     multiple=True,
     help="Allow asking the data plane's pods in this namespace what they have loaded (repeatable).",
 )
+@click.option("--release", is_flag=True, help="Allow looking at releases and running them as well.")
 @output_option()
-def rbac(target: RolloutOptions, *, serviceaccount: str, data_planes: tuple[str, ...], output: str) -> None:
-    """Print the least Role with which every verb works for one Rollout."""
-    out.manifests(manifests(open_router(target).rollout, serviceaccount, data_planes), output)
+def rbac(
+    target: RolloutOptions,
+    *,
+    serviceaccount: str,
+    data_planes: tuple[str, ...],
+    release: bool,
+    output: str,
+) -> None:
+    """Print the least Role with which every verb that moves traffic works for one Rollout.
+
+    With --release, those that look at releases and run them work too.
+    """
+    router = open_router(target)
+    more = release_rules(read_manifest(target, router)) if release else ()
+    out.manifests(manifests(router.rollout, serviceaccount, data_planes, more), output)
