@@ -12,12 +12,16 @@ from api_server import KINDS, ApiServer, Fault
 
 import manifests as m
 import releases as r
+from rollway.cli import watching
+from rollway.routers.errors import NotFoundError, UnreachableError
+from rollway.routers.stores.cluster import ClusterStore
 from running import on_terminal, rollway, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from rollway.routers.kube.connection import Connection
     from rollway.routers.objects import Manifest
 
 pytestmark = pytest.mark.enable_socket
@@ -160,6 +164,48 @@ def test_a_terminal_gets_the_tree_drawn(cluster: ApiServer) -> None:
     """On a terminal, `get -w` draws the tree in colour."""
     code, shown = on_terminal("get", "shop", "-w", "--timeout", "0s")
     assert (code, "revision:5" in shown, "\x1b[" in shown) == (0, True, True)
+
+
+def test_an_api_server_that_is_away_is_waited_for(
+    cluster: ApiServer,
+    connection: Connection,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While a release is watched, an API server that does not answer is one note; any other failure ends the command."""
+    monkeypatch.setattr(watching, "TICK_S", 0.001)
+    store = ClusterStore(connection, cache=False)
+    answers: list[Any] = [UnreachableError("no answer"), UnreachableError("no answer"), "seen", NotFoundError("gone")]
+
+    def look(_store: object) -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return str(answer)
+
+    looks = watching.looks(store, "default", look, 60)
+    assert next(looks) == "seen"
+    with pytest.raises(NotFoundError):
+        next(looks)
+    assert capsys.readouterr().err.count("waiting for the API server: no answer") == 1
+
+
+def test_list_prints_a_rollout_again_when_it_changes(
+    cluster: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`list -w` prints what changed, and not what stayed."""
+
+    def two_looks(store: Any, _namespace: str, look: Any) -> Iterator[Any]:
+        yield look(store)
+        changed(cluster, phase="Healthy", currentStepIndex=4)
+        yield look(store)
+
+    monkeypatch.setattr(watching, "looks", two_looks)
+    lines = rollway("list", "-w").stdout.splitlines()
+    assert [line.split()[2] for line in lines] == ["STATUS", "Paused", "Healthy"]
+    changed(cluster, phase=None, currentStepIndex=1)
+    documents = rollway("list", "-w", "-o", "json").stdout
+    assert documents.count('"phase"') == 2
 
 
 # -- wait

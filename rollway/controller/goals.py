@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from rollway.routers.objects import Manifest
 
 _PHASES = {phase.lower(): phase for phase in (HEALTHY, PAUSED, DEGRADED, PROGRESSING)}
+GOALS = (*_PHASES, "step=")
+"""The words of all goals; behind `step=` stands a number."""
 
 
 class Goal(NamedTuple):

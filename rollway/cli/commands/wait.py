@@ -15,7 +15,7 @@ from rollway.cli.release_documents import release_document
 from rollway.cli.stores import open_store
 from rollway.cli.values import DURATION
 from rollway.controller.acting import needs_controller
-from rollway.controller.goals import goal_of
+from rollway.controller.goals import GOALS, goal_of
 from rollway.controller.phase import phase_of
 from rollway.controller.position import position_of
 from rollway.routers.errors import DegradedError, NotReachedError
@@ -49,6 +49,7 @@ class _Options:
     default="healthy",
     show_default=True,
     metavar="PHASE|step=N",
+    shell_complete=lambda _ctx, _parameter, start: [each for each in GOALS if each.startswith(start)],
     help="What to wait for: healthy, paused, degraded, progressing, or step=N.",
 )
 @click.option("-t", "--timeout", type=DURATION, metavar="TIME", help="How long (default: without an end).")
