@@ -148,6 +148,45 @@ def test_no_permission_of_the_role_is_too_many(name: str, namespace: Namespace, 
     assert checked >= 8
 
 
+RELEASE_VERBS = (
+    ["get", "shop"],
+    ["get", "shop", "-w", "--timeout", "0s"],
+    ["list"],
+    ["history", "shop"],
+    ["wait", "shop", "--for", "progressing", "--timeout", "0s"],
+    ["set", "image", "shop", "app=app:2"],
+    ["pause", "shop"],
+    ["resume", "shop"],
+    ["restart", "shop"],
+    ["promote", "shop", "--full"],
+    ["abort", "shop"],
+    ["retry", "shop"],
+)
+
+
+def test_the_role_of_releases_is_enough(namespace: Namespace, account: Path) -> None:
+    """With the Role of `rbac --release`, the verbs about releases work as well, and without them they name what is missing."""
+    shop.put(namespace, shop.ISTIO)
+    like = namespace.get("argoproj.io/v1alpha1", "Rollout", "shop")
+    namespace.api.put({**like, "status": {"stableRS": "a", "currentPodHash": "b"}})
+    for manifest in printed(namespace):
+        namespace.api.put(manifest)
+    settled(account, works=True)
+    # What undoes another verb has nothing to do before that one is allowed.
+    first = [words for words in RELEASE_VERBS if words[0] not in ("resume", "retry")]
+    lacking = [rollway(*words, "--kubeconfig", str(account)).stderr for words in first]
+    assert all("lacks the verb" in text for text in lacking), lacking
+    ran = rollway("rbac", "shop", "--serviceaccount", "ci", "--release", "-o", "json")
+    for manifest in json.loads(ran.stdout)["items"]:
+        namespace.api.put(manifest)
+    for words in RELEASE_VERBS:
+        until(
+            lambda words=words: not rollway(*words, "--kubeconfig", str(account)).stderr,  # type: ignore[misc]
+            f"{' '.join(words)} works",
+            20,
+        )
+
+
 def test_plurals_are_those_of_the_server(namespace: Namespace) -> None:
     """The resources that a Role names are guessed from the kinds, and the server uses the same names."""
     discovery = namespace.store().client.discovery

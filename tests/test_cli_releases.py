@@ -175,7 +175,12 @@ def test_an_api_server_that_is_away_is_waited_for(
     """While a release is watched, an API server that does not answer is one note; any other failure ends the command."""
     monkeypatch.setattr(watching, "TICK_S", 0.001)
     store = ClusterStore(connection, cache=False)
-    answers: list[Any] = [UnreachableError("no answer"), UnreachableError("no answer"), "seen", NotFoundError("gone")]
+    answers: list[Any] = [
+        UnreachableError("no answer"),
+        UnreachableError("no answer"),
+        "seen",
+        NotFoundError("gone"),
+    ]
 
     def look(_store: object) -> str:
         answer = answers.pop(0)

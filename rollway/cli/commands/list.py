@@ -89,6 +89,8 @@ def _print(listed: Sequence[dict[str, Any]], form: tuple[str, bool], *, headers:
             out.echo(f"rollout.argoproj.io/{each['rollout']['name']}")
     elif output in ("json", "yaml"):
         for each in listed:
+            if output == "yaml":
+                out.echo("---")
             out.document(each, output)
     elif listed:
         names = (
