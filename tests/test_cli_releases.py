@@ -174,6 +174,7 @@ def test_an_api_server_that_is_away_is_waited_for(
 ) -> None:
     """While a release is watched, an API server that does not answer is one note; any other failure ends the command."""
     monkeypatch.setattr(watching, "TICK_S", 0.001)
+    monkeypatch.setattr(watching, "PAUSE_S", 0.0)
     store = ClusterStore(connection, cache=False)
     answers: list[Any] = [
         UnreachableError("no answer"),

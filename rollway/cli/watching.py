@@ -21,6 +21,8 @@ _Seen = TypeVar("_Seen")
 
 TICK_S = 1.0
 """How long nothing may change before there is a look without a change: ages and clocks go on."""
+PAUSE_S = 0.1
+"""The least time between two looks, so that a namespace in which much happens keeps nobody busy."""
 
 
 def looks(
@@ -51,4 +53,5 @@ def looks(
             left = TICK_S if end is None else min(TICK_S, end - time.monotonic())
             if left <= 0:
                 return
+            time.sleep(min(PAUSE_S, left))
             changed.wait(left)

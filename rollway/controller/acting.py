@@ -9,9 +9,9 @@ import jsonpatch
 
 from rollway.controller.revisions import revision_to_undo, revisions_of, template_of
 from rollway.controller.verbs import Effect, set_images, set_template
-from rollway.routers.errors import ConflictError, NotFoundError, UncertainError, UnsupportedError
+from rollway.routers.errors import ConflictError, UncertainError, UnsupportedError
 from rollway.routers.lookup import find_rollout
-from rollway.routers.objects import LiveObject, Need, ObjectRef, dig
+from rollway.routers.objects import LiveObject, Need, dig
 from rollway.routers.plan import Action, Change
 from rollway.routers.stores import FileStore
 
@@ -117,12 +117,8 @@ def workload_of(store: Store, rollout: LiveObject) -> LiveObject | None:
             f"{rollout.ref} takes its pod template from {kind}.{group or 'v1'} {name}, which no Rollout can",
             hint="spec.workloadRef names a Deployment or ReplicaSet (apps/v1), or a PodTemplate (v1)",
         )
-    ref = ObjectRef(group, kind, rollout.ref.namespace, name)
-    live = store.read([Need(group, kind, name, rollout.ref.namespace)])
-    item = live.get(ref)
-    if item is None:
-        raise NotFoundError(f"{ref}, the workloadRef of {rollout.ref}, is not there")
-    return item
+    need = Need(group, kind, name, rollout.ref.namespace)
+    return store.read([need])[need.ref]
 
 
 def carry_out(store: Store, name: str, namespace: str, decide: Decide, dry_run: DryRun = False) -> Aim:
