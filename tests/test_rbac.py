@@ -175,3 +175,35 @@ def test_argo_cd_finds_routes_by_their_names() -> None:
             manifest if expression or path[2] == 0 else {"spec": {"http": [{"weight": 1}, {"weight": 2}]}}
         )
         assert gitops.jq_path(path, target) == expression
+
+
+@pytest.mark.parametrize(
+    ("reference", "resource"),
+    [
+        (None, None),
+        ({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}, ("apps", "deployments")),
+        ({"apiVersion": "v1", "kind": "PodTemplate", "name": "web"}, ("", "podtemplates")),
+    ],
+)
+def test_the_rights_of_releases(reference: Any, resource: Any, tmp_path: Path) -> None:
+    """With --release the Role has what releases need too: this Rollout, its status, what is watched, and its workload."""
+    manifest = m.rollout({"smi": {}})
+    manifest["spec"].update({"workloadRef": reference} if reference else {})
+    (tmp_path / "app.yaml").write_text(yaml.safe_dump(manifest))
+    words = ("rbac", "shop", "--dir", str(tmp_path), "-o", "json")
+    few, many = (
+        json.loads(rollway(*words, *more).stdout)["items"][0]["rules"] for more in ((), ("--release",))
+    )
+    added = {
+        (rule["apiGroups"][0], rule["resources"][0]): (rule["verbs"], rule.get("resourceNames"))
+        for rule in many
+        if rule not in few and rule["verbs"] != ["list", "watch"]
+    }
+    workload = {resource: (["get", "patch"], ["web"])} if resource else {}
+    assert added == {
+        ("argoproj.io", "rollouts"): (["patch"], ["shop"]),
+        ("argoproj.io", "rollouts/status"): (["patch"], ["shop"]),
+        **workload,
+    }
+    watched = {rule["resources"][0] for rule in many if "watch" in rule["verbs"]}
+    assert watched == {"rollouts", "analysisruns", "experiments", "replicasets", "pods"}

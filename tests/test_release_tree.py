@@ -8,12 +8,23 @@ from typing import Any
 import click
 import pytest
 
+import manifests as m
 import releases as r
-from rollway.cli.tree import lines
+from rollway.cli.live import LiveLook, LiveTraffic, _evidence
+from rollway.cli.probes import DataPlaneOptions
+from rollway.cli.release_documents import tree_document
+from rollway.cli.tree import lines, sign
 from rollway.controller.ages import age, short_duration
 from rollway.controller.pods import PodState, state_of
 from rollway.controller.revisions import roles_of
 from rollway.controller.tree import Related, health_of, tree_of
+from rollway.routers.data_planes import DataPlaneProbes
+from rollway.routers.objects import LiveObject, ObjectRef
+from rollway.routers.observation import Observation
+from rollway.routers.rollout import parse_rollout
+from rollway.routers.testing.memory import MemoryStore
+from rollway.routers.traffic import ObjectVerdict, Outcome
+from running import schema
 
 NOW = datetime(2026, 1, 8, tzinfo=UTC)
 
@@ -127,6 +138,121 @@ def test_objects_of_others_are_left_out() -> None:
     foreign["metadata"]["ownerReferences"][0]["uid"] = "of-another"
     tree = tree_of(r.canary(), Related([foreign, r.replica_set(r.STABLE, 4)]))
     assert [node.number for node in tree.revisions] == [4]
+
+
+def owned(kind: str, name: str, owner: str, **fields: Any) -> dict[str, Any]:
+    """Return an object of Argo Rollouts' other kinds, of revision 5."""
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": kind,
+        "metadata": {
+            "name": name,
+            "namespace": "default",
+            "uid": f"uid-{name}",
+            "creationTimestamp": "2026-01-07T00:00:00Z",
+            "annotations": {"rollout.argoproj.io/revision": "5"},
+            "ownerReferences": [{"kind": "Rollout", "name": owner, "uid": owner}],
+        },
+        **fields,
+    }
+
+
+def test_analysis_runs_and_experiments_stand_in_their_revision() -> None:
+    """They are named with what they found, their Jobs, and the pods that an Experiment runs, whose images are marked."""
+    measurements = [{"metadata": {"job-name": "probe-1"}, "phase": "Failed"}, {"phase": "Successful"}]
+    metrics = [{"successful": 3, "failed": 1, "measurements": measurements}, {"error": 2, "inconclusive": 1}]
+    run = owned(
+        "AnalysisRun",
+        "check",
+        "rollout-uid",
+        status={"phase": "Running", "message": "", "metricResults": metrics},
+    )
+    trial = owned("Experiment", "trial", "rollout-uid", status={"phase": "Pending"})
+    inner = owned("AnalysisRun", "inner", "uid-trial", status={"phase": "Successful"})
+    baseline = r.replica_set("6d8f9c7b5d", 0, "shop:0", 1)
+    baseline["metadata"]["ownerReferences"][0]["uid"] = "uid-trial"
+    baseline["metadata"]["annotations"]["experiment.argoproj.io/template-name"] = "baseline"
+    tree = tree_of(r.canary(), Related([baseline, r.replica_set(r.STABLE, 4)], (), [inner, run], [trial]))
+    assert tree.images == (("shop:0", ("Σ:baseline",)), ("shop:1", ("stable",)))
+    shown = [click.unstyle(line) for line in lines(tree, None, NOW)]
+    start = next(index for index, line in enumerate(shown) if "revision:5" in line)
+    assert [line.split() for line in shown[start + 1 : start + 6]] == [
+        ["│", "├──Σ", "trial", "Experiment", "◷", "Pending", "24h"],
+        ["│", "│", "├──⧉", "shop-6d8f9c7b5d", "ReplicaSet", "✔", "Healthy", "6d"],
+        ["│", "│", "└──\N{GREEK SMALL LETTER ALPHA}", "inner", "AnalysisRun", "✔", "Successful", "24h"],
+        [
+            "│",
+            "└──\N{GREEK SMALL LETTER ALPHA}",
+            "check",
+            "AnalysisRun",
+            "◌",
+            "Running",
+            "24h",
+            "✔",
+            "3,✖",
+            "1,?",
+            "1,⚠",
+            "2",
+        ],
+        ["│", "└──⊞", "probe-1", "Job", "✖", "Failed"],
+    ]
+    schema("tree", tree_document(tree, r.canary(), None))
+
+
+def test_signs_of_what_stands_still() -> None:
+    """A pod that starts, fails or cannot start is told apart by its sign."""
+    words = ("Init:0/2", "Signal:9", "ErrImagePull", "RunContainerError", "Evicted")
+    assert [sign(word) for word in words] == ["◌", "✖", "⚠", "⚠", " "]
+
+
+# -- what is live
+
+
+def look(*objects: Any, **routing: Any) -> LiveTraffic:
+    """Return what is live of a Rollout with some routers."""
+    rollout = m.rollout(routing)
+    services = (m.service("shop-stable"), m.service("shop-canary"))
+    ref = ObjectRef("argoproj.io", "Rollout", "default", "shop")
+    seen = LiveLook(MemoryStore([*objects, *services]), DataPlaneOptions((), {}, ()))(
+        LiveObject(ref, rollout, "")
+    )
+    assert seen is not None
+    return seen
+
+
+def test_objects_that_disagree_are_shown_one_by_one() -> None:
+    """Where the objects of a Rollout have different weights, there is no one weight to show."""
+    split = m.traffic_split(shop_stable=70, shop_canary=30)
+    seen = look(m.virtual_service(), split, istio={"virtualService": {"name": "web"}}, smi={})
+    assert sorted(seen.lines)[1:] == [
+        "TrafficSplit shop: 30 of 100, 30 %",
+        "VirtualService web http route primary: 0 of 100, 0 %",
+    ]
+
+
+def test_a_rollout_without_routing_has_no_live_weight() -> None:
+    """Its share is that of its pods, which the status shows."""
+    ref = ObjectRef("argoproj.io", "Rollout", "default", "shop")
+    assert LiveLook(MemoryStore(), DataPlaneOptions((), {}, ()))(LiveObject(ref, r.canary(), "")) is None
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "evidence", "reason"),
+    [
+        ((Outcome.MATCHES, Outcome.MATCHES), "loaded", ""),
+        ((Outcome.MATCHES, Outcome.DIFFERS), "written", "not loaded yet: VirtualService default/1: why"),
+        ((Outcome.UNKNOWN, Outcome.MATCHES), "written", "loaded is unknown: VirtualService default/0: why"),
+        ((), "written", "it cannot be asked"),
+    ],
+)
+def test_the_evidence_of_what_is_live(outcomes: Any, evidence: str, reason: str) -> None:
+    """It is loaded when every data plane has it, and otherwise the first that has not is named."""
+    loaded = tuple(
+        ObjectVerdict(ObjectRef("", "VirtualService", "default", str(index)), outcome, "why")
+        for index, outcome in enumerate(outcomes)
+    )
+    seen = Observation(parse_rollout(m.rollout({"smi": {}})), (), loaded=loaded)
+    assert _evidence(seen, DataPlaneProbes((), {"smi": "it cannot be asked"})) == (evidence, reason)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(90, "delay:90s"), (-1, "delay:passed")])
