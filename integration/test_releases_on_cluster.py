@@ -12,8 +12,8 @@ import manifests as m
 import releases as r
 from harness import shop
 from harness.process import started
-from rollway.controller import verbs
-from rollway.controller.acting import Aim, carry_out
+from rollway.releases import verbs
+from rollway.releases.acting import Aim, carry_out
 from rollway.routers.errors import ConflictError
 from rollway.routers.kube.client import MERGE_PATCH, Target
 from rollway.routers.objects import ObjectRef

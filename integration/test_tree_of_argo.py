@@ -12,7 +12,7 @@ import yaml
 
 from harness import tools
 from rollway.cli.tree import lines
-from rollway.controller.tree import Related, tree_of
+from rollway.releases.tree import Related, tree_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 import releases as r
-from rollway.controller.goals import goal_of
-from rollway.controller.phase import Phase, phase_of
-from rollway.controller.position import set_weight_of, step_text
+from rollway.releases.goals import goal_of
+from rollway.releases.phase import Phase, phase_of
+from rollway.releases.position import set_weight_of, step_text
 from rollway.routers.errors import InvalidInputError
 
 DONE = {"pauseConditions": None, "controllerPause": None, "currentPodHash": r.STABLE, "updatedReplicas": 5}

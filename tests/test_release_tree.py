@@ -14,10 +14,10 @@ from rollway.cli.live import LiveLook, LiveTraffic, _evidence
 from rollway.cli.probes import DataPlaneOptions
 from rollway.cli.release_documents import tree_document
 from rollway.cli.tree import lines, sign
-from rollway.controller.ages import age, short_duration
-from rollway.controller.pods import PodState, state_of
-from rollway.controller.revisions import roles_of
-from rollway.controller.tree import Related, health_of, tree_of
+from rollway.releases.ages import age, short_duration
+from rollway.releases.pods import PodState, state_of
+from rollway.releases.revisions import roles_of
+from rollway.releases.tree import Related, health_of, tree_of
 from rollway.routers.data_planes import DataPlaneProbes
 from rollway.routers.objects import LiveObject, ObjectRef
 from rollway.routers.observation import Observation
@@ -213,7 +213,7 @@ def look(*objects: Any, **routing: Any) -> LiveTraffic:
     rollout = m.rollout(routing)
     services = (m.service("shop-stable"), m.service("shop-canary"))
     ref = ObjectRef("argoproj.io", "Rollout", "default", "shop")
-    seen = LiveLook(MemoryStore([*objects, *services]), DataPlaneOptions((), {}, ()))(
+    seen = LiveLook(MemoryStore([*objects, *services]), DataPlaneOptions(namespaces=(), addresses={}, others=()))(
         LiveObject(ref, rollout, "")
     )
     assert seen is not None
@@ -233,7 +233,7 @@ def test_objects_that_disagree_are_shown_one_by_one() -> None:
 def test_a_rollout_without_routing_has_no_live_weight() -> None:
     """Its share is that of its pods, which the status shows."""
     ref = ObjectRef("argoproj.io", "Rollout", "default", "shop")
-    assert LiveLook(MemoryStore(), DataPlaneOptions((), {}, ()))(LiveObject(ref, r.canary(), "")) is None
+    assert LiveLook(MemoryStore(), DataPlaneOptions(namespaces=(), addresses={}, others=()))(LiveObject(ref, r.canary(), "")) is None
 
 
 @pytest.mark.parametrize(

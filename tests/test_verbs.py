@@ -8,8 +8,8 @@ import jsonpatch
 import pytest
 
 import releases as r
-from rollway.controller import verbs
-from rollway.controller.acting import carry_out, image_setter, on_rollout, on_status, undoer
+from rollway.releases import verbs
+from rollway.releases.acting import carry_out, image_setter, on_rollout, on_status, undoer
 from rollway.routers.errors import (
     AmbiguousError,
     ConflictError,
@@ -22,7 +22,7 @@ from rollway.routers.objects import ObjectRef
 from rollway.routers.testing.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from rollway.controller.verbs import Effect
+    from rollway.releases.verbs import Effect
     from rollway.routers.objects import Manifest
     from rollway.routers.plan import Change
 

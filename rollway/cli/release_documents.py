@@ -11,20 +11,20 @@ from rollway.cli.documents import (
     reading_document,
     traffic_document,
 )
-from rollway.controller.phase import phase_of
-from rollway.controller.position import position_of, set_weight_of, step_text, steps_of, strategy_of
-from rollway.controller.revisions import CHANGE_CAUSE, annotation, hash_of
-from rollway.controller.tree import replica_counts
+from rollway.releases.phase import phase_of
+from rollway.releases.position import position_of, set_weight_of, step_text, steps_of, strategy_of
+from rollway.releases.revisions import CHANGE_CAUSE, annotation, hash_of
+from rollway.releases.tree import replica_counts
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from rollway.cli.live import LiveTraffic
-    from rollway.controller.acting import Aim
-    from rollway.controller.phase import Phase
-    from rollway.controller.position import Position
-    from rollway.controller.revisions import Revision
-    from rollway.controller.tree import AnalysisNode, ExperimentNode, ReplicaSetNode, Tree
+    from rollway.releases.acting import Aim
+    from rollway.releases.phase import Phase
+    from rollway.releases.position import Position
+    from rollway.releases.revisions import Revision
+    from rollway.releases.tree import AnalysisNode, ExperimentNode, ReplicaSetNode, Tree
     from rollway.routers.objects import Manifest
     from rollway.routers.plan import DryRun
 

@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rollway.cli import output as out
 from rollway.cli.options import StoreOptions, dry_run_option, name_argument, names_argument
-from rollway.cli.parameters import contains
+from rollway.cli.parameters import Options, contains
 from rollway.cli.release_documents import verb_document
 from rollway.cli.stores import open_store
-from rollway.controller.acting import carry_out
+from rollway.releases.acting import carry_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rollway.controller.acting import Aim, Decide
+    from rollway.releases.acting import Aim, Decide
     from rollway.routers.plan import DryRun
 
 
-@dataclass(eq=False, repr=False)
-class VerbOptions:
+class VerbOptions(Options):
     """How something is written, and where."""
 
     dry_run: DryRun = dry_run_option("Show what would be done and write nothing")
     store: StoreOptions = contains(StoreOptions)
 
 
-@dataclass(eq=False, repr=False)
-class ReleaseOptions:
+class ReleaseOptions(Options):
     """One Rollout, and how it is written."""
 
     name: str = name_argument()
     writing: VerbOptions = contains(VerbOptions)
 
 
-@dataclass(eq=False, repr=False)
-class ReleasesOptions:
+class ReleasesOptions(Options):
     """Some Rollouts, and how they are written."""
 
     names: tuple[str, ...] = names_argument()

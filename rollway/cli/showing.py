@@ -11,8 +11,8 @@ from rollway.cli import output as out
 from rollway.cli.live import LiveLook, LiveTraffic
 from rollway.cli.release_documents import tree_document
 from rollway.cli.tree import lines
-from rollway.controller.looking import read_related
-from rollway.controller.tree import Tree, tree_of
+from rollway.releases.looking import read_related
+from rollway.releases.tree import Tree, tree_of
 from rollway.routers.lookup import find_rollout
 
 if TYPE_CHECKING:

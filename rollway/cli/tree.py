@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 import click
 
-from rollway.controller.ages import age, short_duration
-from rollway.controller.tree import AnalysisNode, ExperimentNode, ReplicaSetNode
+from rollway.releases.ages import age, short_duration
+from rollway.releases.tree import AnalysisNode, ExperimentNode, ReplicaSetNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from rollway.cli.live import LiveTraffic
-    from rollway.controller.tree import Tree
+    from rollway.releases.tree import Tree
 
 _Node: TypeAlias = ReplicaSetNode | ExperimentNode | AnalysisNode
 _Item = TypeVar("_Item")

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from rollway.cli.group import Command
 from rollway.cli.options import StoreOptions, names_argument, output_option
-from rollway.cli.parameters import contains, options
+from rollway.cli.parameters import Options, contains, options
 from rollway.cli.probes import DataPlaneOptions
 from rollway.cli.showing import TreeLook, follow, show
 from rollway.cli.stores import open_store
 from rollway.cli.values import DURATION
-from rollway.controller.acting import needs_controller
+from rollway.releases.acting import needs_controller
 from rollway.routers.lookup import find_rollout
 
 
-@dataclass(eq=False, repr=False)
-class _Options:
+class _Options(Options):
     """One Rollout of a cluster."""
 
     names: tuple[str, ...] = names_argument()

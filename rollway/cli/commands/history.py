@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import click
@@ -10,18 +9,17 @@ import click
 from rollway.cli import output as out
 from rollway.cli.group import Command
 from rollway.cli.options import StoreOptions, headers_option, name_argument, output_option
-from rollway.cli.parameters import contains, options
+from rollway.cli.parameters import Options, contains, options
 from rollway.cli.release_documents import history_document
 from rollway.cli.stores import open_store
-from rollway.controller.acting import needs_controller, read_replica_sets
-from rollway.controller.ages import age
-from rollway.controller.phase import time_of
-from rollway.controller.revisions import revision_to_undo, revisions_of, template_of
+from rollway.releases.acting import needs_controller, read_replica_sets
+from rollway.releases.ages import age
+from rollway.releases.phase import time_of
+from rollway.releases.revisions import revision_to_undo, revisions_of, template_of
 from rollway.routers.lookup import find_rollout
 
 
-@dataclass(eq=False, repr=False)
-class _Options:
+class _Options(Options):
     """One Rollout of a cluster."""
 
     name: str = name_argument()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,10 +9,10 @@ import click
 from rollway.cli import output as out
 from rollway.cli.group import Command
 from rollway.cli.options import ROLLOUT, StoreOptions, headers_option, output_option
-from rollway.cli.parameters import contains, option, options
+from rollway.cli.parameters import Options, contains, option, options
 from rollway.cli.release_documents import release_document
 from rollway.cli.stores import open_store
-from rollway.controller.acting import needs_controller
+from rollway.releases.acting import needs_controller
 from rollway.routers.model import ROLLOUT_GROUP, ROLLOUT_KIND
 from rollway.routers.objects import Need
 
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from rollway.routers.stores import Store
 
 
-@dataclass(eq=False, repr=False)
-class _Options:
+class _Options(Options):
     """The Rollouts of one namespace of a cluster, or of all."""
 
     all_namespaces: bool = option(

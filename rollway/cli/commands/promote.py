@@ -8,8 +8,8 @@ from rollway.cli.group import Command
 from rollway.cli.options import output_option
 from rollway.cli.parameters import options
 from rollway.cli.releasing import ReleaseOptions, run
-from rollway.controller import verbs
-from rollway.controller.acting import on_status
+from rollway.releases import verbs
+from rollway.releases.acting import on_status
 
 
 @click.command(

@@ -9,7 +9,7 @@ from rollway.cli.group import Command
 from rollway.cli.options import RolloutOptions, output_option
 from rollway.cli.parameters import options
 from rollway.cli.stores import open_router, read_manifest
-from rollway.controller.rights import release_rules
+from rollway.releases.rights import release_rules
 from rollway.routers.rbac import manifests
 
 

@@ -11,8 +11,8 @@ from rollway.cli.options import output_option
 from rollway.cli.parameters import options
 from rollway.cli.releasing import ReleaseOptions, run
 from rollway.cli.values import DURATION
-from rollway.controller import verbs
-from rollway.controller.acting import on_rollout
+from rollway.releases import verbs
+from rollway.releases.acting import on_rollout
 
 
 @click.command(

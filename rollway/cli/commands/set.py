@@ -8,7 +8,7 @@ from rollway.cli.group import Command
 from rollway.cli.options import output_option
 from rollway.cli.parameters import options
 from rollway.cli.releasing import ReleaseOptions, run
-from rollway.controller.acting import image_setter
+from rollway.releases.acting import image_setter
 
 
 @click.command(

@@ -8,7 +8,7 @@ from rollway.cli.group import Command
 from rollway.cli.options import output_option
 from rollway.cli.parameters import options
 from rollway.cli.releasing import ReleaseOptions, run
-from rollway.controller.acting import undoer
+from rollway.releases.acting import undoer
 
 
 @click.command(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,24 +9,23 @@ import click
 from rollway.cli import output as out
 from rollway.cli.group import Command
 from rollway.cli.options import StoreOptions, name_argument, output_option
-from rollway.cli.parameters import contains, options
+from rollway.cli.parameters import Options, contains, options
 from rollway.cli.release_documents import release_document
 from rollway.cli.stores import open_store
 from rollway.cli.values import DURATION
-from rollway.controller.acting import needs_controller
-from rollway.controller.goals import GOALS, goal_of
-from rollway.controller.phase import phase_of
-from rollway.controller.position import position_of
+from rollway.releases.acting import needs_controller
+from rollway.releases.goals import GOALS, goal_of
+from rollway.releases.phase import phase_of
+from rollway.releases.position import position_of
 from rollway.routers.errors import DegradedError, NotReachedError
 from rollway.routers.lookup import find_rollout
 
 if TYPE_CHECKING:
-    from rollway.controller.goals import Goal
+    from rollway.releases.goals import Goal
     from rollway.routers.objects import LiveObject
 
 
-@dataclass(eq=False, repr=False)
-class _Options:
+class _Options(Options):
     """One Rollout of a cluster."""
 
     name: str = name_argument()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import jsonpatch
 
-from rollway.controller.revisions import revision_to_undo, revisions_of, template_of
-from rollway.controller.verbs import Effect, set_images, set_template
+from rollway.releases.revisions import revision_to_undo, revisions_of, template_of
+from rollway.releases.verbs import Effect, set_images, set_template
 from rollway.routers.errors import ConflictError, UncertainError, UnsupportedError
 from rollway.routers.lookup import find_rollout
 from rollway.routers.objects import LiveObject, Need, dig

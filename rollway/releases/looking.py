@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollway.controller.revisions import HASH, hash_of, owned_by
-from rollway.controller.tree import Related
+from rollway.releases.revisions import HASH, hash_of, owned_by
+from rollway.releases.tree import Related
 from rollway.routers.errors import RollwayError
 from rollway.routers.model import ROLLOUT_GROUP
 from rollway.routers.objects import Need

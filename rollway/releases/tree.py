@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rollway.controller.phase import Phase, phase_of, replicas_of, time_of
-from rollway.controller.pods import PodState, state_of
-from rollway.controller.position import Position, position_of, set_weight_of, strategy_of, total_of
-from rollway.controller.revisions import annotation, hash_of, number_of, owned_by, roles_of
+from rollway.releases.phase import Phase, phase_of, replicas_of, time_of
+from rollway.releases.pods import PodState, state_of
+from rollway.releases.position import Position, position_of, set_weight_of, strategy_of, total_of
+from rollway.releases.revisions import annotation, hash_of, number_of, owned_by, roles_of
 from rollway.routers.objects import dig
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rollway.controller.phase import is_observed, is_promoted, phase_of
-from rollway.controller.position import position_of, step_text, steps_of, strategy_of
+from rollway.releases.phase import is_observed, is_promoted, phase_of
+from rollway.releases.position import position_of, step_text, steps_of, strategy_of
 from rollway.routers.differences import MISSING
 from rollway.routers.errors import InvalidInputError, NotFoundError
 from rollway.routers.objects import dig

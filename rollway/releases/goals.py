@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from rollway.controller.phase import DEGRADED, HEALTHY, PAUSED, PROGRESSING, Phase, is_observed, phase_of
-from rollway.controller.position import position_of
+from rollway.releases.phase import DEGRADED, HEALTHY, PAUSED, PROGRESSING, Phase, is_observed, phase_of
+from rollway.releases.position import position_of
 from rollway.routers.errors import InvalidInputError
 
 if TYPE_CHECKING:
