@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Python compiles the modules that are imported, and most of those that are installed never are.
 export PIP_NO_COMPILE := 1
 
-.PHONY: help demo test gates tests integration cluster-tests cluster-tests-all integration-kind kind-images traffic picture lab cluster bench wheel clean
+.PHONY: help demo test gates tests integration cluster-tests cluster-tests-all integration-kind kind-images traffic deploy picture lab cluster bench wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -73,6 +73,10 @@ traffic: .venv/traffic  ## the tests on live traffic: ingress-nginx, istiod with
 	$(BIN)/python integration/programs/warm.py --traffic
 	$(BIN)/python integration/programs/sandbox.py $(abspath $(BIN))/pytest integration/traffic $(REAL) -s $(ARGS)
 	$(BIN)/python integration/programs/readme_lab.py
+
+deploy: .venv/ready  ## render the kustomize bases of deploy/, and the types of a pod template from the pinned Kubernetes
+	$(BIN)/python integration/programs/pod_template.py
+	$(BIN)/python deploy/render.py
 
 picture: .venv/ready  ## draw docs/session.svg, and docs/ramp.svg from the ramps that `make traffic` recorded
 	$(BIN)/python docs/draw_session.py

@@ -17,6 +17,7 @@ from rollway.routers.planning import needs_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from rollway.routers.backends import BackendPackage
     from rollway.routers.model import Rollout
     from rollway.routers.objects import Manifest, Need
 
@@ -85,11 +86,18 @@ def _merged(separate: Iterable[PolicyRule]) -> list[PolicyRule]:
     return list(merged.values())
 
 
-def data_plane_rules(rollout: Rollout) -> list[PolicyRule]:
-    """Return the rules in a data plane's namespace that the evidence `loaded` needs; `create` since Kubernetes 1.35."""
-    own = [
-        rule for package in packages_of(rollout) if package.data_plane for rule in package.data_plane.rules
+def kind_rules(packages: Sequence[BackendPackage]) -> list[PolicyRule]:
+    """Return the rules for every object of the kinds that these backends work with, which watches keep in memory."""
+    return [
+        PolicyRule(group, plural(kind), ("get", "list", "watch", *_VERBS[access][1:]))
+        for package in packages
+        for group, kind, access in package.kinds
     ]
+
+
+def data_plane_rules(packages: Sequence[BackendPackage]) -> list[PolicyRule]:
+    """Return the rules in a data plane's namespace that the evidence `loaded` needs; `create` since Kubernetes 1.35."""
+    own = [rule for package in packages if package.data_plane for rule in package.data_plane.rules]
     return [PolicyRule("", "pods", ("list",)), PolicyRule("", "pods/portforward", ("get", "create")), *own]
 
 
@@ -109,7 +117,7 @@ def manifests(
     everything = rules(rollout)
     everything[rollout.namespace] += more
     for namespace in data_planes:
-        everything[namespace] = [*everything.get(namespace, ()), *data_plane_rules(rollout)]
+        everything[namespace] = [*everything.get(namespace, ()), *data_plane_rules(packages_of(rollout))]
     for namespace, wanted in everything.items():
         metadata = {"name": name, "namespace": namespace}
         role: Manifest = {"apiVersion": API_VERSION, "kind": "Role", "metadata": metadata}

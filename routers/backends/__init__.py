@@ -20,6 +20,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, cast
 
 from rollway.routers.errors import InvalidBackendError
+from rollway.routers.objects import Access  # noqa: TC001 - packages pass the value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,6 +108,9 @@ class BackendPackage(NamedTuple):
     install: tuple[tuple[str, str], ...] = ()
     """API groups whose kinds a cluster may lack, each with what to install then."""
     without_router: bool = False
+    kinds: tuple[tuple[str, str, Access], ...] = ()
+    """API group, kind, and what is done to its objects: every kind that `needs` may name, but for what each backend reads
+    (Services, EndpointSlices, Pods). A controller needs these rights before it knows a Rollout."""
 
     @property
     def places(self) -> tuple[tuple[str, ...], ...]:

@@ -33,7 +33,7 @@ _STEPS: dict[str, Any] = {
 
 def rollout_schema(packages: Sequence[BackendPackage]) -> dict[str, Any]:
     """Return the schema of a Rollout that may have the stanzas of these backends."""
-    routing = _traffic_routing(packages)
+    routing = traffic_routing(packages)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "What rollway reads from an argoproj.io/v1alpha1 Rollout",
@@ -64,7 +64,8 @@ def rollout_schema(packages: Sequence[BackendPackage]) -> dict[str, Any]:
     }
 
 
-def _traffic_routing(packages: Sequence[BackendPackage]) -> dict[str, Any]:
+def traffic_routing(packages: Sequence[BackendPackage]) -> dict[str, Any]:
+    """Return the schema of `trafficRouting` with the stanzas of these backends."""
     properties: dict[str, Any] = {
         "maxTrafficWeight": {"type": "integer", "minimum": 1, "maximum": 2147483647},
         "managedRoutes": array({"type": "object", "required": ["name"], "properties": {"name": TEXT}}),

@@ -1,6 +1,7 @@
 """Gateway API: the weights of stable and canary inside the user's HTTPRoutes, GRPCRoutes, TLSRoutes and TCPRoutes."""
 
 from rollway.routers.backends import AddressOption, BackendPackage
+from rollway.routers.objects import Access
 
 ENVOY = AddressOption(
     "gateway-envoy",
@@ -15,4 +16,11 @@ PACKAGE = BackendPackage(
     __name__,
     paths=(("gatewayAPI",), ("plugins", "argoproj-labs/gatewayAPI")),
     addresses=(ENVOY, TRAEFIK),
+    kinds=(
+        ("gateway.networking.k8s.io", "HTTPRoute", Access.SHARED),
+        ("gateway.networking.k8s.io", "GRPCRoute", Access.SHARED),
+        ("gateway.networking.k8s.io", "TLSRoute", Access.SHARED),
+        ("gateway.networking.k8s.io", "TCPRoute", Access.SHARED),
+        ("gateway.networking.k8s.io", "ReferenceGrant", Access.READ),
+    ),
 )

@@ -1,6 +1,7 @@
 """Istio: the weights of stable and canary inside the user's VirtualServices."""
 
 from rollway.routers.backends import AddressOption, BackendPackage
+from rollway.routers.objects import Access
 
 ADMIN = AddressOption(
     "envoy-admin", "Admin port (15000) of an Istio gateway or sidecar; repeat it for every pod."
@@ -14,5 +15,9 @@ PACKAGE = BackendPackage(
     "istio",
     __name__,
     addresses=(ADMIN, ISTIOD),
+    kinds=(
+        ("networking.istio.io", "VirtualService", Access.SHARED),
+        ("networking.istio.io", "DestinationRule", Access.READ),
+    ),
     install=(("networking.istio.io", "install Istio, or its CRDs from istio.io/api"),),
 )
