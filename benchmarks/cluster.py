@@ -307,7 +307,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, provider.cluster() as cluster:
         os.environ["KUBECACHEDIR"] = folder
         api = Api(cluster)
-        api.install(crds.definitions())
+        api.install(crds.installed())
         print(f"local control plane: Kubernetes {tools.KUBERNETES[0]}, Python {sys.version.split()[0]}")
         names = ["nginx", "istio", "smi", "all"]
         spaces = dict(namespaces(api, cluster, names))

@@ -328,7 +328,7 @@ def test_a_cluster_without_the_crds(nginx: Namespace, control_plane: ControlPlan
     (scratch / "rollout.yaml").write_text(yaml.safe_dump(m.placed(m.rollout(shop.NGINX), nginx.name)))
     nginx.api.delete(crd)
     try:
-        _wait(lambda: "argoproj.io" not in json.dumps(_groups(nginx)))
+        _wait(lambda: "rollouts" not in _resources(nginx))
         os.environ["KUBECACHEDIR"] = str(scratch / "cache")
         ran = rollway("set-weight", "shop", "20")
         assert (ran.code, "does not serve Rollout.argoproj.io" in ran.stderr) == (1, True)
@@ -349,10 +349,12 @@ def _fresh(crd: Manifest) -> Manifest:
     return {"apiVersion": crd["apiVersion"], "kind": crd["kind"], "metadata": metadata, "spec": crd["spec"]}
 
 
-def _groups(namespace: Namespace) -> object:
+def _resources(namespace: Namespace) -> list[str]:
     from rollway.routers.kube.failures import RequestInfo
 
-    return namespace.api.connection.request("GET", "/apis", RequestInfo("get", "groups")).body
+    path = "/apis/argoproj.io/v1alpha1"
+    answer = namespace.api.connection.request("GET", path, RequestInfo("get", path))
+    return [resource["name"] for resource in answer.body["resources"]]
 
 
 def _wait(condition: object, seconds: float = 30) -> None:

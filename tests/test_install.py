@@ -81,6 +81,12 @@ def test_a_controller_of_one_namespace_needs_nothing_of_the_cluster() -> None:
     assert container["args"] == ["controller", "--namespace=$(POD_NAMESPACE)"]
 
 
+def test_a_namespace_of_somebody_is_not_among_the_objects() -> None:
+    """Only the namespace of the default is printed: who deletes what was printed keeps every other one."""
+    assert "Namespace rollway" in objects()
+    assert not any(name.startswith("Namespace") for name in objects(namespace="tools"))
+
+
 def test_two_controllers_in_one_cluster_share_no_object() -> None:
     """With an instance id all names end with it, the program gets it, and selectors do not find the other's pods."""
     one, other = objects(), objects(instance_id="blue")

@@ -1,4 +1,4 @@
-"""The CustomResourceDefinitions that the tests need, from the modules of their projects."""
+"""The CustomResourceDefinitions that the tests need: our own, and others from the modules of their projects."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from harness import tools
+from rollway.controller.crds import definitions as own_definitions
+from rollway.routers.backends import builtin_packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,7 +48,13 @@ _WANTED = {
 """Of a file with very many, the ones that rollway or a data plane of the tests reads: CRDs are slow to serve."""
 
 
-def definitions(projects: Sequence[str] = tuple(SOURCES)) -> Iterator[dict[str, Any]]:
+def installed() -> Iterator[dict[str, Any]]:
+    """Yield the CRDs of the test clusters: that of Rollouts is ours."""
+    yield from own_definitions(builtin_packages())
+    yield from definitions([project for project in SOURCES if project != "argo"])
+
+
+def definitions(projects: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield the CRDs of some projects."""
     for project in projects:
         module, files = SOURCES[project]

@@ -116,7 +116,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     with _provider(request.config).cluster() as found:
         if found.versions:
             request.config.stash[_VERSIONS] = found.versions
-        Api(found).install(crds.definitions())
+        Api(found).install(crds.installed())
         yield found
 
 

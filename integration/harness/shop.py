@@ -14,7 +14,7 @@ NGINX: dict[str, Any] = {"nginx": {"stableIngress": "web"}}
 ISTIO: dict[str, Any] = {"istio": {"virtualService": {"name": "web"}}}
 SMI: dict[str, Any] = {"smi": {}}
 GATEWAY: dict[str, Any] = {"plugins": {"argoproj-labs/gatewayAPI": {"httpRoute": "web"}}}
-"""The place of Argo's plugin: its CRD drops other keys of `trafficRouting`."""
+"""The place of Argo's plugin; `rollouts/extensions.yaml` has the other one."""
 SUBSETS: dict[str, Any] = {
     "istio": {
         "virtualService": {"name": "web"},

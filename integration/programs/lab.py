@@ -87,7 +87,7 @@ def main() -> int:
         ):
             folder = Path(name)
             api = Api(cluster)
-            api.install(crds.definitions())
+            api.install(crds.installed())
             pods = echo.started(folder)
             kubelet = Kubelet(folder)
             try:

@@ -56,7 +56,7 @@ def main() -> int:
     try:
         with provider.cluster() as cluster:
             api = Api(cluster)
-            api.install(crds.definitions())
+            api.install(crds.installed())
             names = sorted(path.name for path in EXAMPLES.iterdir())
             namespaces = {name: fill(api, cluster, name) for name in names}
             return stay(cluster, namespaces, words.run)

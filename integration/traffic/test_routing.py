@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 
 import manifests as m
 from data_planes.istio import GATEWAY
@@ -14,7 +13,6 @@ from harness.process import rollway
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from data_planes import DataPlane
     from harness.traffic import Shop
@@ -109,16 +107,13 @@ def test_subsets_of_one_service_are_split(istio: DataPlane, make_shop: Callable[
 
 
 @pytest.mark.parametrize("plane", ["ingress_nginx", "istio"], indirect=True)
-def test_switch_of_blue_green(plane: DataPlane, make_shop: Callable[..., Shop], tmp_path: Path) -> None:
+def test_switch_of_blue_green(plane: DataPlane, make_shop: Callable[..., Shop]) -> None:
     """After each `switch` of a blue-green Rollout no request is answered by the old colour, and none fails."""
     shop = make_shop(plane)
     routing = shops.NGINX if plane.name == "nginx" else shops.ISTIO
-    # Argo's CRD knows no trafficRouting beside blueGreen, and the API server drops it; so the Rollout comes from a file.
-    file = tmp_path / "rollout.yaml"
-    rollout = m.placed(m.rollout(routing, strategy="blueGreen"), shop.namespace.name)
-    file.write_text(yaml.safe_dump(rollout))
+    shop.put(m.rollout(routing, strategy="blueGreen"))
     for to, version in (("canary", "canary"), ("stable", "stable"), ("canary", "canary")):
-        done = rollway("switch", "shop", to, "--filename", str(file))
+        done = rollway("switch", "shop", to)
         assert "verified: loaded (" in done.stdout, done.stdout + done.stderr
         sample = shop.sample()
         assert (sample.versions, sample.failures) == (((version, 2000),), ()), str(sample)

@@ -98,7 +98,9 @@ def controller_objects(installation: Installation) -> list[Manifest]:
     roles += [_role(installation, space, data_plane, "data-plane") for space in installation.data_planes]
     named = ["service_account", "deployment", "metrics_service", "pod_disruption_budget"]
     account, *rest = [_rendered(f"{template}.yaml.j2", installation) for template in named]
-    namespace = [] if installation.namespaced else [_rendered("namespace.yaml.j2", installation)]
+    # Any other namespace is somebody's: whoever deletes what was printed must not delete it.
+    ours = installation.namespace == NAMESPACE and not installation.namespaced
+    namespace = [_rendered("namespace.yaml.j2", installation)] if ours else []
     bound = [item for role in roles for item in (role, _binding(installation, role))]
     return [*namespace, account, *bound, *rest]
 

@@ -1,0 +1,70 @@
+"""What `rollway install` prints on a real API server: every object is taken, and the pod may run where little is allowed."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.strict import apply, lost, send
+from rollway.controller.install import Installation, controller_objects, shared_objects
+from rollway.routers.backends import builtin_packages
+from rollway.routers.errors import RollwayError
+
+if TYPE_CHECKING:
+    from harness.namespace import Namespace
+    from rollway.routers.objects import Manifest
+
+PACKAGES = builtin_packages()
+OPTIONS: dict[str, dict[str, Any]] = {
+    "cluster": {},
+    "namespaced": {"namespaced": True},
+    "instance": {"instance_id": "blue"},
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_object_is_accepted(name: str, namespace: Namespace) -> None:
+    """A dry run that refuses unknown fields takes each object, creating them works, and a second time nothing changes."""
+    installation = Installation(
+        PACKAGES, namespace=namespace.name, data_planes=(namespace.name,), **OPTIONS[name]
+    )
+    objects = controller_objects(installation) + ([] if name == "namespaced" else shared_objects(PACKAGES))
+    try:
+        for manifest in objects:
+            assert not lost(manifest, apply(namespace.api, manifest, dryRun="All")), manifest["kind"]
+        first = [apply(namespace.api, manifest) for manifest in objects]
+        second = [apply(namespace.api, manifest) for manifest in objects]
+        assert versions(first) == versions(second)
+    finally:
+        for manifest in objects:
+            if manifest["kind"] in ("ClusterRole", "ClusterRoleBinding"):
+                namespace.api.delete(manifest)
+
+
+def versions(objects: list[Manifest]) -> list[str]:
+    """Return the resource versions; that of a Namespace moves while it is made."""
+    return [item["metadata"]["resourceVersion"] for item in objects if item["kind"] != "Namespace"]
+
+
+def test_the_pod_is_admitted_where_pods_are_restricted(namespace: Namespace) -> None:
+    """In a namespace that enforces the strictest of the Pod Security Standards the controller's pod can be created."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    place = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace.name}}
+    namespace.api.merge(place, {"metadata": {"labels": labels}})
+    objects = controller_objects(Installation(PACKAGES, namespace=namespace.name, namespaced=True))
+    (deployment,) = (item for item in objects if item["kind"] == "Deployment")
+    pod = {"apiVersion": "v1", "kind": "Pod", **copy.deepcopy(deployment["spec"]["template"])}
+    pod["metadata"] |= {"name": "controller", "namespace": namespace.name}
+    namespace.api.put(
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": "rollway", "namespace": namespace.name},
+        }
+    )
+    send(namespace.api, "POST", pod, dryRun="All")
+    del pod["spec"]["securityContext"]
+    with pytest.raises(RollwayError, match="violates PodSecurity"):
+        send(namespace.api, "POST", pod, dryRun="All")
