@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.strict import apply, lost, send
+from rollway.controller.crds import definitions
 from rollway.routers import yaml_loader
+from rollway.routers.backends import builtin_packages
 from rollway.routers.errors import AdmissionError
 from rollway.routers.kube.failures import RequestInfo
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from harness.namespace import Namespace
 
 HERE = Path(__file__).parent
@@ -35,34 +39,36 @@ def test_a_rollout_is_stored_as_it_is_given(file: Path, namespace: Namespace) ->
         assert live["metadata"]["generation"] == 1
 
 
+def named_objects(schema: Any, value: Any) -> Iterator[dict[str, Any]]:
+    """Yield each object in a value whose fields its schema names."""
+    if isinstance(value, list):
+        for item in value:
+            yield from named_objects(schema.get("items", {}), item)
+    elif isinstance(value, dict):
+        fields = schema.get("properties", {})
+        if fields:
+            yield value
+        for key, each in value.items():
+            yield from named_objects(fields.get(key) or schema.get("additionalProperties", {}), each)
+
+
 def test_fields_that_nobody_knows_are_kept(namespace: Namespace) -> None:
     """A field of a later version of Argo Rollouts is kept wherever it stands, but for the metadata of the pods."""
     rollout = yaml_loader.load((HERE / "rollouts" / "canary.yaml").read_text())
     rollout["metadata"]["namespace"] = namespace.name
-    added: list[dict[str, Any]] = []
-
-    def add(value: Any) -> None:
-        if isinstance(value, list):
-            for item in value:
-                add(item)
-        elif isinstance(value, dict) and not (
-            value and all(isinstance(each, str) for each in value.values())
-        ):
-            for item in value.values():
-                add(item)
-            added.append(value)
-
-    metadata = rollout["spec"]["template"].pop("metadata")
-    add(rollout["spec"])
-    add(rollout["status"])
-    # Maps of texts take any key, but no other kind of value.
-    for value in added:
-        value["later"] = {"than": ["now"]} if value.pop("later", None) is None else None
-    rollout["spec"]["template"]["metadata"] = {**metadata, "name": "dropped"}
+    schema = definitions(builtin_packages())[0]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    objects = {
+        id(value): value
+        for part in ("spec", "status")
+        for value in named_objects(schema["properties"][part], rollout[part])
+    }
+    for value in objects.values():
+        value["later"] = {"than": ["now"]}
     namespace.api.put(rollout)
     live = namespace.get("argoproj.io/v1alpha1", "Rollout", "canary")
-    assert lost({key: rollout[key] for key in ("spec", "status")}, live) == [".spec.template.metadata.name"]
-    assert len(added) > 150
+    given = {part: rollout[part] for part in ("spec", "status")}
+    assert lost(given, live) == [".spec.template.metadata.later"]
+    assert len(objects) > 140
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness import shop
 from harness.strict import apply, lost, send
+from harness.waiting import until
 from rollway.controller.install import Installation, controller_objects, shared_objects
 from rollway.routers.backends import builtin_packages
 from rollway.routers.errors import RollwayError
+from rollway.routers.kube.access import is_allowed
+from rollway.routers.kube.lease import Lease
+from rollway.routers.lookup import read_rollout
+from rollway.routers.router import TrafficRouter
+from rollway.routers.stores.watching import WatchingStore
+from rollway.routers.traffic import Traffic
+from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from harness.namespace import Namespace
     from rollway.routers.objects import Manifest
 
 PACKAGES = builtin_packages()
+ARGO = "argoproj.io"
 OPTIONS: dict[str, dict[str, Any]] = {
     "cluster": {},
     "namespaced": {"namespaced": True},
@@ -68,3 +78,29 @@ def test_the_pod_is_admitted_where_pods_are_restricted(namespace: Namespace) -> 
     del pod["spec"]["securityContext"]
     with pytest.raises(RollwayError, match="violates PodSecurity"):
         send(namespace.api, "POST", pod, dryRun="All")
+
+
+@pytest.mark.parametrize("name", shop.ROUTINGS)
+def test_the_rights_are_enough_for_every_router(name: str, namespace: Namespace) -> None:
+    """With the printed Role alone a watching store moves traffic through each router and takes it back, and elects a leader."""
+    shop.put(namespace, shop.ROUTINGS[name])
+    objects = controller_objects(Installation(PACKAGES, namespace=namespace.name, namespaced=True))
+    for manifest in objects:
+        if manifest["kind"] in ("ServiceAccount", "Role", "RoleBinding"):
+            apply(namespace.api, manifest)
+    token = namespace.api.token(namespace.name, "rollway")
+    cluster = namespace.store(kubeconfig=namespace.kubeconfig_with("rollway", token=token))
+    until(
+        lambda: is_allowed(cluster.connection, "patch", "rollouts", ARGO, namespace=namespace.name),
+        "the Role counts",
+    )
+    store = WatchingStore(cluster, namespace.name)
+    try:
+        router = TrafficRouter(read_rollout(store, "shop", namespace.name), store)
+        assert router.set_weight(20).changed
+        assert router.observe().traffic == Traffic(Split(20))
+        assert router.reset()
+        until(lambda: store.synced, "everything is watched")
+    finally:
+        store.close()
+    assert Lease(cluster.client, namespace.name, "leader", "a").acquire()
