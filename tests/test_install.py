@@ -186,7 +186,7 @@ NOT_IN_A_CLUSTER = ("apiextensions.k8s.io", "CustomResourceDefinition")
 
 
 def test_the_kinds_of_a_backend_are_those_that_it_needs() -> None:
-    """What a package says about its kinds is, with what each backend reads, what its backend needs; no right is too many."""
+    """What a package declares as its kinds is, with what each backend reads, what its backend needs; no right is too many."""
     order = [Access.READ, Access.SHARED, Access.MANAGED]
     needed: dict[str, dict[tuple[str, str], Access]] = {}
     rollouts = [parse_rollout(m.rollout(routing)) for routing in ROUTINGS]
@@ -198,13 +198,13 @@ def test_the_kinds_of_a_backend_are_those_that_it_needs() -> None:
             kind = (need.group, need.kind)
             kinds[kind] = max(need.access, kinds.get(kind, Access.READ), key=order.index)
     for package in PACKAGES:
-        told = {(group, kind): access for group, kind, access in package.kinds}
+        declared = {(group, kind): access for group, kind, access in package.kinds}
         extra = {
             kind: access
             for kind, access in needed[package.name].items()
             if kind != NOT_IN_A_CLUSTER and (kind not in READ_BY_ALL or access is not Access.READ)
         }
-        assert told == extra, package.name
+        assert declared == extra, package.name
 
 
 def test_the_controller_may_do_with_routing_objects_what_its_backends_do() -> None:
