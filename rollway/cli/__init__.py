@@ -152,6 +152,11 @@ VERBS = {
         _FILES,
         "Print the least Role with which every verb that moves traffic works for one Rollout.",
     ),
+    "install": Verb(
+        "rollway.cli.commands.install:install",
+        _FILES,
+        "Print what a cluster needs for the controller: CRDs, roles, Deployment, and what belongs to them.",
+    ),
     "gitops": Verb(
         "rollway.cli.commands.gitops:gitops",
         _FILES,

@@ -289,7 +289,7 @@ class ClusterStore:
 def _install(group: str) -> str:
     """Return what brings the kinds of an API group."""
     if group == ROLLOUT_GROUP:
-        return "install the CRD of Argo Rollouts, or give the Rollout with -f FILE"
+        return "install the CRDs (rollway install --print --only crds), or give the Rollout with -f FILE"
     return install_hint(group)
 
 
