@@ -213,9 +213,9 @@ def look(*objects: Any, **routing: Any) -> LiveTraffic:
     rollout = m.rollout(routing)
     services = (m.service("shop-stable"), m.service("shop-canary"))
     ref = ObjectRef("argoproj.io", "Rollout", "default", "shop")
-    seen = LiveLook(MemoryStore([*objects, *services]), DataPlaneOptions(namespaces=(), addresses={}, others=()))(
-        LiveObject(ref, rollout, "")
-    )
+    seen = LiveLook(
+        MemoryStore([*objects, *services]), DataPlaneOptions(namespaces=(), addresses={}, others=())
+    )(LiveObject(ref, rollout, ""))
     assert seen is not None
     return seen
 
@@ -233,7 +233,12 @@ def test_objects_that_disagree_are_shown_one_by_one() -> None:
 def test_a_rollout_without_routing_has_no_live_weight() -> None:
     """Its share is that of its pods, which the status shows."""
     ref = ObjectRef("argoproj.io", "Rollout", "default", "shop")
-    assert LiveLook(MemoryStore(), DataPlaneOptions(namespaces=(), addresses={}, others=()))(LiveObject(ref, r.canary(), "")) is None
+    assert (
+        LiveLook(MemoryStore(), DataPlaneOptions(namespaces=(), addresses={}, others=()))(
+            LiveObject(ref, r.canary(), "")
+        )
+        is None
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import click
 
 from rollway.cli import output as out
 from rollway.cli.group import Command
 from rollway.cli.options import output_option
-from rollway.cli.parameters import option, options
+from rollway.cli.parameters import Options, option, options
 from rollway.controller.install import (
     IMAGE,
     NAMESPACE,
@@ -24,8 +22,7 @@ CONTROLLER = "Controller"
 _APPLY = "rollway install --print | kubectl apply -f -"
 
 
-@dataclass(eq=False, repr=False)
-class InstallationOptions:
+class InstallationOptions(Options):
     """Where the controller runs, and which Rollouts are its own."""
 
     namespace: str = option(
