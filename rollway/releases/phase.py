@@ -161,11 +161,12 @@ def _blue_green_progress(
 
 
 def time_of(text: object) -> datetime | None:
-    """Read a time as Kubernetes writes it (RFC 3339); None for anything else."""
+    """Read a time as Kubernetes writes it (RFC 3339, with its zone); None for anything else."""
     try:
-        return datetime.fromisoformat(str(text))
+        moment = datetime.fromisoformat(str(text))
     except ValueError:
         return None
+    return moment if moment.tzinfo else None
 
 
 def is_same_time(one: object, other: object) -> bool:

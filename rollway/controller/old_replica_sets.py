@@ -1,0 +1,61 @@
+"""The end of ReplicaSets that are neither new nor stable: evidence, then a delay, then no pods. Pure.
+
+Source: Argo Rollouts, `rollout/replicaset.go` (`scaleDownDelaySeconds`, `scaleDownDelayRevisionLimit`). Different on purpose:
+the release before a superseded one gets the delay as well, and no delay begins before the traffic has left.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from rollway.controller.services import referenced
+from rollway.controller.spec import SCALE_DOWN_DELAY_S
+from rollway.controller.world import DESIRED_REPLICAS, whole_second
+
+if TYPE_CHECKING:
+    from rollway.controller.release import Plan, Release
+    from rollway.controller.world import ReplicaSet
+
+
+def is_scaling(release: Release) -> bool:
+    """Return whether the Rollout was scaled since its ReplicaSets were."""
+    return any(
+        each.desired
+        and each.annotations.get(DESIRED_REPLICAS, str(release.spec.replicas)) != str(release.spec.replicas)
+        for each in release.all_sets
+    )
+
+
+def wind_down(release: Release, plan: Plan, *, settled: bool) -> None:
+    """Set the deadlines of old ReplicaSets with pods, once traffic is settled, and take the pods of those that are due."""
+    strategy = release.spec.strategy
+    limit = strategy.scale_down_revision_limit
+    marked = 0
+    for each in release.others:
+        if not each.desired:
+            continue
+        if not settled or referenced(release, each):
+            plan.waiting.append(f"ReplicaSet {each.name} keeps its pods while traffic may reach them")
+            continue
+        if (each.deadline and release.now >= each.deadline) or (limit is not None and marked >= limit):
+            plan.pods[each.name] = 0
+        else:
+            marked += 1
+            _wait(release, plan, each)
+
+
+def _wait(release: Release, plan: Plan, replica_set: ReplicaSet) -> None:
+    strategy = release.spec.strategy
+    given = strategy.scale_down_delay
+    delay = SCALE_DOWN_DELAY_S if given is None else given
+    if getattr(strategy, "dynamic_stable_scale", False):
+        delay = 0  # its pods have followed the weight
+    if not delay:
+        plan.pods[replica_set.name] = 0
+        return
+    due = replica_set.deadline
+    if due is None:
+        due = whole_second(release.now) + timedelta(seconds=delay)
+        plan.deadlines[replica_set.name] = due
+    plan.times.append(due)

@@ -1,0 +1,144 @@
+"""Observe one Rollout, decide, and carry the Decision out in order; what is known only by memory may be lost at any moment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from rollway.controller.decide import decide
+from rollway.controller.decision import SetTraffic
+from rollway.routers.errors import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from typing import Any
+
+    from rollway.controller.decision import Create, Decision, Delete, Evict, Patch, ReleaseEvent
+    from rollway.controller.world import TrafficState, World
+    from rollway.routers.objects import Manifest
+
+_LOOKS = 8
+"""How often one reconcile looks again after writes of its own; what is left then waits for the next one."""
+
+
+_RETRY = timedelta(seconds=5)
+"""When traffic that was refused is tried again, if nothing changes before that."""
+
+
+class Cluster(Protocol):
+    """What is observed of a cluster, and how it is written. Own writes are seen by the next look."""
+
+    def observe(self, namespace: str, name: str) -> World | None:
+        """Return everything that is known about a Rollout but its traffic; None where there is none."""
+        ...
+
+    def learn_default_template(self, world: World) -> None:
+        """Find out the Rollout's pod template with the API server's defaults, for the next look."""
+        ...
+
+    def write(self, write: Create | Patch | Delete | Evict) -> None:
+        """Carry out one write.
+
+        Raises:
+            RollwayError: it was not, or nobody knows whether it was.
+        """
+        ...
+
+    def write_status(self, rollout: Manifest, patch: Mapping[str, Any]) -> None:
+        """Patch the status of a Rollout, if it is still the one that was observed.
+
+        Raises:
+            RollwayError: it was not, or nobody knows whether it was.
+        """
+        ...
+
+    def record(self, rollout: Manifest, event: ReleaseEvent) -> None:
+        """Record an Event about a Rollout; never raises."""
+        ...
+
+
+class Routing(Protocol):
+    """How traffic is written, and how the evidence for it is asked."""
+
+    def state(self, rollout: Manifest) -> tuple[TrafficState | None, tuple[str, ...]]:
+        """Return what the routing objects show and what is proven; or None, with the faults for which they cannot be read."""
+        ...
+
+    def set(self, rollout: Manifest, wish: SetTraffic) -> None:
+        """Write a wish.
+
+        Raises:
+            RefusedError: it is not safe, or not possible; the next state shows why as its problem.
+            RollwayError: it was not written, or nobody knows whether it was.
+        """
+        ...
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Forget a Rollout that is gone."""
+        ...
+
+    def ask(self, rollout: Manifest, wish: SetTraffic) -> None:
+        """Ask for the evidence of a wish, without waiting for it."""
+        ...
+
+
+class Reconciler:
+    """Bring Rollouts on their way; safe to use from many threads for different Rollouts."""
+
+    def __init__(self, cluster: Cluster, routing: Routing) -> None:
+        self._cluster = cluster
+        self._routing = routing
+
+    def reconcile(self, namespace: str, name: str, now: datetime) -> datetime | None:
+        """Take one Rollout as far as it goes now; return when to look again even if nothing changes.
+
+        Raises:
+            RollwayError: a write failed. Everything before it was done, and the next call goes on from there.
+        """
+        events: dict[ReleaseEvent, None] = {}
+        refused = False
+        for _ in range(_LOOKS):
+            world = self._observe(namespace, name)
+            if world is None:
+                self._routing.forget(namespace, name)
+                return None
+            decision = decide(world, now)
+            if decision.needs_default_template:
+                self._cluster.learn_default_template(world)
+                continue
+            events.update(dict.fromkeys(decision.events))
+            if refused or not decision.writes:
+                break
+            refused = not self._carry_out(world, decision)
+        else:
+            return now
+        if decision.status:
+            self._cluster.write_status(world.rollout, decision.status)
+        for event in events:
+            self._cluster.record(world.rollout, event)
+        if decision.wish and world.traffic and not world.traffic.proves(decision.wish.wish):
+            self._routing.ask(world.rollout, decision.wish)
+        if refused:
+            return min(decision.look_again or now + _RETRY, now + _RETRY)
+        return decision.look_again
+
+    def _observe(self, namespace: str, name: str) -> World | None:
+        world = self._cluster.observe(namespace, name)
+        if world is None:
+            return None
+        traffic, faults = self._routing.state(world.rollout)
+        return replace(world, traffic=traffic, faults=(*world.faults, *faults))
+
+    def _carry_out(self, world: World, decision: Decision) -> bool:
+        """Carry out the writes in order; return False where traffic is refused, which ends them."""
+        for write in decision.writes:
+            if not isinstance(write, SetTraffic):
+                self._cluster.write(write)
+                continue
+            try:
+                self._routing.set(world.rollout, write)
+            except RefusedError:
+                return False
+        return True

@@ -1,0 +1,60 @@
+"""Which pods the Services of a Rollout select, by the pod-template hash. Pure.
+
+Source: Argo Rollouts, `rollout/service.go`. Different on purpose: a Service moves only to pods that are ready to serve.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rollway.controller.world import HASH_LABEL
+from rollway.routers.objects import dig
+
+if TYPE_CHECKING:
+    from rollway.controller.release import Plan, Release
+    from rollway.controller.world import ReplicaSet
+    from rollway.routers.objects import Manifest
+
+
+def selected_hash(service: Manifest | None) -> str:
+    """Return the hash that a Service selects; empty where it selects the pods of every release."""
+    return str(dig(service, "spec", "selector", HASH_LABEL) or "")
+
+
+def select(release: Release, plan: Plan, services: tuple[str, str], *, free: bool) -> None:
+    """Let the stable and the canary Service select their roles, as far as there are pods for it.
+
+    `free` means that no weight leads to the canary Service, so that it may move to another release.
+    """
+    stable_service, canary_service = services
+    if stable_service and release.stable:
+        _move(release, plan, stable_service, release.stable)
+    if not canary_service:
+        return
+    target = release.stable if plan.progress.aborted else release.new
+    if target and (free or not selected_hash(release.world.services.get(canary_service))):
+        _move(release, plan, canary_service, target)
+
+
+def _move(release: Release, plan: Plan, name: str, target: ReplicaSet) -> None:
+    """Let a Service select a ReplicaSet that has available pods; all of them before the Service is first narrowed to it."""
+    selected = selected_hash(release.world.services.get(name))
+    if selected == target.pod_hash:
+        return
+    needed = 1 if selected else max(target.desired, 1)
+    if target.available >= needed or release.is_empty:
+        plan.selectors[name] = target.pod_hash
+    else:
+        plan.waiting.append(
+            f"{target.available} of {needed} pods that Service {name} is to select (ReplicaSet {target.name}) are available"
+        )
+
+
+def referenced(release: Release, replica_set: ReplicaSet) -> bool:
+    """Return whether a Service of the Rollout selects a ReplicaSet, or still leads to its pods."""
+    pods = {pod.name for pod in release.world.pods if pod.pod_hash == replica_set.pod_hash}
+    return any(
+        selected_hash(service) == replica_set.pod_hash
+        or (selected_hash(service) and release.world.endpoints.get(name, frozenset()) & pods)
+        for name, service in release.world.services.items()
+    )

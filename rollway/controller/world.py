@@ -1,0 +1,175 @@
+"""Everything that was observed about one Rollout, as values; what was decided before is read from these alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rollway.releases.phase import time_of
+from rollway.routers.objects import dig
+from rollway.routers.traffic import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rollway.routers.objects import Manifest
+    from rollway.routers.traffic import Traffic
+
+HASH_LABEL = "rollouts-pod-template-hash"
+REVISION = "rollout.argoproj.io/revision"
+REVISION_HISTORY = "rollout.argoproj.io/revision-history"
+DESIRED_REPLICAS = "rollout.argoproj.io/desired-replicas"
+EPHEMERAL_METADATA = "rollout.argoproj.io/ephemeral-metadata"
+WORKLOAD_GENERATION = "rollout.argoproj.io/workload-generation"
+SCALE_DOWN_DEADLINE = "scale-down-deadline"
+MANAGED_BY = "argo-rollouts.argoproj.io/managed-by-rollouts"
+"""The labels and annotations of Argo Rollouts (its `utils/annotations` and `pkg/apis/rollouts/v1alpha1`)."""
+
+
+def whole_second(when: datetime) -> datetime:
+    """Return the first whole second from a time on, so that what counts from it is never shorter once it is written."""
+    return when.replace(microsecond=0) + timedelta(seconds=1) if when.microsecond else when
+
+
+def write_time(when: datetime) -> str:
+    """Write a time as Kubernetes does: RFC 3339, in whole seconds, UTC."""
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _number(text: Any) -> int:
+    try:
+        return int(text)
+    except (TypeError, ValueError):
+        return 0
+
+
+@dataclass(frozen=True)
+class ReplicaSet:
+    """One ReplicaSet of a Rollout, as it was observed."""
+
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return str(self.manifest["metadata"]["name"])
+
+    @property
+    def pod_hash(self) -> str:
+        """The value of its hash label, which its pods have as well."""
+        return str(dig(self.manifest, "metadata", "labels", HASH_LABEL) or "")
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        """Its annotations."""
+        return dig(self.manifest, "metadata", "annotations") or {}
+
+    @property
+    def revision(self) -> int:
+        """Its revision; 0 where it has none yet."""
+        return _number(self.annotations.get(REVISION))
+
+    @property
+    def created(self) -> str:
+        """When it was created, as Kubernetes writes it, so that texts compare as times do."""
+        return str(dig(self.manifest, "metadata", "creationTimestamp") or "")
+
+    @property
+    def template(self) -> Manifest:
+        """Its pod template."""
+        template: Manifest = dig(self.manifest, "spec", "template") or {}
+        return template
+
+    @property
+    def desired(self) -> int:
+        """How many pods it was asked for; 1 where nothing is written, as in Kubernetes."""
+        replicas = dig(self.manifest, "spec", "replicas")
+        return 1 if replicas is None else int(replicas)
+
+    @property
+    def replicas(self) -> int:
+        """How many pods it has, as its status reports."""
+        return _number(dig(self.manifest, "status", "replicas"))
+
+    @property
+    def ready(self) -> int:
+        """How many of its pods are ready."""
+        return _number(dig(self.manifest, "status", "readyReplicas"))
+
+    @property
+    def available(self) -> int:
+        """How many of its pods are available: ready for `minReadySeconds`. Never more than it was asked for."""
+        return min(_number(dig(self.manifest, "status", "availableReplicas")), self.desired)
+
+    @property
+    def settled(self) -> bool:
+        """Whether its status speaks of the spec as it is now."""
+        generation = dig(self.manifest, "metadata", "generation") or 0
+        return _number(dig(self.manifest, "status", "observedGeneration")) >= generation
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When it may be scaled down; None where nothing was set."""
+        return time_of(self.annotations.get(SCALE_DOWN_DEADLINE))
+
+
+class Pod(NamedTuple):
+    """What is kept of a pod."""
+
+    name: str
+    pod_hash: str
+    created: str
+    ready: bool
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    deleting: bool = False
+
+
+class TrafficState(NamedTuple):
+    """What the routing objects of a Rollout show, and how much is known about the last wish.
+
+    `shown` is None where the objects are absent, disagree, or cannot be read. `level` is the evidence that a step needs here:
+    LOADED where a data plane can be asked, else WRITTEN.
+    """
+
+    shown: Traffic | None = None
+    wish: Traffic | None = None
+    """What was asked for last; None after a restart."""
+    proven_at: datetime | None = None
+    """Since when the evidence for `wish` is there; None while it is not."""
+    drain: timedelta = timedelta()
+    """How long requests that are under way may still take where the weight was, once it is elsewhere."""
+    level: Evidence = Evidence.WRITTEN
+    problem: str = ""
+    """Why the wish could not be written, or is not shown: for people."""
+
+    def proves(self, wish: Traffic) -> bool:
+        """Return whether the objects show a wish, and the evidence for it is there."""
+        return self.shown == wish and self.wish == wish and self.proven_at is not None
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that was observed about one Rollout.
+
+    `services` holds each Service that the Rollout names and that exists; `endpoints` the names of the ready pods behind
+    each of them, as EndpointSlices show it. `traffic` is None without a router. `faults` are what is wrong with the spec,
+    or with what it refers to, as found by whoever read it.
+    """
+
+    rollout: Manifest
+    replica_sets: tuple[ReplicaSet, ...] = ()
+    services: Mapping[str, Manifest] = field(default_factory=dict)
+    endpoints: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    pods: tuple[Pod, ...] = ()
+    workload: Manifest | None = None
+    traffic: TrafficState | None = None
+    default_template: Manifest | None = None
+    """The pod template with the defaults of the API server; None until a Decision asks for it."""
+    faults: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "services", MappingProxyType(dict(self.services)))
+        object.__setattr__(self, "endpoints", MappingProxyType(dict(self.endpoints)))
