@@ -152,6 +152,11 @@ VERBS = {
         _FILES,
         "Print the least Role with which every verb that moves traffic works for one Rollout.",
     ),
+    "controller": Verb(
+        "rollway.cli.commands.controller:controller",
+        _OTHER,
+        "Run the releases of Rollouts: the controller itself, which a cluster runs as a Deployment.",
+    ),
     "install": Verb(
         "rollway.cli.commands.install:install",
         _FILES,

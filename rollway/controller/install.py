@@ -25,6 +25,9 @@ NAMESPACE = "rollway"
 IMAGE = f"{NAME}:{__version__}"
 """The name for what `docker build` makes of the Dockerfile."""
 
+INSTANCE_ID = NAME
+"""The instance id of the Rollouts that a controller serves unless another is given. Argo's own controller leaves them alone."""
+
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _LONGEST_ID = 40
 """It is a part of the names of objects, which end with words of ours."""
@@ -34,9 +37,9 @@ _LONGEST_ID = 40
 class Installation:
     """One controller: where it runs, which Rollouts are its own, and which backends it may use.
 
-    `namespaced` limits it to the Rollouts of its own namespace. With an `instance_id` it serves the Rollouts that have it
-    as their label, and without one those that have no such label. `data_planes` are the namespaces whose pods it may ask
-    what they have loaded.
+    `namespaced` limits it to the Rollouts of its own namespace. It serves the Rollouts that have the `instance_id` as their
+    label; an empty one stands for those without the label, which Argo's own controller serves too. `data_planes` are the
+    namespaces whose pods it may ask what they have loaded.
 
     Raises:
         InvalidInputError: a word cannot be a part of the names of objects, or the image is empty.
@@ -45,7 +48,7 @@ class Installation:
     packages: Sequence[BackendPackage]
     namespace: str = NAMESPACE
     namespaced: bool = False
-    instance_id: str = ""
+    instance_id: str = INSTANCE_ID
     image: str = IMAGE
     data_planes: tuple[str, ...] = ()
 
@@ -66,7 +69,7 @@ class Installation:
     @property
     def name(self) -> str:
         """The name of its objects, which two controllers in one cluster do not share."""
-        return f"{NAME}-{self.instance_id}" if self.instance_id else NAME
+        return NAME if self.instance_id in ("", INSTANCE_ID) else f"{NAME}-{self.instance_id}"
 
     @property
     def arguments(self) -> list[str]:
@@ -74,7 +77,7 @@ class Installation:
         words = ["controller"]
         if self.namespaced:
             words.append("--namespace=$(POD_NAMESPACE)")
-        if self.instance_id:
+        if self.instance_id != INSTANCE_ID:
             words.append(f"--instance-id={self.instance_id}")
         return words
 

@@ -152,6 +152,11 @@ class Client:
             "POST", path.rpartition("/")[0], info, query=options, body=manifest, content_type=JSON
         )
 
+    def post(self, target: Target, body: Object) -> Answer:
+        """Create what a subresource stands for, such as the eviction of a pod."""
+        path, info = self._addressed("create", target)
+        return self.connection.request("POST", path, info, body=body, content_type=JSON)
+
     def update(
         self, manifest: Object, *, subresource: str = "", options: Mapping[str, str] | None = None
     ) -> Answer:

@@ -10,6 +10,7 @@ from rollway.cli.options import output_option
 from rollway.cli.parameters import Options, option, options
 from rollway.controller.install import (
     IMAGE,
+    INSTANCE_ID,
     NAMESPACE,
     Installation,
     controller_objects,
@@ -37,9 +38,11 @@ class InstallationOptions(Options):
     instance_id: str = option(
         "--instance-id",
         heading=CONTROLLER,
-        default="",
+        default=INSTANCE_ID,
+        show_default=True,
         metavar="ID",
-        help="Serve the Rollouts with this instance id alone; the names of its objects end with it.",
+        help="Serve the Rollouts with this instance id; the names of its objects end with another one than the default. '' "
+        "serves those without any, which Argo's controller serves too.",
     )
     image: str = option("--image", heading=CONTROLLER, default=IMAGE, show_default=True, help="Its image.")
     data_planes: tuple[str, ...] = option(

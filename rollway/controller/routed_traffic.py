@@ -1,0 +1,250 @@
+"""The traffic of Rollouts through `TrafficRouter`: what is shown, how a wish is written, and the evidence for it.
+
+The evidence is asked in threads of its own, so that no worker waits for a data plane; the answer brings the Rollout back to
+the queue. It belongs to the objects as they were read: whoever writes them makes it void.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from rollway.controller.world import TrafficState
+from rollway.routers.data_planes import data_plane_probes, status_probes
+from rollway.routers.errors import RefusedError, RollwayError
+from rollway.routers.guards import Limits
+from rollway.routers.model import ReleaseHashes
+from rollway.routers.objects import dig
+from rollway.routers.observation import observe
+from rollway.routers.planning import needs_of
+from rollway.routers.rollout import parse_rollout
+from rollway.routers.router import TrafficRouter
+from rollway.routers.traffic import Evidence, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rollway.controller.decision import SetTraffic
+    from rollway.routers.model import Rollout
+    from rollway.routers.objects import Live, Manifest
+    from rollway.routers.probes import Probe
+    from rollway.routers.stores import Store
+    from rollway.routers.traffic import Traffic
+
+EVIDENCE_ANNOTATION = "rollway.dev/evidence"
+_ASK_AGAIN_S = 0.25
+_PROBES_S = timedelta(minutes=5)
+"""How long the ways to a data plane are kept before they are looked for again."""
+
+_ALLOWED = frozenset({"controller-in-charge"})
+"""The controller is the one that is in charge."""
+
+_logger = logging.getLogger(__name__)
+
+
+class _Probes(NamedTuple):
+    level: Evidence
+    probes: tuple[Probe, ...]
+    until: datetime
+
+
+@dataclass
+class _Known:
+    """What is remembered about one Rollout; all of it may be lost."""
+
+    wish: Traffic | None = None
+    versions: frozenset[tuple[str, str]] = frozenset()
+    proven_at: datetime | None = None
+    asking: bool = False
+    problem: str = ""
+    probes: _Probes | None = None
+
+
+class RoutedTraffic:
+    """Read, write and prove the traffic of Rollouts; safe to use from many threads for different Rollouts.
+
+    `level` is the highest evidence to ask for, where a data plane can be asked; `drain` how long requests may take where
+    the weight was. `changed` is called with the namespace and name of a Rollout whose evidence has changed.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        changed: Callable[[str, str], None],
+        *,
+        level: Evidence = Evidence.LOADED,
+        drain: timedelta = timedelta(seconds=1),
+        namespaces: Sequence[str] = (),
+        threads: int = 8,
+    ) -> None:
+        self._store = store
+        self._changed = changed
+        self._level = level
+        self._drain = drain
+        self._namespaces = tuple(namespaces)
+        self._known: dict[tuple[str, str], _Known] = {}
+        self._rollouts: dict[tuple[str, ...], tuple[tuple[str, int, str], Rollout]] = {}
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="rollway-evidence")
+        self._stopped = threading.Event()
+
+    def close(self) -> None:
+        """Ask nothing any more."""
+        self._stopped.set()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Forget a Rollout that is gone."""
+        self._known.pop((namespace, name), None)
+        for key in [key for key in list(self._rollouts) if key[:2] == (namespace, name)]:
+            self._rollouts.pop(key, None)
+
+    def state(self, manifest: Manifest) -> tuple[TrafficState | None, tuple[str, ...]]:
+        """Return what the objects show and what is proven; or None, with the faults for which they cannot be read.
+
+        There is no traffic to speak of in a canary without a router.
+        """
+        strategy, status = dig(manifest, "spec", "strategy") or {}, manifest.get("status") or {}
+        if not (dig(strategy, "canary", "trafficRouting") or strategy.get("blueGreen")):
+            return None, ()
+        try:
+            rollout = self._rollout(manifest, status.get("stableRS", ""), status.get("currentPodHash", ""))
+            known = self._of(rollout)
+            live = self._store.read(needs_of(rollout))
+            shown = observe(rollout, live).traffic
+        except RollwayError as error:
+            return None, (error.message,)
+        if known.versions != _versions(rollout, live):
+            known.proven_at = None
+        probes = self._probes(rollout, manifest, known)
+        return (
+            TrafficState(
+                shown,
+                known.wish,
+                known.proven_at,
+                drain=self._drain,
+                level=probes.level,
+                problem=known.problem,
+            ),
+            (),
+        )
+
+    def set(self, manifest: Manifest, wish: SetTraffic) -> None:
+        """Write a wish.
+
+        Raises:
+            RefusedError: it is not safe, or not possible; the next state shows why as its problem.
+            RollwayError: it could not be written.
+        """
+        rollout = self._rollout(manifest, wish.stable, wish.canary)
+        known = self._of(rollout)
+        known.wish, known.proven_at = wish.wish, None
+        try:
+            self._router(rollout).set_traffic(wish.wish, verify=Evidence.WRITTEN, timeout=0)
+        except RefusedError as error:
+            known.problem = error.message
+            raise
+        known.problem = ""
+
+    def ask(self, manifest: Manifest, wish: SetTraffic) -> None:
+        """Ask for the evidence of a wish, without waiting for it."""
+        rollout = self._rollout(manifest, wish.stable, wish.canary)
+        known = self._of(rollout)
+        if known.asking or self._stopped.is_set():
+            return
+        known.asking, known.wish = True, wish.wish
+        self._threads.submit(self._ask, rollout, manifest, wish.wish, known)
+
+    def _ask(self, rollout: Rollout, manifest: Manifest, wish: Traffic, known: _Known) -> None:
+        """Ask until the wish is proven, another one is there, or the objects show something else."""
+        problem = ""
+        try:
+            while not self._stopped.is_set() and known.wish == wish:
+                live = self._store.read(needs_of(rollout))
+                if observe(rollout, live).traffic != wish:
+                    break
+                probes = self._probes(rollout, manifest, known)
+                verdict = self._router(rollout, probes.probes).verify(wish, probes.level)
+                if verdict.outcome is Outcome.MATCHES:
+                    known.versions, known.proven_at = _versions(rollout, live), datetime.now(UTC)
+                    break
+                reason = f"weight {wish.split} is not {probes.level.name.lower()} yet: {verdict.reason}"
+                if reason != known.problem:
+                    known.problem = reason
+                    self._changed(rollout.namespace, rollout.name)
+                self._stopped.wait(_ASK_AGAIN_S)
+        except RollwayError as error:
+            problem = error.message
+        except Exception:
+            _logger.exception("the evidence for %s could not be asked", rollout.ref)
+            problem = "the evidence could not be asked; the log has the reason"
+        finally:
+            known.asking, known.problem = False, problem
+            self._changed(rollout.namespace, rollout.name)
+
+    def _rollout(self, manifest: Manifest, stable: str, canary: str) -> Rollout:
+        """Return a Rollout as the routers see it; the same value as long as nothing of it changes."""
+        metadata = manifest["metadata"]
+        key = (metadata["namespace"], metadata["name"], stable, canary)
+        ping_pong = str(dig(manifest, "status", "canary", "stablePingPong") or "")
+        of = (metadata["uid"], metadata.get("generation", 0), ping_pong)
+        kept = self._rollouts.get(key)
+        if kept is None or kept[0] != of:
+            self._rollouts[key] = kept = (of, rollout_of(manifest, stable, canary))
+        return kept[1]
+
+    def _of(self, rollout: Rollout) -> _Known:
+        return self._known.setdefault((rollout.namespace, rollout.name), _Known())
+
+    def _router(self, rollout: Rollout, probes: Sequence[Probe] = ()) -> TrafficRouter:
+        return TrafficRouter(rollout, self._store, Limits(allow=_ALLOWED), tuple(probes))
+
+    def _probes(self, rollout: Rollout, manifest: Manifest, known: _Known) -> _Probes:
+        """Return what shows the evidence here: the highest that can be asked, up to the one that is wanted."""
+        now = datetime.now(UTC)
+        if known.probes is None or known.probes.until < now:
+            known.probes = _Probes(*self._found(rollout, manifest), now + _PROBES_S)
+        return known.probes
+
+    def _found(self, rollout: Rollout, manifest: Manifest) -> tuple[Evidence, tuple[Probe, ...]]:
+        text = (manifest["metadata"].get("annotations") or {}).get(EVIDENCE_ANNOTATION, "")
+        level = Evidence.__members__.get(text.upper(), self._level)
+        if level >= Evidence.LOADED:
+            found = data_plane_probes(rollout, self._store, {}, self._namespaces)
+            if found.probes and not found.obstacles:
+                return Evidence.LOADED, found.probes
+            for backend, obstacle in found.obstacles.items():
+                _logger.info("%s: %s cannot be asked: %s", rollout.ref, backend, obstacle)
+        if level >= Evidence.ACCEPTED:
+            probes = status_probes(rollout, self._store)
+            if len(probes) == len(rollout.backends):
+                return Evidence.ACCEPTED, probes
+        return Evidence.WRITTEN, ()
+
+
+def rollout_of(manifest: Manifest, stable: str, canary: str) -> Rollout:
+    """Return a Rollout as the routers see it, with its roles as the controller knows them.
+
+    Raises:
+        ManifestError, UnsupportedError: its routing has faults.
+    """
+    rollout = parse_rollout(manifest)
+    if rollout.hashes is not None:
+        hashes = ReleaseHashes(stable, canary, reported_stable=stable, reported_newest=canary)
+        return replace(rollout, hashes=hashes)
+    if rollout.ping_pong is not None and not rollout.roles_known:
+        return rollout.with_stable("pong")
+    return rollout
+
+
+def _versions(rollout: Rollout, live: Live) -> frozenset[tuple[str, str]]:
+    """Return the versions of the objects that carry the traffic."""
+    routed = [need for need in needs_of(rollout) if need.access.value != "read"]
+    return frozenset(
+        (str(item.ref), item.version)
+        for item in live.values()
+        if any(need.matches(item.ref) for need in routed)
+    )

@@ -1,0 +1,365 @@
+"""A cluster as the controller sees it: kept in memory by watches, written through the API server, own writes seen at once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from rollway.controller.decision import Create, Delete, Evict, Patch
+from rollway.controller.spec import selects
+from rollway.controller.world import HASH_LABEL, Pod, ReplicaSet, World
+from rollway.routers.errors import ConflictError, NotFoundError, RollwayError, UnreachableError
+from rollway.routers.kube.client import JSON_PATCH, MERGE_PATCH, Target
+from rollway.routers.kube.informer import Informer
+from rollway.routers.objects import dig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from rollway.controller.events import EventRecorder
+    from rollway.routers.kube.cache import ObjectChange
+    from rollway.routers.kube.client import Client
+    from rollway.routers.objects import Manifest, ObjectRef
+
+INSTANCE_LABEL = "argo-rollouts.argoproj.io/controller-instance-id"
+SERVICE_LABEL = "kubernetes.io/service-name"
+_WORKLOADS = {"Deployment": "apps", "ReplicaSet": "apps", "PodTemplate": ""}
+
+_logger = logging.getLogger(__name__)
+
+
+class WatchedCluster:
+    """Observe and write the objects of Rollouts; safe to use from many threads.
+
+    `namespace` limits everything to one namespace. `instance_id` chooses the Rollouts that have it as a label; an empty one
+    those without the label, which are those of Argo's own controller too. `changed` is called with the namespace and the
+    name of each Rollout that something has happened to.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        recorder: EventRecorder,
+        changed: Callable[[str, str], None],
+        *,
+        namespace: str = "",
+        instance_id: str = "",
+    ) -> None:
+        self._client = client
+        self._recorder = recorder
+        self._changed = changed
+        self._namespace = namespace
+        self._lock = threading.Lock()
+        self._default_templates: dict[tuple[str, str], Manifest] = {}
+        label = f"{INSTANCE_LABEL}={instance_id}" if instance_id else f"!{INSTANCE_LABEL}"
+        self.rollouts = self._informer(
+            "argoproj.io", "Rollout", _whole, self._rollout_changed, selector=label
+        )
+        self.replica_sets = self._informer(
+            "apps", "ReplicaSet", _whole, self._owned_changed, selector=HASH_LABEL
+        )
+        self.pods = self._informer("", "Pod", _pod, self._pod_changed, selector=HASH_LABEL)
+        self.services = self._informer("", "Service", _service, self._service_changed)
+        self.slices = self._informer("discovery.k8s.io", "EndpointSlice", _endpoints, self._endpoints_changed)
+        self._workloads: dict[str, Informer[Manifest]] = {}
+
+    def _informer(
+        self,
+        group: str,
+        kind: str,
+        project: Callable[[Manifest], Any],
+        changed: Callable[[ObjectChange[Any]], None],
+        *,
+        selector: str = "",
+    ) -> Informer[Any]:
+        return Informer(
+            self._client, Target(group, kind, self._namespace, selector=selector), project, changed
+        )
+
+    def start(self) -> None:
+        """List and watch everything; Rollouts last, so that each is first seen with all that belongs to it.
+
+        Raises:
+            StoreError: something cannot be listed.
+        """
+        for informer in self._informers:
+            informer.start()
+
+    @property
+    def _informers(self) -> list[Informer[Any]]:
+        return [
+            self.replica_sets,
+            self.pods,
+            self.services,
+            self.slices,
+            *self._workloads.values(),
+            self.rollouts,
+        ]
+
+    @property
+    def synced(self) -> bool:
+        """Whether the memory is as new as the watches."""
+        return all(informer.synced for informer in self._informers)
+
+    def stop(self) -> None:
+        """End the watches, and wait for their threads."""
+        for informer in self._informers:
+            informer.stop()
+        for informer in self._informers:
+            informer.join()
+
+    # -- what is observed
+
+    def observe(self, namespace: str, name: str) -> World | None:
+        """Return everything that is known about a Rollout but its traffic."""
+        rollout = self.rollouts.get(namespace, name)
+        if rollout is None:
+            return None
+        replica_sets = tuple(ReplicaSet(each) for each in self._replica_sets(rollout))
+        hashes = {each.pod_hash for each in replica_sets}
+        services = {
+            each: found for each in service_names(rollout) if (found := self.services.get(namespace, each))
+        }
+        uid, generation = rollout["metadata"]["uid"], str(rollout["metadata"].get("generation"))
+        workload = self._workload(rollout)
+        if workload:
+            generation += f"/{workload['metadata'].get('generation')}"
+        return World(
+            rollout,
+            replica_sets,
+            services,
+            {each: self._endpoints(namespace, each) for each in services},
+            tuple(self.pods.labelled(HASH_LABEL, hashes, namespace)) if hashes else (),
+            workload=workload,
+            default_template=self._default_templates.get((uid, generation)),
+        )
+
+    def _replica_sets(self, rollout: Manifest) -> Iterator[Manifest]:
+        """Yield the ReplicaSets that a Rollout owns, and those without an owner that its selector selects."""
+        metadata, selector = rollout["metadata"], dig(rollout, "spec", "selector") or {}
+        yield from self.replica_sets.owned(metadata["uid"])
+        if not selector:
+            return
+        for each in self.replica_sets.items(metadata["namespace"]):
+            own = each["metadata"]
+            owners = own.get("ownerReferences") or ()
+            if not any(owner.get("controller") for owner in owners) and not own.get("deletionTimestamp"):
+                labels = dig(each, "spec", "template", "metadata", "labels") or {}
+                if selects(selector, labels):
+                    yield each
+
+    def _endpoints(self, namespace: str, service: str) -> frozenset[str]:
+        slices: list[frozenset[str]] = self.slices.labelled(SERVICE_LABEL, [service], namespace)
+        return frozenset().union(*slices)
+
+    def _workload(self, rollout: Manifest) -> Manifest | None:
+        """Return the workload that a Rollout takes its template from; its kind is watched from the first one on."""
+        reference = dig(rollout, "spec", "workloadRef")
+        kind = dig(reference, "kind")
+        if not reference or kind not in _WORKLOADS:
+            return None
+        with self._lock:
+            informer = self._workloads.get(kind)
+            if informer is None:
+                informer = self._informer(_WORKLOADS[kind], kind, _whole, self._workload_changed)
+                self._workloads[kind] = informer
+        informer.start()
+        return informer.get(rollout["metadata"]["namespace"], reference.get("name", ""))
+
+    def learn_default_template(self, world: World) -> None:
+        """Let the API server fill in its defaults, by a dry run that creates a ReplicaSet of the template."""
+        rollout, workload = world.rollout, world.workload
+        metadata, spec = rollout["metadata"], rollout["spec"]
+        template = dig(workload, "spec", "template") or dig(workload, "template") or spec.get("template")
+        selector = spec.get("selector") or dig(workload, "spec", "selector")
+        manifest = {
+            "apiVersion": "apps/v1",
+            "kind": "ReplicaSet",
+            "metadata": {"name": f"{metadata['name'][:200]}-dry-run", "namespace": metadata["namespace"]},
+            "spec": {"replicas": 0, "selector": selector, "template": template},
+        }
+        answer = self._client.create(manifest, {"dryRun": "All"})
+        generation = str(metadata.get("generation"))
+        if workload:
+            generation += f"/{workload['metadata'].get('generation')}"
+        self._default_templates[metadata["uid"], generation] = answer.body["spec"]["template"]
+
+    # -- what is written
+
+    def write(self, write: Create | Patch | Delete | Evict) -> None:
+        """Carry out one write, and remember what was stored.
+
+        Raises:
+            RollwayError: it was not, or nobody knows whether it was; the object is read anew before it is used again.
+        """
+        if isinstance(write, Create):
+            self._remember(self._client.create(write.manifest).body)
+            return
+        target = Target(write.ref.group, write.ref.kind, write.ref.namespace, write.ref.name)
+        informer = self._informer_of(write.ref)
+        try:
+            if isinstance(write, Patch):
+                self._remember(self._client.patch(target, list(write.operations), JSON_PATCH).body)
+            elif isinstance(write, Delete):
+                self._client.delete(target, {"uid": write.uid, "resourceVersion": write.version})
+                if informer:
+                    informer.remove(write.ref.namespace, write.ref.name)
+            else:
+                self._evict(write)
+        except (ConflictError, NotFoundError):
+            if informer:
+                informer.suspect(write.ref.namespace, write.ref.name)
+            raise
+
+    def _evict(self, write: Evict) -> None:
+        """Ask for an eviction; one that a PodDisruptionBudget refuses for now is asked for again later."""
+        metadata = {"namespace": write.ref.namespace, "name": write.ref.name}
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+        target = Target("", "Pod", write.ref.namespace, write.ref.name, "eviction")
+        try:
+            self._client.post(target, eviction)
+        except (NotFoundError, UnreachableError) as error:
+            _logger.info("the eviction of pod %s waits: %s", write.ref.name, error.message)
+
+    def write_status(self, rollout: Manifest, patch: Mapping[str, Any]) -> None:
+        """Patch the status of a Rollout, if it is still the one that was observed.
+
+        Raises:
+            RollwayError: it was not, or nobody knows whether it was.
+        """
+        metadata = rollout["metadata"]
+        target = Target("argoproj.io", "Rollout", metadata["namespace"], metadata["name"], "status")
+        body = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": patch}
+        try:
+            self._remember(self._client.patch(target, body, MERGE_PATCH).body)
+        except RollwayError:
+            self.rollouts.suspect(metadata["namespace"], metadata["name"])
+            raise
+
+    def record(self, rollout: Manifest, event: Any) -> None:
+        """Record an Event about a Rollout; never raises, and never waits."""
+        self._recorder.record(rollout, event)
+
+    def _informer_of(self, ref: ObjectRef) -> Informer[Any] | None:
+        kinds = {
+            "Rollout": self.rollouts,
+            "ReplicaSet": self.replica_sets,
+            "Pod": self.pods,
+            "Service": self.services,
+        }
+        return kinds.get(ref.kind) or self._workloads.get(ref.kind)
+
+    def _remember(self, stored: Manifest) -> None:
+        informer = {
+            "Rollout": self.rollouts,
+            "ReplicaSet": self.replica_sets,
+            "Pod": self.pods,
+            "Service": self.services,
+        }
+        kept = informer.get(stored["kind"]) or self._workloads.get(stored["kind"])
+        if kept:
+            kept.put(stored)
+
+    # -- who is concerned
+
+    def _rollout_changed(self, change: ObjectChange[Manifest]) -> None:
+        self._changed(change.namespace, change.name)
+        if change.new is None and change.old is not None:
+            uid = change.old["metadata"]["uid"]
+            for key in [key for key in self._default_templates if key[0] == uid]:
+                self._default_templates.pop(key, None)
+
+    def _owned_changed(self, change: ObjectChange[Manifest]) -> None:
+        item = change.new or change.old
+        owners = item["metadata"].get("ownerReferences") or () if item else ()
+        for owner in owners:
+            if owner.get("kind") == "Rollout":
+                self._changed(change.namespace, owner["name"])
+
+    def _pod_changed(self, change: ObjectChange[Pod]) -> None:
+        pod = change.new or change.old
+        if pod is None:
+            return
+        for replica_set in self.replica_sets.labelled(HASH_LABEL, [pod.pod_hash], change.namespace):
+            for owner in replica_set["metadata"].get("ownerReferences") or ():
+                if owner.get("kind") == "Rollout":
+                    self._changed(change.namespace, owner["name"])
+
+    def _service_changed(self, change: ObjectChange[Manifest]) -> None:
+        self._named(change.namespace, change.name)
+
+    def _endpoints_changed(self, change: ObjectChange[Endpoints]) -> None:
+        item = change.new or change.old
+        if item is not None and (
+            change.old is None or change.new is None or set(change.old) != set(change.new)
+        ):
+            self._named(change.namespace, item.service)
+
+    def _workload_changed(self, change: ObjectChange[Manifest]) -> None:
+        for rollout in self.rollouts.items(change.namespace):
+            if dig(rollout, "spec", "workloadRef", "name") == change.name:
+                self._changed(change.namespace, rollout["metadata"]["name"])
+
+    def _named(self, namespace: str, service: str) -> None:
+        """Report the Rollouts that name a Service."""
+        for rollout in self.rollouts.items(namespace):
+            if service in service_names(rollout):
+                self._changed(namespace, rollout["metadata"]["name"])
+
+
+class Endpoints(frozenset[str]):
+    """The names of the ready pods in an EndpointSlice, and the Service that it is of."""
+
+    service: str = ""
+
+
+def service_names(rollout: Manifest) -> list[str]:
+    """Return the Services that a Rollout names."""
+    strategy = dig(rollout, "spec", "strategy") or {}
+    body = strategy.get("canary") or strategy.get("blueGreen") or {}
+    keys = ("stableService", "canaryService", "activeService", "previewService")
+    pair = body.get("pingPong") or {}
+    return [name for name in (*map(body.get, keys), pair.get("pingService"), pair.get("pongService")) if name]
+
+
+def _whole(manifest: Manifest) -> Manifest:
+    """Keep an object without the record of who wrote which field."""
+    manifest["metadata"].pop("managedFields", None)
+    return manifest
+
+
+def _service(manifest: Manifest) -> Manifest:
+    """Keep what a Service selects, and whose it is."""
+    metadata = manifest["metadata"]
+    kept = {key: metadata[key] for key in ("name", "namespace", "annotations") if key in metadata}
+    selector = dig(manifest, "spec", "selector") or {}
+    return {"kind": "Service", "metadata": kept, "spec": {"selector": selector}}
+
+
+def _pod(manifest: Manifest) -> Pod:
+    """Keep what decisions need of a pod."""
+    metadata = manifest["metadata"]
+    conditions = dig(manifest, "status", "conditions") or ()
+    ready = any(entry.get("type") == "Ready" and entry.get("status") == "True" for entry in conditions)
+    labels = metadata.get("labels") or {}
+    return Pod(
+        metadata["name"],
+        labels.get(HASH_LABEL, ""),
+        metadata.get("creationTimestamp", ""),
+        ready,
+        labels,
+        metadata.get("annotations") or {},
+        deleting="deletionTimestamp" in metadata,
+    )
+
+
+def _endpoints(manifest: Manifest) -> Endpoints:
+    """Keep the names of the ready pods of an EndpointSlice."""
+    kept = Endpoints(
+        str(dig(endpoint, "targetRef", "name"))
+        for endpoint in manifest.get("endpoints") or ()
+        if dig(endpoint, "conditions", "ready") is not False and dig(endpoint, "targetRef", "kind") == "Pod"
+    )
+    kept.service = str(dig(manifest, "metadata", "labels", SERVICE_LABEL) or "")
+    return kept
