@@ -96,6 +96,11 @@ def kubernetes_version(minor: str = KUBERNETES[0]) -> str:
     ).strip()
 
 
+def kwok() -> Tool:
+    """Return kwok, which plays the kubelets of nodes that do not exist."""
+    return Tool("kwok", "sigs.k8s.io/kwok/cmd/kwok", "kwok")
+
+
 def kind() -> Tool:
     """Return kind itself."""
     return Tool("kind", "sigs.k8s.io/kind", "kind")

@@ -1,0 +1,91 @@
+"""A control plane in which pods come and go: with kube-controller-manager, kube-scheduler and kwok for the nodes.
+
+No container runs: kwok writes the status of each pod as a kubelet would, so a pod is ready a moment after it was made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness import tools
+from harness.control_plane import ControlPlane, flags, free_ports
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PODS = "10.244.0.1/24"
+_STAGES = ("node/fast", "node/heartbeat-with-lease", "pod/fast")
+
+
+class FullControlPlane(ControlPlane):
+    """A control plane with the controllers of Kubernetes, a scheduler, and one node that kwok plays."""
+
+    def start(self) -> None:
+        """Start everything; the node is ready a moment later."""
+        super().start()
+        kubeconfig = str(self.kubeconfig())
+        manager, scheduler, kwok = free_ports(3)
+        shared = {
+            "kubeconfig": kubeconfig,
+            "authentication-kubeconfig": kubeconfig,
+            "authorization-kubeconfig": kubeconfig,
+            "authentication-skip-lookup": "true",
+            "leader-elect": "false",
+            "bind-address": "127.0.0.1",
+        }
+        certs = self.folder / "certs"
+        ca = self.folder / "ca.crt"
+        ca.write_bytes(self.ca)
+        words = {
+            **shared,
+            "secure-port": str(manager),
+            "cert-dir": str(certs / "manager"),
+            "service-account-private-key-file": str(certs / "sa.key"),
+            "root-ca-file": str(ca),
+            "kube-api-qps": "500",
+            "kube-api-burst": "1000",
+        }
+        self._run_kubernetes("kube-controller-manager", words)
+        words = {**shared, "secure-port": str(scheduler), "cert-dir": str(certs / "scheduler")}
+        self._run_kubernetes("kube-scheduler", {**words, "kube-api-qps": "500", "kube-api-burst": "1000"})
+        words = {
+            "kubeconfig": kubeconfig,
+            "config": str(self._stages()),
+            "manage-all-nodes": "true",
+            "cidr": PODS,
+            "node-ip": "10.244.255.1",
+            "node-lease-duration-seconds": "40",
+            "server-address": f"127.0.0.1:{kwok}",
+        }
+        self._run("kwok", [str(tools.kwok().path()), *flags(words)])
+
+    def _run_kubernetes(self, program: str, words: dict[str, str]) -> None:
+        self._run(program, [str(tools.kubernetes(program, self.minor).path()), *flags(words)])
+
+    def _stages(self) -> Path:
+        """Write what kwok does with nodes and pods: its own fast stages."""
+        folder = tools.module_folder("sigs.k8s.io/kwok", "kwok") / "kustomize" / "stage"
+        texts = [
+            path.read_text()
+            for stage in _STAGES
+            for path in sorted((folder / stage).glob("*.yaml"))
+            if path.name != "kustomization.yaml"
+        ]
+        target = self.folder / "stages.yaml"
+        target.write_text("\n---\n".join(texts))
+        return target
+
+
+NODE = {
+    "apiVersion": "v1",
+    "kind": "Node",
+    "metadata": {
+        "name": "node",
+        "labels": {"kubernetes.io/hostname": "node"},
+        "annotations": {"kwok.x-k8s.io/node": "fake"},
+    },
+    "status": {
+        "allocatable": {"cpu": "1000", "memory": "1000Gi", "pods": "10000"},
+        "capacity": {"cpu": "1000", "memory": "1000Gi", "pods": "10000"},
+    },
+}
