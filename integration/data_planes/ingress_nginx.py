@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from harness.providers import Cluster
 
 NAMESPACE = "ingress-nginx"
-SYNC_RATE = 0.9
-"""Posts per second. balancer.lua compares whole seconds, so workers may miss the later of two posts in
-one second until the next post. The controller's own default (0.3) prevents this, and so must this rate."""
-SETTLED_S = 3.0
-"""Seconds until nginx' workers have a write: the controller posts about once a second, and they look as often."""
+SYNC_RATE = 0.5
+"""Posts per second. balancer.lua compares whole seconds, so workers may miss the later of two posts in one second until the
+next post. Posts begin 1/rate seconds apart, but one that waits for a reload of nginx comes that much later: at this rate
+a reload may take one second, and at the controller's own default (0.3) 2.3."""
+SETTLED_S = 4.0
+"""Seconds until nginx' workers have a write: the controller posts every two seconds, and they look every second."""
 
 
 class Replica:

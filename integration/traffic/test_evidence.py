@@ -153,6 +153,8 @@ def test_how_long_loaded_takes_to_be_known(
             known.append(time.monotonic() - written[0])
             seen.append(first.result() - written[0])
         shop.require_share(100 if to == "canary" else 0, requests=200)
+        # How long ingress-nginx keeps posts apart is not what is measured.
+        time.sleep(1)
     reported = ", ".join(f"{one:.2f}/{other:.2f}" for one, other in zip(seen, known, strict=True))
     store.close()
     medians = f"{statistics.median(seen):.2f} s and {statistics.median(known):.2f} s"

@@ -76,6 +76,7 @@ def test_several_ingresses_move_together(ingress_nginx: DataPlane, make_shop: Ca
     shop = make_shop(ingress_nginx)
     second = f"second.{shop.host}"
     shop.put(m.ingress("second", second), m.rollout({"nginx": {"stableIngresses": ["web", "second"]}}))
+    shop.wait_until_served(second)
     for weight in (20, 100, 0):
         rollway("set-weight", "shop", str(weight))
         shop.require_share(weight)

@@ -37,8 +37,9 @@ _POLICY = {
 class IngressNginxProbe:
     """Ask the status port of every controller pod (10246 on its loopback, so through a port-forward).
 
-    What a pod answers is what was posted to its workers. balancer.lua compares the times of posts in whole seconds, so
-    a controller whose `--sync-rate-limit` is above 1 (default: 0.3) can leave workers on an older one: measure there.
+    What a pod answers is what was posted to its workers. balancer.lua compares the times of posts in whole seconds, so of
+    two posts in one second workers can keep the older. That takes a `--sync-rate-limit` r above 1 (default: 0.3), or a reload
+    of more than 1/r - 1 seconds before the older post, which then comes late. Nothing shows which a worker has: measure there.
     """
 
     find: Find
