@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from rollway.routers.backends.data_plane import DataPlane, PolicyRule
 from rollway.routers.backends.istio import ADMIN, ISTIOD
-from rollway.routers.backends.istio.metrics import metric
 from rollway.routers.backends.istio.virtual_service import GROUP, ref_of, stanza_of
 from rollway.routers.objects import Need, ObjectRef, dig
 from rollway.routers.probes.pods import PodPort
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from rollway.routers.probes import Probe
     from rollway.routers.probes.http import Find
     from rollway.routers.probes.pods import Pods
+    from rollway.routers.probes.prometheus import Metric
 
 SIDECARS = 5
 """How many of the sidecars in a namespace are asked; gateways are asked all."""
@@ -75,9 +75,15 @@ def _probe(places: Mapping[str, Find]) -> Probe:
     return envoy_probe(places[ADMIN.name], places.get(ISTIOD.name))
 
 
+def _metric(rollout: Rollout, live: Live) -> Metric:
+    from rollway.routers.backends.istio.metrics import metric  # noqa: PLC0415 - few ask a Prometheus
+
+    return metric(rollout, live)
+
+
 DATA_PLANE = DataPlane(
     probe=_probe,
     pods={ADMIN.name: envoys, ISTIOD.name: istiods},
     rules=(PolicyRule(GROUP, "gateways", ("get",)),),
-    metric=metric,
+    metric=_metric,
 )

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from rollway.routers.backends.data_plane import DataPlane
 from rollway.routers.backends.nginx import STATUS, controller
 from rollway.routers.backends.nginx.ingresses import GROUP, pairs
-from rollway.routers.backends.nginx.metrics import metric
 from rollway.routers.objects import Need, dig
 from rollway.routers.probes.pods import PodPort, flags_of
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from rollway.routers.probes import Probe
     from rollway.routers.probes.http import Find
     from rollway.routers.probes.pods import Pods
+    from rollway.routers.probes.prometheus import Metric
 
 LABELS = "app.kubernetes.io/component=controller,app.kubernetes.io/name=ingress-nginx"
 _STATUS_PORT = 10246
@@ -59,8 +59,14 @@ def _probe(places: Mapping[str, Find]) -> Probe:
     return IngressNginxProbe(places[STATUS.name])
 
 
+def _metric(rollout: Rollout, live: Live) -> Metric:
+    from rollway.routers.backends.nginx.metrics import metric  # noqa: PLC0415 - few ask a Prometheus
+
+    return metric(rollout, live)
+
+
 DATA_PLANE = DataPlane(
     probe=_probe,
     pods={STATUS.name: controllers},
-    metric=metric,
+    metric=_metric,
 )
