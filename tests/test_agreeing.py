@@ -137,7 +137,7 @@ def play(
         errors[number] = turns.run(number, call)
 
     threads = [threading.Thread(target=work, args=pair) for pair in enumerate(weights)]
-    with mock.patch("tenacity.nap.sleep"):
+    with mock.patch("tenacity.nap.time"):
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -214,7 +214,7 @@ def test_objects_that_came_apart_are_brought_together_again() -> None:
             store.put(m.virtual_service())
 
     store.answer = answer
-    with mock.patch("tenacity.nap.sleep"):
+    with mock.patch("tenacity.nap.time"):
         result = found.set_weight(60)
     assert len(result.written) == 4
     assert observed(store) == Traffic(Split(60))
@@ -248,7 +248,7 @@ def test_objects_that_never_agree_are_reported() -> None:
             store.put(m.virtual_service())
 
     store.answer = answer
-    with mock.patch("tenacity.nap.sleep"), pytest.raises(NotVerifiedError, match="do not agree"):
+    with mock.patch("tenacity.nap.time"), pytest.raises(NotVerifiedError, match="do not agree"):
         found.set_weight(60)
 
 
@@ -300,7 +300,7 @@ def test_reset_deletes_nothing_while_another_call_gives_the_canary_traffic() -> 
         store.put(theirs)
 
     store.answer = answer
-    with mock.patch("tenacity.nap.sleep"), pytest.raises(NotVerifiedError, match="nothing was deleted"):
+    with mock.patch("tenacity.nap.time"), pytest.raises(NotVerifiedError, match="nothing was deleted"):
         found.reset()
     assert {"Ingress", "TrafficSplit"} <= {change.ref.kind for change in store.log}
     assert not any(change.action is Action.DELETE for change in store.log)
