@@ -270,7 +270,9 @@ def python() -> Image:
         debian.root_file_system(packages, root, whole=True)
         _python("pip", "download", "--dest", str(root / "wheels"), *_FOR_DEBIAN, *wheels)
 
-    start = {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin", "PIP_NO_INDEX=1", "PIP_FIND_LINKS=/wheels"]}
+    # What is built on it runs once, so compiling every module would take longer than it saves.
+    pip = ["PIP_NO_INDEX=1", "PIP_FIND_LINKS=/wheels", "PIP_NO_COMPILE=1"]
+    start = {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin", *pip]}
     return Image("rollway.dev/python", (debian.RELEASE, *packages, *wheels), fill, start)
 
 
