@@ -171,6 +171,7 @@ ROUTINGS: list[Any] = [
     },
     {"istio": {"virtualService": {"name": "web"}}},
     {"smi": {"rootService": "web"}},
+    {"smi": {}, "managedRoutes": [{"name": "preview"}]},
     {
         "gatewayAPI": {
             "namespace": "routes",
