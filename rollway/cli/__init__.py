@@ -197,8 +197,7 @@ def cli() -> None:
     WEIGHT is 20 (of the total), 0.5% or 5/1000.
 
     Exit codes: 0 done or nothing to do; 1 failed; 2 usage or invalid input; 3 changes pending (plan); 4 refused
-    (unsafe, foreign, unsupported); 5 not verified,
-    or not reached in time.
+    (unsafe, foreign, unsupported); 5 not verified, or not reached in time.
     """
 
 
