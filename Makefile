@@ -5,6 +5,8 @@ BIN := .venv/bin
 # well, and `tests` leaves them out.
 CLUSTER_CODE := routers/kube/*,routers/stores/cluster*.py,routers/stores/watching.py,rollway/cli/progress.py,rollway/cli/interrupt.py,rollway/cli/commands/ramp.py
 CLUSTER_UNIT_TESTS := $(wildcard tests/test_kube*.py) $(addprefix tests/test_,informer.py lease.py cluster_store.py watching_store.py ramp.py steps.py cli_front.py)
+# Some tests take as long as a hundred others, so a worker that has nothing left takes tests from the other one.
+PARALLEL := --numprocesses 2 --dist worksteal
 # Real processes on a busy machine are late now and then: a test that fails runs once more, and both failures are printed.
 REAL := --force-enable-socket --reruns 1 --rerun-show-tracebacks --durations 20
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -35,8 +37,8 @@ gates: .venv/ready  ## format, lint, types, layers
 
 tests: .venv/ready  ## unit, contract, property, golden, fuzz, CLI, README and wheel tests, with coverage
 	$(BIN)/coverage erase
-	$(BIN)/pytest --numprocesses 2 -m fuzz
-	$(BIN)/pytest --numprocesses 2 -m 'not fuzz' --cov --cov-report= --durations 10
+	$(BIN)/pytest $(PARALLEL) -m fuzz
+	$(BIN)/pytest $(PARALLEL) -m 'not fuzz' --cov --cov-report= --durations 10
 	$(BIN)/coverage report --fail-under=95 --omit='$(CLUSTER_CODE)'
 	$(BIN)/coverage report --fail-under=100 --include='routers/model.py,routers/findings.py,routers/objects.py,routers/traffic.py,routers/weights.py,routers/rollout/*,routers/plan.py,routers/ownership.py,routers/backends/*' --omit='*/probe.py,*/data_plane.py'
 
@@ -45,14 +47,14 @@ integration: cluster-tests traffic  ## every test with real processes: the next 
 cluster-tests: .venv/ready  ## the tests on a real API server (ARGS=more words for pytest)
 	$(BIN)/python integration/programs/warm.py
 	$(BIN)/coverage erase
-	$(BIN)/pytest $(CLUSTER_UNIT_TESTS) --numprocesses 2 --cov --cov-report=
-	$(BIN)/pytest integration --ignore=integration/traffic $(REAL) --numprocesses 2 --cov --cov-append --cov-report= $(ARGS)
+	$(BIN)/pytest $(CLUSTER_UNIT_TESTS) $(PARALLEL) --cov --cov-report=
+	$(BIN)/pytest integration --ignore=integration/traffic $(REAL) $(PARALLEL) --cov --cov-append --cov-report= $(ARGS)
 	$(BIN)/coverage report --fail-under=95 --include='$(CLUSTER_CODE)'
 
 cluster-tests-all: .venv/ready  ## the same on every version of Kubernetes that there is a build for
 	set -e; for minor in $$($(BIN)/python integration/programs/warm.py --versions); do \
 	  $(BIN)/python integration/programs/warm.py --cluster local --kubernetes $$minor; \
-	  $(BIN)/pytest integration --ignore=integration/traffic --kubernetes=$$minor $(REAL) --numprocesses 2 $(ARGS); done
+	  $(BIN)/pytest integration --ignore=integration/traffic --kubernetes=$$minor $(REAL) $(PARALLEL) $(ARGS); done
 
 # Where a Docker engine runs it is used, and otherwise one of our own is started. Tests with the marker `kubelets` run
 # there: those for which pods that run, a node, and the controllers of a whole cluster could change the result. What only
