@@ -39,8 +39,6 @@ KINDS = (
     ("gateway.networking.k8s.io/v1", "GRPCRoute"),
     ("gateway.networking.k8s.io/v1", "TLSRoute"),
     ("gateway.networking.k8s.io/v1", "TCPRoute"),
-    ("apps/v1", "Deployment"),
-    ("apps/v1", "ReplicaSet"),
     ("discovery.k8s.io/v1", "EndpointSlice"),
     ("v1", "Service"),
     ("v1", "Pod"),
