@@ -155,7 +155,7 @@ VERBS = {
     "controller": Verb(
         "rollway.cli.commands.controller:controller",
         _OTHER,
-        "Run the releases of Rollouts: the controller itself, which a cluster runs as a Deployment.",
+        "Run the releases of Rollouts until it is stopped; of several replicas one leads, and the others wait.",
     ),
     "install": Verb(
         "rollway.cli.commands.install:install",

@@ -111,7 +111,7 @@ class _Options(Options):
     examples="""
     rollway controller
     rollway controller -n shop --instance-id blue
-    rollway install --print | kubectl apply -f -
+    rollway controller --shard 1/3 --log-format json
     """,
 )
 @options(given=_Options)
