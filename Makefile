@@ -48,13 +48,13 @@ cluster-tests: .venv/ready  ## the tests on a real API server (ARGS=more words f
 	$(BIN)/python integration/programs/warm.py
 	$(BIN)/coverage erase
 	$(BIN)/pytest $(CLUSTER_UNIT_TESTS) $(PARALLEL) --cov --cov-report=
-	$(BIN)/pytest integration --ignore=integration/traffic $(REAL) $(PARALLEL) --cov --cov-append --cov-report= $(ARGS)
+	$(BIN)/pytest integration --ignore=integration/traffic $(REAL) --numprocesses 2 --dist loadgroup --cov --cov-append --cov-report= $(ARGS)
 	$(BIN)/coverage report --fail-under=95 --include='$(CLUSTER_CODE)'
 
 cluster-tests-all: .venv/ready  ## the same on every version of Kubernetes that there is a build for
 	set -e; for minor in $$($(BIN)/python integration/programs/warm.py --versions); do \
 	  $(BIN)/python integration/programs/warm.py --cluster local --kubernetes $$minor; \
-	  $(BIN)/pytest integration --ignore=integration/traffic --kubernetes=$$minor $(REAL) $(PARALLEL) $(ARGS); done
+	  $(BIN)/pytest integration --ignore=integration/traffic --kubernetes=$$minor $(REAL) --numprocesses 2 --dist loadgroup $(ARGS); done
 
 # Where a Docker engine runs it is used, and otherwise one of our own is started. Tests with the marker `kubelets` run
 # there: those for which pods that run, a node, and the controllers of a whole cluster could change the result. What only

@@ -48,9 +48,14 @@ _WANTED = {
 """Of a file with very many, the ones that rollway or a data plane of the tests reads: CRDs are slow to serve."""
 
 
+def own() -> list[dict[str, Any]]:
+    """Return our CRDs."""
+    return own_definitions(builtin_packages())
+
+
 def installed() -> Iterator[dict[str, Any]]:
     """Yield the CRDs of the test clusters: that of Rollouts is ours."""
-    yield from own_definitions(builtin_packages())
+    yield from own()
     yield from definitions([project for project in SOURCES if project != "argo"])
 
 

@@ -13,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "tests"))
 from containers import images, ingress_nginx_image, kind
 from harness import crds, debian, providers, tools
 
+CONTROLLERS = ("kube-controller-manager", "kube-scheduler")
+
 
 def main() -> None:
     """Build, and print how long it took; end at once when the cluster that was asked for cannot be started here."""
@@ -34,6 +36,8 @@ def main() -> None:
         if words.cluster == "local":
             build(tools.etcd(), tools.kubernetes("kube-apiserver", words.kubernetes))
             build(tools.hashes("current"), tools.hashes("old"))
+            build(*(tools.kubernetes(program, words.kubernetes) for program in CONTROLLERS), tools.kwok())
+            tools.module_folder("sigs.k8s.io/kwok", "kwok")
         if words.cluster == "kind":
             make_images(words.kind_images)
         if words.traffic:

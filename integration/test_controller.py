@@ -1,0 +1,472 @@
+"""`rollway controller` as a process, on a control plane in which pods come and go."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import signal
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness import crds
+from harness.full_control_plane import NODE, FullControlPlane
+from harness.releasing import ControllerProcess, Shop, image_of, template
+from harness.waiting import until
+from rollway.controller.hashes import pod_template_hash, steps_hash
+from rollway.controller.install import INSTANCE_ID
+from rollway.controller.watched_cluster import INSTANCE_LABEL
+from rollway.routers.errors import RollwayError
+from rollway.routers.kube.client import MERGE_PATCH, Target
+from rollway.routers.stores.cluster import ClusterStore
+from running import rollway
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from rollway.routers.kube.client import Client
+    from rollway.routers.objects import Manifest
+
+# One control plane serves the whole file, so one worker runs it.
+pytestmark = [pytest.mark.local, pytest.mark.xdist_group("controller")]
+
+NGINX = {"nginx": {"stableIngress": "web"}}
+PAIR = {"stableService": "stable", "canaryService": "canary"}
+BLUE_GREEN = {"activeService": "active", "previewService": "preview"}
+_NAMES = (f"shop-{number}" for number in itertools.count(1))
+
+
+@pytest.fixture(scope="module")
+def plane(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FullControlPlane]:
+    """A control plane with our CRDs and one node."""
+    found = FullControlPlane(tmp_path_factory.mktemp("plane"), request.config.getoption("--kubernetes"))
+    try:
+        found.start()
+        with closing(ClusterStore.open(str(found.kubeconfig()), cache=False)) as store:
+            for crd in crds.own():
+                store.client.create(crd)
+            store.client.create(NODE)
+            until(lambda: _serves_rollouts(store.client), "Rollouts are served")
+        yield found
+    finally:
+        found.stop()
+
+
+def _serves_rollouts(client: Client) -> bool:
+    try:
+        client.discovery.refresh()
+        client.list(Target("argoproj.io", "Rollout"))
+    except RollwayError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def client(plane: FullControlPlane) -> Iterator[Client]:
+    """An administrator of the cluster."""
+    with closing(ClusterStore.open(str(plane.kubeconfig()), cache=False)) as store:
+        yield store.client
+
+
+@pytest.fixture(scope="module")
+def start(
+    plane: FullControlPlane, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., ControllerProcess]]:
+    """Start a replica of the controller; it ends with the module."""
+    folder, running = tmp_path_factory.mktemp("controllers"), []
+
+    def begin(*words: str) -> ControllerProcess:
+        running.append(
+            ControllerProcess(plane.kubeconfig(), folder / f"{len(running)}.log", "--drain", "0s", *words)
+        )
+        return running[-1]
+
+    yield begin
+    for each in running:
+        each.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def controller(start: Callable[..., ControllerProcess]) -> ControllerProcess:
+    """The controller of most tests."""
+    found = start("--log-format", "json")
+    found.wait_ready()
+    return found
+
+
+@pytest.fixture
+def shop(
+    controller: ControllerProcess, client: Client, plane: FullControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Shop]:
+    """Make a namespace with Services, which the verbs find as well."""
+    monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig()))
+    return lambda *services: Shop(client, next(_NAMES), services)
+
+
+def verb(shop: Shop, *words: str, code: int = 0) -> str:
+    """Run a verb in a shop's namespace, and return what it printed."""
+    ran = rollway(*words, "-n", shop.namespace)
+    assert ran.code == code, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def test_the_first_release_goes_straight_to_healthy(shop: Callable[..., Shop]) -> None:
+    """A new Rollout gets its pods at once, without the steps, and the status that Argo's clients read."""
+    web = shop()
+    web.rollout({"canary": {"steps": [{"setWeight": 20}, {"pause": {}}]}})
+    status = web.wait_healthy()
+    assert (status["replicas"], status["availableReplicas"], status["updatedReplicas"]) == (2, 2, 2)
+    assert status["stableRS"] == status["currentPodHash"]
+    assert status["currentStepIndex"] == 2
+    assert web.get("Rollout", "web")["metadata"]["annotations"]["rollout.argoproj.io/revision"] == "1"
+    until(lambda: "NewReplicaSetCreated" in web.reasons(), "the Event")
+
+
+def test_a_canary_moves_the_weight_step_by_step(shop: Callable[..., Shop]) -> None:
+    """Weights are written step by step, a pause waits for promote, and old pods go after the delay."""
+    web = shop("stable", "canary")
+    web.ingress()
+    steps = [{"setWeight": 20}, {"pause": {}}, {"setWeight": 60}, {"pause": {"duration": 1}}]
+    canary = {**PAIR, "trafficRouting": NGINX, "steps": steps, "scaleDownDelaySeconds": 3}
+    web.rollout({"canary": canary}, replicas=4)
+    web.wait_healthy()
+    web.set_image("v2")
+    status = web.wait(lambda status: status.get("phase") == "Paused", "the first pause")
+    assert (web.weight(), status["currentStepIndex"]) == ("20", 1)
+    assert status["canary"]["weights"]["canary"]["weight"] == 20
+    assert (web.pods("v1"), web.pods("v2")) == (4, 1)
+    assert (web.selected("stable"), web.selected("canary")) == ("v1", "v2")
+    verb(web, "promote", "web")
+    web.wait(lambda status: status.get("currentStepIndex") == 3, "the second pause")
+    assert web.weight() == "60"
+    web.wait_healthy()
+    assert (web.selected("stable"), web.pods("v2")) == ("v2", 4)
+    assert web.weight() in ("", "0")
+    assert web.pods("v1") == 4, "they are kept for the delay"
+    assert until(lambda: not web.pods("v1"), "the old pods go") > 0.5
+    until(lambda: "TrafficWeightUpdated" in web.reasons(), "the Event")
+
+
+def test_blue_green_switches_when_every_pod_is_ready(shop: Callable[..., Shop]) -> None:
+    """The active Service moves only after promote and to ready pods; abort moves the preview back, retry begins again."""
+    web = shop("active", "preview")
+    web.rollout({"blueGreen": {**BLUE_GREEN, "autoPromotionEnabled": False, "scaleDownDelaySeconds": 1}})
+    web.wait_healthy()
+    web.set_image("v2")
+    web.wait(lambda status: status.get("phase") == "Paused", "the pause")
+    assert (web.selected("active"), web.selected("preview")) == ("v1", "v2")
+    verb(web, "abort", "web")
+    web.wait(lambda status: status.get("abort") and status.get("phase") == "Degraded", "aborted")
+    until(lambda: web.selected("preview") == "v1", "the preview goes back")
+    assert web.selected("active") == "v1"
+    verb(web, "retry", "web")
+    web.wait(lambda status: status.get("phase") == "Paused", "the pause of the retry")
+    until(lambda: web.selected("preview") == "v2", "the preview is back")
+    verb(web, "promote", "web")
+    web.wait_healthy()
+    assert web.selected("active") == "v2"
+    until(lambda: not web.pods("v1"), "the old pods go")
+
+
+def test_blue_green_waits_for_pods_that_are_not_ready(shop: Callable[..., Shop]) -> None:
+    """While no pod of the new release can run, the active Service stays and the status says what it waits for."""
+    web = shop("active")
+    web.rollout({"blueGreen": {"activeService": "active", "scaleDownDelaySeconds": 1}})
+    web.wait_healthy()
+    nowhere = {"spec": {"template": {"spec": {"nodeSelector": {"disk": "none"}}}}}
+    web.merge(nowhere)
+    web.wait(lambda status: status.get("updatedReplicas") == 2, "the new pods are asked for")
+    time.sleep(0.5)
+    active = web.get("Service", "active")["spec"]["selector"]["rollouts-pod-template-hash"]
+    status = web.status
+    assert active == status["stableRS"] != status["currentPodHash"]
+    assert status["phase"] == "Progressing", status
+    web.merge({"spec": {"template": {"spec": {"nodeSelector": None}}}})
+    web.wait_healthy()
+
+
+def test_a_canary_without_a_router_replaces_pods(shop: Callable[..., Shop]) -> None:
+    """Without a router the share of pods stands for the weight, and undo goes back to the old pods."""
+    web = shop()
+    web.rollout({"canary": {"steps": [{"setWeight": 25}, {"pause": {}}]}}, replicas=4)
+    web.wait_healthy()
+    web.set_image("v2")
+    web.wait(lambda status: status.get("phase") == "Paused", "the pause")
+    assert (web.pods("v1"), web.pods("v2")) == (3, 1)
+    assert "2" in verb(web, "history", "web")
+    assert "web" in verb(web, "get", "web")
+    verb(web, "undo", "web")
+    web.wait_healthy()
+    assert (web.pods("v1"), web.pods("v2")) == (4, 0)
+    web.set_image("v3")
+    web.wait(lambda status: status.get("phase") == "Paused", "the pause")
+    verb(web, "promote", "web", "--full")
+    verb(web, "wait", "web", "--for", "healthy", "--timeout", "30s")
+    assert web.pods("v3") == 4
+
+
+def test_every_fault_of_a_spec_is_reported_and_heals(shop: Callable[..., Shop]) -> None:
+    """InvalidSpec names each fault at once, no pod is made, and it goes on as soon as the spec is mended."""
+    web = shop()
+    rule = {"name": "web", "canarySubsetName": "canary", "stableSubsetName": "stable"}
+    routing = {"istio": {"virtualService": {"name": "web"}, "destinationRule": rule}}
+    steps = [{"setWeight": 20}, {"analysis": {"templates": [{"templateName": "t"}]}}]
+    web.rollout({"canary": {"stableService": "stable", "trafficRouting": routing, "steps": steps}})
+    status = web.wait(lambda status: status.get("phase") == "Degraded", "Degraded")
+    (condition,) = [each for each in status["conditions"] if each["type"] == "InvalidSpec"]
+    for fault in ("destinationRule", "steps[1].analysis"):
+        assert fault in condition["message"]
+    assert not web.items("ReplicaSet")
+    canary = {"stableService": None, "trafficRouting": None, "steps": [{"setWeight": 20}]}
+    web.merge({"spec": {"strategy": {"canary": canary}}})
+    status = web.wait_healthy()
+    assert "InvalidSpec" not in {each["type"] for each in status["conditions"]}
+
+
+def test_a_missing_service_is_a_fault_until_it_is_there(shop: Callable[..., Shop]) -> None:
+    """A Service that is not there is named, and its creation alone lets the release go on."""
+    web = shop()
+    web.rollout({"blueGreen": {"activeService": "active"}})
+    status = web.wait(lambda status: status.get("phase") == "Degraded", "Degraded")
+    assert 'services "active" not found' in status["message"]
+    web.create("v1", "Service", "active", {"spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}})
+    web.wait_healthy()
+
+
+def test_pods_that_cannot_be_made_are_reported(shop: Callable[..., Shop]) -> None:
+    """A pod template that the API server refuses stands in the status, and a mended one goes on."""
+    web = shop()
+    web.rollout({"canary": {}}, template=template(""))
+    status = web.wait(lambda status: _reason(status, "Progressing") == "ReplicaSetCreateError", "the error")
+    assert status["phase"] == "Degraded"
+    web.merge({"spec": {"template": template("v1")}})
+    web.wait_healthy()
+
+
+def _reason(status: Manifest, kind: str) -> str:
+    return next((each["reason"] for each in status.get("conditions") or () if each["type"] == kind), "")
+
+
+def test_a_deployment_is_scaled_down_when_its_rollout_is_healthy(shop: Callable[..., Shop]) -> None:
+    """A Rollout takes the template of a Deployment, takes over from it, and follows its changes."""
+    web = shop()
+    pods = {"selector": {"matchLabels": {"app": "web"}}, "template": template("v1")}
+    web.create("apps/v1", "Deployment", "web", {"spec": {"replicas": 2, **pods}})
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "scaleDown": "onsuccess"}
+    web.create(
+        "argoproj.io/v1alpha1",
+        "Rollout",
+        "web",
+        {
+            "metadata": {"labels": {INSTANCE_LABEL: INSTANCE_ID}},
+            "spec": {"replicas": 2, "workloadRef": reference, "strategy": {"canary": {}}},
+        },
+    )
+    status = web.wait_healthy()
+    assert status["workloadObservedGeneration"]
+    until(lambda: web.get("Deployment", "web")["spec"]["replicas"] == 0, "the Deployment is scaled down")
+    web.merge({"spec": {"template": template("v2")}}, "Deployment")
+    until(lambda: _own_images(web) == {"v2"}, "the Rollout follows")
+    web.wait_healthy()
+
+
+def _own_images(web: Shop) -> set[str]:
+    return {
+        image_of(each["spec"]["template"])
+        for each in web.items("ReplicaSet")
+        if each["spec"]["replicas"] and each["metadata"]["ownerReferences"][0]["kind"] == "Rollout"
+    }
+
+
+def test_a_rollout_of_another_controller_is_left_alone(
+    shop: Callable[..., Shop], controller: ControllerProcess
+) -> None:
+    """A Rollout without our label gets no status and no pod, until the label is put on."""
+    web = shop()
+    web.rollout({"canary": {}}, instance="")
+    neighbour = shop()
+    neighbour.rollout({"canary": {}})
+    neighbour.wait_healthy()
+    assert not web.status
+    assert not web.items("ReplicaSet")
+    web.merge({"metadata": {"labels": {INSTANCE_LABEL: INSTANCE_ID}}})
+    web.wait_healthy()
+    web.merge({"metadata": {"labels": {INSTANCE_LABEL: None}}})
+    until(lambda: _series(controller, neighbour) and not _series(controller, web), "it is forgotten")
+    web.set_image("v2")
+    time.sleep(0.5)
+    assert not web.pods("v2")
+
+
+def _series(controller: ControllerProcess, web: Shop) -> bool:
+    return f'namespace="{web.namespace}"' in controller.answer("/metrics", controller.metrics)[1]
+
+
+def test_health_and_metrics_answer(shop: Callable[..., Shop], controller: ControllerProcess) -> None:
+    """The endpoints answer, metrics name each Rollout, and those of a deleted one go."""
+    web = shop()
+    web.rollout({"canary": {}})
+    web.wait_healthy()
+    assert controller.answer("/healthz") == (200, "ok\n")
+    assert controller.answer("/readyz") == (200, "ok\n")
+    assert controller.answer("/nothing")[0] == 404
+    until(lambda: 'phase="Healthy"' in controller.answer("/metrics", controller.metrics)[1], "the phase")
+    assert _series(controller, web)
+    web.client.delete(web.target("Rollout", "web"))
+    until(lambda: not _series(controller, web), "the Rollout is forgotten")
+    until(lambda: not web.items("ReplicaSet"), "its ReplicaSets are collected")
+
+
+def test_a_rollout_of_argo_is_taken_over_at_its_pause(shop: Callable[..., Shop]) -> None:
+    """A Rollout with status and ReplicaSets as Argo's controller leaves them goes on at its pause, with the same pods."""
+    web = shop("stable", "canary")
+    web.ingress()
+    steps: list[Any] = [{"setWeight": 20}, {"pause": {}}, {"setWeight": 60}]
+    canary = {**PAIR, "trafficRouting": NGINX, "steps": steps, "scaleDownDelaySeconds": 1}
+    rollout = web.rollout({"canary": canary}, replicas=3, instance="", template=template("v2"))
+    _leave_as_argo_does(web, rollout, steps)
+    sets = {each["metadata"]["uid"]: each["spec"]["replicas"] for each in web.items("ReplicaSet")}
+    pods = {each["metadata"]["uid"] for each in web.items("Pod")}
+    web.merge({"metadata": {"labels": {INSTANCE_LABEL: INSTANCE_ID}}})
+    status = web.wait(lambda status: "conditions" in status, "it is taken over")
+    time.sleep(0.5)
+    assert {each["metadata"]["uid"]: each["spec"]["replicas"] for each in web.items("ReplicaSet")} == sets
+    assert {each["metadata"]["uid"] for each in web.items("Pod")} == pods
+    assert (status["phase"], status["currentStepIndex"], web.weight()) == ("Paused", 1, "20")
+    assert status["pauseConditions"] == [{"reason": "CanaryPauseStep", "startTime": _PAUSED_AT}]
+    verb(web, "promote", "web")
+    web.wait_healthy()
+    assert len(web.items("ReplicaSet")) == 2
+    assert web.selected("stable") == "v2"
+
+
+_PAUSED_AT = "2026-01-01T00:00:00Z"
+
+
+def _leave_as_argo_does(web: Shop, rollout: Manifest, steps: list[Any]) -> None:
+    """Create what Argo's controller has made up to the pause at 20 percent."""
+    owner = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Rollout",
+        "name": "web",
+        "uid": rollout["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    hashes = {}
+    for revision, (image, pods) in enumerate({"v1": 3, "v2": 1}.items(), 1):
+        given = template(image)
+        hashes[image] = pod_hash = pod_template_hash(given)
+        labels = {"app": "web", "rollouts-pod-template-hash": pod_hash}
+        given["metadata"]["labels"] = labels
+        annotations = {
+            "rollout.argoproj.io/desired-replicas": "3",
+            "rollout.argoproj.io/revision": str(revision),
+        }
+        metadata = {"labels": labels, "annotations": annotations, "ownerReferences": [owner]}
+        spec = {"replicas": pods, "selector": {"matchLabels": labels}, "template": given}
+        web.create("apps/v1", "ReplicaSet", f"web-{pod_hash}", {"metadata": metadata, "spec": spec})
+    for service, image in (("stable", "v1"), ("canary", "v2")):
+        web.merge(
+            {
+                "metadata": {"annotations": {"argo-rollouts.argoproj.io/managed-by-rollouts": "web"}},
+                "spec": {"selector": {"rollouts-pod-template-hash": hashes[image]}},
+            },
+            "Service",
+            service,
+        )
+    _canary_ingress(web, owner)
+    until(
+        lambda: sum(each["status"].get("availableReplicas", 0) for each in web.items("ReplicaSet")) == 4,
+        "the pods are there",
+    )
+    web.merge({"metadata": {"annotations": {"rollout.argoproj.io/revision": "2"}}})
+    status = {
+        "observedGeneration": str(web.get("Rollout", "web")["metadata"]["generation"]),
+        "currentPodHash": hashes["v2"],
+        "stableRS": hashes["v1"],
+        "currentStepIndex": 1,
+        "currentStepHash": steps_hash(steps),
+        "pauseConditions": [{"reason": "CanaryPauseStep", "startTime": _PAUSED_AT}],
+        "controllerPause": True,
+        "replicas": 4,
+        "updatedReplicas": 1,
+        "readyReplicas": 4,
+        "availableReplicas": 4,
+        "phase": "Paused",
+        "message": "CanaryPauseStep",
+        "canary": {"weights": {"canary": {"weight": 20, "serviceName": "canary"}}},
+    }
+    web.merge({"status": status}, subresource="status")
+
+
+def _canary_ingress(web: Shop, owner: Manifest) -> None:
+    spec = web.get("Ingress", "web")["spec"]
+    spec["rules"][0]["http"]["paths"][0]["backend"]["service"]["name"] = "canary"
+    prefix = "nginx.ingress.kubernetes.io/canary"
+    metadata = {
+        "annotations": {prefix: "true", f"{prefix}-weight": "20"},
+        "ownerReferences": [owner],
+    }
+    web.create("networking.k8s.io/v1", "Ingress", "web-web-canary", {"metadata": metadata, "spec": spec})
+
+
+def test_it_ends_the_same_whenever_the_controller_is_killed(
+    client: Client, start: Callable[..., ControllerProcess]
+) -> None:
+    """With SIGKILL at random moments of an update, the next process goes on, and the release ends as it should."""
+    web = Shop(client, next(_NAMES), ("stable", "canary"))
+    web.ingress()
+    steps = [{"setWeight": weight} for weight in (10, 20, 40, 60, 80)]
+    canary = {**PAIR, "trafficRouting": NGINX, "steps": steps, "scaleDownDelaySeconds": 1}
+    web.rollout({"canary": canary}, replicas=3, instance="killed")
+    words = ("--instance-id", "killed", "--workers", "2")
+    running = start(*words)
+    web.wait_healthy()
+    moments = random.Random(19)
+    web.set_image("v2")
+    for _ in range(4):
+        time.sleep(moments.uniform(0, 0.8))
+        running.stop(signal.SIGKILL)
+        _free_lease(client, "rollway-controller-killed")
+        running = start(*words)
+        running.wait_ready()
+    web.wait_healthy(60)
+    until(lambda: not web.pods("v1"), "the old pods go")
+    assert len(web.items("ReplicaSet")) == 2
+    assert (web.pods("v2"), web.selected("stable")) == (3, "v2")
+    assert web.weight() in ("", "0")
+    running.stop()
+
+
+def _free_lease(client: Client, name: str) -> None:
+    """Let the Lease of a killed process be free at once, so that nobody waits until it has run out."""
+    target = Target("coordination.k8s.io", "Lease", "default", name)
+    client.patch(target, {"spec": {"holderIdentity": ""}}, MERGE_PATCH)
+
+
+def test_another_replica_leads_as_soon_as_the_leader_ends(
+    client: Client, start: Callable[..., ControllerProcess]
+) -> None:
+    """On SIGTERM the leader gives its Lease back, the other replica leads, and an update goes on."""
+    web = Shop(client, next(_NAMES))
+    web.rollout({"canary": {"steps": [{"setWeight": 50}, {"pause": {}}]}}, instance="pair")
+    first = start("--instance-id", "pair")
+    until(first.leads, "the first one leads")
+    second = start("--instance-id", "pair")
+    second.wait_ready()
+    web.wait_healthy()
+    web.set_image("v2")
+    assert not second.leads()
+    begin = time.monotonic()
+    assert first.stop() == 0
+    ended = time.monotonic() - begin
+    until(second.leads, "the second one leads")
+    print(f"the leader ended {ended:.2f} s after SIGTERM, the other one led after {time.monotonic() - begin:.2f} s")
+    web.wait(lambda status: status.get("phase") == "Paused", "the pause")
+    assert second.stop() == 0
