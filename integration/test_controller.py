@@ -25,7 +25,6 @@ from running import rollway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from rollway.routers.kube.client import Client
     from rollway.routers.objects import Manifest
@@ -78,7 +77,8 @@ def start(
     plane: FullControlPlane, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., ControllerProcess]]:
     """Start a replica of the controller; it ends with the module."""
-    folder, running = tmp_path_factory.mktemp("controllers"), []
+    folder = tmp_path_factory.mktemp("controllers")
+    running: list[ControllerProcess] = []
 
     def begin(*words: str) -> ControllerProcess:
         running.append(
@@ -467,6 +467,8 @@ def test_another_replica_leads_as_soon_as_the_leader_ends(
     assert first.stop() == 0
     ended = time.monotonic() - begin
     until(second.leads, "the second one leads")
-    print(f"the leader ended {ended:.2f} s after SIGTERM, the other one led after {time.monotonic() - begin:.2f} s")
+    print(
+        f"the leader ended {ended:.2f} s after SIGTERM, the other one led after {time.monotonic() - begin:.2f} s"
+    )
     web.wait(lambda status: status.get("phase") == "Paused", "the pause")
     assert second.stop() == 0

@@ -177,7 +177,7 @@ class Shop:
         for item in self.items("Ingress"):
             annotations = item["metadata"].get("annotations") or {}
             if annotations.get("nginx.ingress.kubernetes.io/canary") == "true":
-                return annotations.get("nginx.ingress.kubernetes.io/canary-weight", "")
+                return str(annotations.get("nginx.ingress.kubernetes.io/canary-weight", ""))
         return ""
 
     def selected(self, service: str) -> str:

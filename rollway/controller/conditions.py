@@ -66,6 +66,12 @@ def invalid(name: str, faults: tuple[str, ...]) -> Condition:
     return Condition("InvalidSpec", "True", "InvalidSpec", message, renew=False)
 
 
+def not_created(name: str, error: str) -> Condition:
+    """Return the condition of a Rollout whose new ReplicaSet, of this name, the API server refuses."""
+    message = f'Failed to create new replica set "{name}": {error}'
+    return Condition(PROGRESSING, "False", "ReplicaSetCreateError", message)
+
+
 def conditions_of(release: Release, plan: Plan, fields: Mapping[str, Any]) -> list[Manifest]:
     """Return the conditions for a status with these fields."""
     before: list[Manifest] = list(release.status.get("conditions") or ())

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 from rollway.controller import pod_metadata, restart, workload
 from rollway.controller.blue_green import plan_blue_green
 from rollway.controller.canary import plan_canary
-from rollway.controller.conditions import invalid, is_timed_out, timed_out, with_condition
+from rollway.controller.conditions import (
+    find,
+    invalid,
+    is_timed_out,
+    not_created,
+    timed_out,
+    with_condition,
+    without,
+)
 from rollway.controller.decision import Create, Decision, Delete, Patch, ReleaseEvent
 from rollway.controller.release import look
 from rollway.controller.replica_set_writes import patch_of
@@ -22,12 +30,13 @@ from rollway.controller.spec import Canary, SpecReader
 from rollway.controller.status import merge_patch, status_patch
 from rollway.controller.world import HASH_LABEL, MANAGED_BY, REVISION
 from rollway.routers.errors import ManifestError
-from rollway.routers.objects import ObjectRef, duplicate
+from rollway.routers.objects import ObjectRef, dig, duplicate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from rollway.controller.conditions import Condition
     from rollway.controller.decision import Write
     from rollway.controller.release import Plan, Release
     from rollway.controller.spec import RolloutSpec
@@ -40,7 +49,12 @@ def decide(world: World, now: datetime) -> Decision:
         return Decision()
     reader = SpecReader(world.rollout, world.workload)
     spec = reader.read()
-    faults = (*reader.faults, *world.faults, *(_service_faults(spec, world) if spec else ()))
+    faults = (
+        *reader.faults,
+        *_routing_faults(world),
+        *world.faults,
+        *(_service_faults(spec, world) if spec else ()),
+    )
     if spec is None or faults:
         return _refused(world, faults, now)
     try:
@@ -55,6 +69,14 @@ def decide(world: World, now: datetime) -> Decision:
     workload.plan_workload(release, plan)
     _abort_when_late(release, plan)
     return _decision(release, plan)
+
+
+def _routing_faults(world: World) -> Iterator[str]:
+    """Yield what of the routing this controller does not do."""
+    path = ("spec", "strategy", "canary", "trafficRouting", "istio", "destinationRule")
+    if dig(world.rollout, *path):
+        text = "the hash labels of subsets are not written by this controller yet; split by Services, or leave the Rollout to Argo Rollouts"
+        yield f"{'.'.join(path)}: {text}"
 
 
 def _service_faults(spec: RolloutSpec, world: World) -> Iterator[str]:
@@ -77,23 +99,28 @@ def _service_faults(spec: RolloutSpec, world: World) -> Iterator[str]:
 
 def _refused(world: World, faults: tuple[str, ...], now: datetime) -> Decision:
     """Report every fault in the status, and touch nothing else."""
-    name, status = world.rollout["metadata"]["name"], world.rollout.get("status") or {}
-    condition = invalid(name, faults)
+    return Decision(status=_degraded(world, invalid(world.rollout["metadata"]["name"], faults), now))
+
+
+def refused_creation(world: World, name: str, error: str, now: datetime) -> dict[str, Any]:
+    """Return the status patch for a ReplicaSet that the API server refuses to create; empty where it shows that already."""
+    return _degraded(world, not_created(name, error), now)
+
+
+def _degraded(world: World, condition: Condition, now: datetime) -> dict[str, Any]:
+    """Return the status patch that shows why a Rollout cannot go on."""
+    status = world.rollout.get("status") or {}
     conditions = list(status.get("conditions") or ())
-    same = any(
-        entry.get("type") == "InvalidSpec" and entry.get("message") == condition.message
-        for entry in conditions
-    )
-    if not same:
-        others = [entry for entry in conditions if entry.get("type") != "InvalidSpec"]
-        conditions = with_condition(others, condition, now)
+    before = find(conditions, condition.type) or {}
+    if (before.get("reason"), before.get("message")) != (condition.reason, condition.message):
+        conditions = with_condition(without(conditions, condition.type), condition, now)
     fields = {
         "observedGeneration": str(world.rollout["metadata"].get("generation", 0)),
         "conditions": conditions,
         "phase": "Degraded",
-        "message": f"InvalidSpec: {condition.message}",
+        "message": f"{condition.reason}: {condition.message}",
     }
-    return Decision(status=merge_patch({key: status[key] for key in fields if key in status}, fields))
+    return merge_patch({key: status[key] for key in fields if key in status}, fields)
 
 
 def _abort_when_late(release: Release, plan: Plan) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -51,7 +52,8 @@ class EventRecorder:
 
     def close(self, timeout: float = 2) -> None:
         """Write what waits, for `timeout` seconds at most."""
-        self._waiting.put(None)
+        with contextlib.suppress(queue.Full):
+            self._waiting.put(None, timeout=timeout)
         self._thread.join(timeout)
 
     def _run(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -51,6 +51,12 @@ class Metrics:
     def failed(self, namespace: str, name: str) -> None:
         """Count a look that failed."""
         self._errors.labels(namespace, name).inc()
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Report nothing more about a Rollout that is gone."""
+        for metric in (self._durations, self._errors):
+            with suppress(KeyError):
+                metric.remove(namespace, name)
 
     def watch(self, rollouts: Callable[[], Iterable[Manifest]]) -> None:
         """Report the state of these Rollouts with every scrape."""

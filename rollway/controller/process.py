@@ -16,13 +16,14 @@ from rollway.controller.reconciler import Reconciler
 from rollway.controller.routed_traffic import RoutedTraffic
 from rollway.controller.watched_cluster import WatchedCluster
 from rollway.controller.work_queue import WorkQueue
-from rollway.routers.errors import ConflictError, RollwayError, StoreError
+from rollway.controller.world import HASH_LABEL
+from rollway.routers.errors import ConflictError, RollwayError
 from rollway.routers.kube.lease import Lease
 from rollway.routers.stores.watching import WatchingStore
 from rollway.routers.traffic import Evidence
 
 if TYPE_CHECKING:
-    from rollway.routers.objects import Manifest
+    from rollway.routers.objects import Manifest, ObjectRef
     from rollway.routers.stores.cluster import ClusterStore
 
 _RENEW_S = 2.0
@@ -77,7 +78,10 @@ class Controller:
             namespace=options.namespace,
             instance_id=options.instance_id,
         )
-        self._watching = WatchingStore(store, options.namespace)
+        # Of all the pods of a cluster, those of Rollouts are enough.
+        self._watching = WatchingStore(
+            store, options.namespace, self._routed_changed, selectors={("", "Pod"): HASH_LABEL}
+        )
         self._routing = RoutedTraffic(
             self._watching,
             self._changed,
@@ -88,6 +92,8 @@ class Controller:
         self._reconciler = Reconciler(self.cluster, self._routing)
         self._stopping = threading.Event()
         self._lost = False
+        self._idle = True
+        """Whether no worker is at work, so that the Lease may go to another replica."""
 
     @property
     def ready(self) -> bool:
@@ -134,7 +140,7 @@ class Controller:
     def _acquire(self) -> bool:
         try:
             return self._lease.acquire()
-        except StoreError as error:
+        except RollwayError as error:
             _logger.warning("the Lease cannot be taken: %s", error.message)
             return self._lease.held
 
@@ -157,21 +163,30 @@ class Controller:
         deadline = time.monotonic() + _SHUTDOWN_S
         for worker in workers:
             worker.join(max(deadline - time.monotonic(), 0))
+        self._idle = not any(worker.is_alive() for worker in workers)
 
     def _close(self) -> None:
         self.queue.close()
+        if self._idle and not self._lost:
+            self._release()
         self._routing.close()
-        if not self._lost:
-            try:
-                self._lease.release()
-            except StoreError as error:
-                _logger.warning("the Lease is not given back, and runs out: %s", error.message)
         self.cluster.stop()
         self._recorder.close()
         self._watching.close()
 
+    def _release(self) -> None:
+        """Give the Lease back, before anything else that may take its time, because nothing is written any more."""
+        try:
+            self._lease.release()
+        except RollwayError as error:
+            _logger.warning("the Lease is not given back, and runs out: %s", error.message)
+
     def _changed(self, namespace: str, name: str) -> None:
         self.queue.add((namespace, name))
+
+    def _routed_changed(self, ref: ObjectRef) -> None:
+        for namespace, name in self._routing.concerned(ref):
+            self._changed(namespace, name)
 
     def _is_ours(self, rollout: Manifest) -> bool:
         """Return whether a Rollout is in the shard."""
@@ -210,6 +225,8 @@ class Controller:
                 self.queue.fail(key)
                 return
         self.queue.succeed(key)
-        if rollout is not None:
+        if rollout is None:
+            self.metrics.forget(namespace, name)
+        else:
             wait = (again - datetime.now(UTC)).total_seconds() if again else _RESYNC_S
             self.queue.add_after(key, min(wait, _RESYNC_S))

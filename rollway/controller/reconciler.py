@@ -6,16 +6,16 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from rollway.controller.decide import decide
-from rollway.controller.decision import SetTraffic
-from rollway.routers.errors import RefusedError
+from rollway.controller.decide import decide, refused_creation
+from rollway.controller.decision import Create, SetTraffic
+from rollway.routers.errors import AdmissionError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
     from typing import Any
 
-    from rollway.controller.decision import Create, Decision, Delete, Evict, Patch, ReleaseEvent
+    from rollway.controller.decision import Decision, Delete, Evict, Patch, ReleaseEvent
     from rollway.controller.world import TrafficState, World
     from rollway.routers.objects import Manifest
 
@@ -106,12 +106,12 @@ class Reconciler:
                 return None
             decision = decide(world, now)
             if decision.needs_default_template:
-                self._cluster.learn_default_template(world)
+                self._learn_default_template(world, now)
                 continue
             events.update(dict.fromkeys(decision.events))
             if refused or not decision.writes:
                 break
-            refused = not self._carry_out(world, decision)
+            refused = not self._carry_out(world, decision, now)
         else:
             return now
         if decision.status:
@@ -131,14 +131,31 @@ class Reconciler:
         traffic, faults = self._routing.state(world.rollout)
         return replace(world, traffic=traffic, faults=(*world.faults, *faults))
 
-    def _carry_out(self, world: World, decision: Decision) -> bool:
+    def _learn_default_template(self, world: World, now: datetime) -> None:
+        try:
+            self._cluster.learn_default_template(world)
+        except AdmissionError as error:
+            self._report(world, world.rollout["metadata"]["name"], error, now)
+            raise
+
+    def _carry_out(self, world: World, decision: Decision, now: datetime) -> bool:
         """Carry out the writes in order; return False where traffic is refused, which ends them."""
         for write in decision.writes:
-            if not isinstance(write, SetTraffic):
-                self._cluster.write(write)
-                continue
             try:
-                self._routing.set(world.rollout, write)
-            except RefusedError:
-                return False
+                if isinstance(write, SetTraffic):
+                    self._routing.set(world.rollout, write)
+                else:
+                    self._cluster.write(write)
+            except RefusedError as error:
+                if isinstance(write, SetTraffic):
+                    return False
+                if isinstance(write, Create) and isinstance(error, AdmissionError):
+                    self._report(world, write.manifest["metadata"]["name"], error, now)
+                raise
         return True
+
+    def _report(self, world: World, name: str, error: AdmissionError, now: datetime) -> None:
+        """Show in the status that a ReplicaSet of this name is refused."""
+        patch = refused_creation(world, name, error.message, now)
+        if patch:
+            self._cluster.write_status(world.rollout, patch)

@@ -11,7 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from rollway.controller.world import TrafficState
 from rollway.routers.data_planes import data_plane_probes, status_probes
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from rollway.controller.decision import SetTraffic
     from rollway.routers.model import Rollout
-    from rollway.routers.objects import Live, Manifest
+    from rollway.routers.objects import Live, Manifest, ObjectRef
     from rollway.routers.probes import Probe
     from rollway.routers.stores import Store
     from rollway.routers.traffic import Traffic
@@ -62,6 +62,12 @@ class _Known:
     asking: bool = False
     problem: str = ""
     probes: _Probes | None = None
+    refs: frozenset[ObjectRef] = frozenset()
+    """The objects that carry its traffic, whose changes concern it."""
+
+
+_Parsed: TypeAlias = "tuple[tuple[Any, ...], dict[tuple[str, str], Rollout]]"
+"""A Rollout as the routers see it, by its stable and its newest hash; and what of the manifest that rests on."""
 
 
 class RoutedTraffic:
@@ -87,9 +93,11 @@ class RoutedTraffic:
         self._drain = drain
         self._namespaces = tuple(namespaces)
         self._known: dict[tuple[str, str], _Known] = {}
-        self._rollouts: dict[tuple[str, ...], tuple[tuple[str, int, str], Rollout]] = {}
+        self._rollouts: dict[tuple[str, str], _Parsed] = {}
+        self._concerned: dict[ObjectRef, dict[tuple[str, str], None]] = {}
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="rollway-evidence")
         self._stopped = threading.Event()
+        self._lock = threading.Lock()
 
     def close(self) -> None:
         """Ask nothing any more."""
@@ -97,10 +105,20 @@ class RoutedTraffic:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def forget(self, namespace: str, name: str) -> None:
-        """Forget a Rollout that is gone."""
-        self._known.pop((namespace, name), None)
-        for key in [key for key in list(self._rollouts) if key[:2] == (namespace, name)]:
-            self._rollouts.pop(key, None)
+        """Forget a Rollout that is gone, and ask nothing more about it."""
+        known = self._known.pop((namespace, name), None)
+        if known is None:
+            return
+        known.wish = None
+        self._rollouts.pop((namespace, name), None)
+        with self._lock:
+            for ref in known.refs:
+                self._concerned.get(ref, {}).pop((namespace, name), None)
+
+    def concerned(self, ref: ObjectRef) -> list[tuple[str, str]]:
+        """Return the namespace and name of each Rollout whose traffic an object carries."""
+        with self._lock:
+            return list(self._concerned.get(ref, ()))
 
     def state(self, manifest: Manifest) -> tuple[TrafficState | None, tuple[str, ...]]:
         """Return what the objects show and what is proven; or None, with the faults for which they cannot be read.
@@ -113,6 +131,7 @@ class RoutedTraffic:
         try:
             rollout = self._rollout(manifest, status.get("stableRS", ""), status.get("currentPodHash", ""))
             known = self._of(rollout)
+            self._watch(rollout, known)
             live = self._store.read(needs_of(rollout))
             shown = observe(rollout, live).traffic
         except RollwayError as error:
@@ -185,16 +204,31 @@ class RoutedTraffic:
             known.asking, known.problem = False, problem
             self._changed(rollout.namespace, rollout.name)
 
+    def _watch(self, rollout: Rollout, known: _Known) -> None:
+        """Remember which objects concern a Rollout."""
+        key = (rollout.namespace, rollout.name)
+        refs = frozenset(need.ref for need in needs_of(rollout) if need.name and need.access.value != "read")
+        if refs == known.refs:
+            return
+        with self._lock:
+            for ref in known.refs - refs:
+                self._concerned.get(ref, {}).pop(key, None)
+            for ref in refs:
+                self._concerned.setdefault(ref, {})[key] = None
+        known.refs = refs
+
     def _rollout(self, manifest: Manifest, stable: str, canary: str) -> Rollout:
         """Return a Rollout as the routers see it; the same value as long as nothing of it changes."""
         metadata = manifest["metadata"]
-        key = (metadata["namespace"], metadata["name"], stable, canary)
-        ping_pong = str(dig(manifest, "status", "canary", "stablePingPong") or "")
-        of = (metadata["uid"], metadata.get("generation", 0), ping_pong)
-        kept = self._rollouts.get(key)
+        ping_pong = dig(manifest, "status", "canary", "stablePingPong")
+        of = (metadata["uid"], metadata.get("generation"), ping_pong)
+        kept = self._rollouts.get((metadata["namespace"], metadata["name"]))
         if kept is None or kept[0] != of:
-            self._rollouts[key] = kept = (of, rollout_of(manifest, stable, canary))
-        return kept[1]
+            kept = (of, {})
+            self._rollouts[metadata["namespace"], metadata["name"]] = kept
+        if (stable, canary) not in kept[1]:
+            kept[1][stable, canary] = rollout_of(manifest, stable, canary)
+        return kept[1][stable, canary]
 
     def _of(self, rollout: Rollout) -> _Known:
         return self._known.setdefault((rollout.namespace, rollout.name), _Known())

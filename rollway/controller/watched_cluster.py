@@ -51,7 +51,8 @@ class WatchedCluster:
         self._changed = changed
         self._namespace = namespace
         self._lock = threading.Lock()
-        self._default_templates: dict[tuple[str, str], Manifest] = {}
+        self._default_templates: dict[str, tuple[str, Manifest]] = {}
+        """By the UID of the Rollout: the generations that one is of, and the pod template."""
         label = f"{INSTANCE_LABEL}={instance_id}" if instance_id else f"!{INSTANCE_LABEL}"
         self.rollouts = self._informer(
             "argoproj.io", "Rollout", _whole, self._rollout_changed, selector=label
@@ -121,10 +122,8 @@ class WatchedCluster:
         services = {
             each: found for each in service_names(rollout) if (found := self.services.get(namespace, each))
         }
-        uid, generation = rollout["metadata"]["uid"], str(rollout["metadata"].get("generation"))
         workload = self._workload(rollout)
-        if workload:
-            generation += f"/{workload['metadata'].get('generation')}"
+        of, learned = self._default_templates.get(rollout["metadata"]["uid"], ("", None))
         return World(
             rollout,
             replica_sets,
@@ -132,7 +131,7 @@ class WatchedCluster:
             {each: self._endpoints(namespace, each) for each in services},
             tuple(self.pods.labelled(HASH_LABEL, hashes, namespace)) if hashes else (),
             workload=workload,
-            default_template=self._default_templates.get((uid, generation)),
+            default_template=learned if of == _generations(rollout, workload) else None,
         )
 
     def _replica_sets(self, rollout: Manifest) -> Iterator[Manifest]:
@@ -180,10 +179,8 @@ class WatchedCluster:
             "spec": {"replicas": 0, "selector": selector, "template": template},
         }
         answer = self._client.create(manifest, {"dryRun": "All"})
-        generation = str(metadata.get("generation"))
-        if workload:
-            generation += f"/{workload['metadata'].get('generation')}"
-        self._default_templates[metadata["uid"], generation] = answer.body["spec"]["template"]
+        learned = answer.body["spec"]["template"]
+        self._default_templates[metadata["uid"]] = _generations(rollout, workload), learned
 
     # -- what is written
 
@@ -266,9 +263,7 @@ class WatchedCluster:
     def _rollout_changed(self, change: ObjectChange[Manifest]) -> None:
         self._changed(change.namespace, change.name)
         if change.new is None and change.old is not None:
-            uid = change.old["metadata"]["uid"]
-            for key in [key for key in self._default_templates if key[0] == uid]:
-                self._default_templates.pop(key, None)
+            self._default_templates.pop(change.old["metadata"]["uid"], None)
 
     def _owned_changed(self, change: ObjectChange[Manifest]) -> None:
         item = change.new or change.old
@@ -306,6 +301,12 @@ class WatchedCluster:
         for rollout in self.rollouts.items(namespace):
             if service in service_names(rollout):
                 self._changed(namespace, rollout["metadata"]["name"])
+
+
+def _generations(rollout: Manifest, workload: Manifest | None) -> str:
+    """Return the generations that a pod template is of."""
+    own = rollout["metadata"].get("generation")
+    return f"{own}/{workload['metadata'].get('generation')}" if workload else str(own)
 
 
 class Endpoints(frozenset[str]):

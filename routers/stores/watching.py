@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from rollway.routers import stores
@@ -24,7 +25,7 @@ from rollway.routers.traffic import Evidence
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from rollway.routers.findings import Finding
@@ -40,8 +41,9 @@ _IN = re.compile(r"(\S+) in \(([^)]*)\)")
 class WatchingStore:
     """Serve reads from memory, write through a cluster store; safe to use from many threads.
 
-    `namespace` limits the watches to one namespace; empty watches the whole cluster. `changed` is called, from a
-    watching thread, with each object that changed, also while its watch was broken; at first that is every object. When
+    `namespace` limits the watches to one namespace; empty watches the whole cluster. `selectors` limits the watch of a kind
+    to the objects that a label selector selects: a need with another selector is read from the API server, each time.
+    `changed` is called, from a watching thread, with each object that changed, also while its watch was broken; at first that is every object. When
     it raises, that is logged, and the watch goes on.
     """
 
@@ -52,8 +54,11 @@ class WatchingStore:
         cluster: ClusterStore,
         namespace: str = "",
         changed: Callable[[ObjectRef], None] = lambda _ref: None,
+        *,
+        selectors: Mapping[Kind, str] = MappingProxyType({}),
     ) -> None:
         self._cluster = cluster
+        self._selectors = selectors
         self._namespace = namespace
         self._changed = changed
         self._lock = threading.Lock()
@@ -75,6 +80,9 @@ class WatchingStore:
         elsewhere: list[Need] = []
         for need in wanted:
             key = (need.group, need.kind)
+            if need.selector != self._selectors.get(key, need.selector):
+                elsewhere.append(need)
+                continue
             informer = self._informers.get(key)
             if informer is None or not informer.synced or not self._suits(informer, need):
                 if not self._cluster.is_served(*key, required=key in required):
@@ -189,7 +197,12 @@ class WatchingStore:
             known = self._informers.get(key)
             outgrown = known if known and not self._suits(known, need) else None
             if known is None or outgrown:
-                target = Target(*key, self._namespace, metadata_only=need.metadata_only)
+                target = Target(
+                    *key,
+                    self._namespace,
+                    selector=self._selectors.get(key, ""),
+                    metadata_only=need.metadata_only,
+                )
                 known = Informer(self._cluster.client, target, live_object, self._report(key))
                 self._informers[key] = known
         if outgrown:
