@@ -34,7 +34,8 @@ KINDS = {
     "discovery.k8s.io": {"v1": {"EndpointSlice": ("endpointslices", True)}},
     "networking.k8s.io": {"v1": {"Ingress": ("ingresses", True), "IngressClass": ("ingressclasses", False)}},
     "networking.istio.io": {"v1": {"VirtualService": ("virtualservices", True)}},
-    "apps": {"v1": {"Deployment": ("deployments", True)}},
+    "apps": {"v1": {"Deployment": ("deployments", True), "ReplicaSet": ("replicasets", True)}},
+    "argoproj.io": {"v1alpha1": {"Rollout": ("rollouts", True)}},
     "coordination.k8s.io": {"v1": {"Lease": ("leases", True)}},
 }
 

@@ -100,7 +100,7 @@ class Shop:
         """Create the Ingress `web` of ingress-nginx that leads to the Service `stable`."""
         backend = {"service": {"name": "stable", "port": {"number": 80}}}
         paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
-        rules = [{"host": "web.example.com", "http": {"paths": paths}}]
+        rules = [{"host": f"{self.namespace}.example.com", "http": {"paths": paths}}]
         spec = {"ingressClassName": "nginx", "rules": rules}
         self.create("networking.k8s.io/v1", "Ingress", "web", {"spec": spec})
 

@@ -45,6 +45,9 @@ def plan_blue_green(release: Release) -> Plan:
     if strategy.routed:
         services = (strategy.stable_service, strategy.canary_service)
         select(release, plan, services, free=not shown_weight(release))
+    elif not spec.paused:
+        # The active Service carries the traffic; the other one shows the new release, also while nothing else is to be done.
+        select(release, plan, ("", strategy.canary_service), free=True)
     if stable and stable.name != new.name:
         plan.deadlines[stable.name] = None
         if plan.progress.aborted:

@@ -18,8 +18,9 @@ from rollway.routers.data_planes import data_plane_probes, status_probes
 from rollway.routers.errors import RefusedError, RollwayError
 from rollway.routers.guards import Limits
 from rollway.routers.model import ReleaseHashes
-from rollway.routers.objects import dig
+from rollway.routers.objects import Access, dig
 from rollway.routers.observation import observe
+from rollway.routers.ownership import ROLLOUT_ANNOTATION, owned_by
 from rollway.routers.planning import needs_of
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
@@ -109,7 +110,6 @@ class RoutedTraffic:
         known = self._known.pop((namespace, name), None)
         if known is None:
             return
-        known.wish = None
         self._rollouts.pop((namespace, name), None)
         with self._lock:
             for ref in known.refs:
@@ -162,11 +162,24 @@ class RoutedTraffic:
         known = self._of(rollout)
         known.wish, known.proven_at = wish.wish, None
         try:
-            self._router(rollout).set_traffic(wish.wish, verify=Evidence.WRITTEN, timeout=0)
+            adopt = self._is_left_by_argo(rollout)
+            self._router(rollout).set_traffic(wish.wish, verify=Evidence.WRITTEN, timeout=0, adopt=adopt)
         except RefusedError as error:
             known.problem = error.message
             raise
         known.problem = ""
+
+    def _is_left_by_argo(self, rollout: Rollout) -> bool:
+        """Return whether our objects are there as Argo's controller has made them for this Rollout.
+
+        Its fields, which server-side apply takes for those of another one, are then taken over; those of nobody else are.
+        """
+        needs = [need for need in needs_of(rollout) if need.access is Access.MANAGED and need.name]
+        found = [item.manifest for item in self._store.read(needs).values()] if needs else []
+        annotations = [manifest["metadata"].get("annotations") or {} for manifest in found]
+        return all(owned_by(manifest, rollout) for manifest in found) and any(
+            ROLLOUT_ANNOTATION not in each for each in annotations
+        )
 
     def ask(self, manifest: Manifest, wish: SetTraffic) -> None:
         """Ask for the evidence of a wish, without waiting for it."""
@@ -183,7 +196,8 @@ class RoutedTraffic:
         try:
             while not self._stopped.is_set() and known.wish == wish:
                 live = self._store.read(needs_of(rollout))
-                if observe(rollout, live).traffic != wish:
+                forgotten = self._known.get((rollout.namespace, rollout.name)) is not known
+                if forgotten or observe(rollout, live).traffic != wish:
                     break
                 probes = self._probes(rollout, manifest, known)
                 verdict = self._router(rollout, probes.probes).verify(wish, probes.level)
@@ -207,7 +221,7 @@ class RoutedTraffic:
     def _watch(self, rollout: Rollout, known: _Known) -> None:
         """Remember which objects concern a Rollout."""
         key = (rollout.namespace, rollout.name)
-        refs = frozenset(need.ref for need in needs_of(rollout) if need.name and need.access.value != "read")
+        refs = frozenset(need.ref for need in needs_of(rollout) if need.name and need.access is not Access.READ)
         if refs == known.refs:
             return
         with self._lock:
@@ -276,7 +290,7 @@ def rollout_of(manifest: Manifest, stable: str, canary: str) -> Rollout:
 
 def _versions(rollout: Rollout, live: Live) -> frozenset[tuple[str, str]]:
     """Return the versions of the objects that carry the traffic."""
-    routed = [need for need in needs_of(rollout) if need.access.value != "read"]
+    routed = [need for need in needs_of(rollout) if need.access is not Access.READ]
     return frozenset(
         (str(item.ref), item.version)
         for item in live.values()
