@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Only a real API server shows whether these work, so `cluster-tests` measures them, with the unit tests that they have as
 # well, and `tests` leaves them out.
-CLUSTER_CODE := routers/kube/*,routers/stores/cluster*.py,routers/stores/watching.py,rollway/cli/progress.py,rollway/cli/interrupt.py,rollway/cli/commands/ramp.py
+CLUSTER_CODE := routers/kube/*,routers/stores/cluster*.py,routers/stores/watching.py,rollway/cli/progress.py,rollway/cli/interrupt.py,rollway/cli/commands/ramp.py,rollway/cli/commands/controller.py
 CLUSTER_UNIT_TESTS := $(wildcard tests/test_kube*.py) $(addprefix tests/test_,informer.py lease.py cluster_store.py watching_store.py ramp.py steps.py cli_front.py)
 # Some tests take as long as a hundred others, so a worker that has nothing left takes tests from the other one.
 PARALLEL := --numprocesses 2 --dist worksteal

@@ -154,6 +154,8 @@ class ApiServer:
     def _changed_object(self, method: str, place: str, body: Any, content_type: str) -> Manifest:
         if "json-patch" in content_type:
             return _patched(self._existing(place), body)
+        if "merge-patch" in content_type:
+            self._existing(place)
         if method == "PUT" or place in self.objects:
             self._check_version(place, body.get("metadata", {}))
         known = self.objects.get(place)

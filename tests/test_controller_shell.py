@@ -6,7 +6,7 @@ import threading
 import urllib.error
 import urllib.request
 from contextlib import closing
-from datetime import UTC, datetime
+from socket import create_server
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +22,7 @@ from rollway.controller.process import Controller, ControllerOptions
 from rollway.controller.routed_traffic import RoutedTraffic
 from rollway.controller.watched_cluster import INSTANCE_LABEL, WatchedCluster
 from rollway.controller.world import HASH_LABEL
-from rollway.routers.errors import AdmissionError, ConflictError, NotFoundError, RefusedError
+from rollway.routers.errors import ConflictError, NotFoundError, RefusedError
 from rollway.routers.kube.connection import Connection
 from rollway.routers.objects import Need, ObjectRef
 from rollway.routers.stores.cluster import ClusterStore
@@ -39,10 +39,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.enable_socket
 LONG_S = 20
-PODS = (
-    "/apis/apps/v1/namespaces/default/replicasets/",
-    "/apis/argoproj.io/v1alpha1/namespaces/default/rollouts/web",
-)
 
 
 def rollout(**spec: Any) -> Manifest:
@@ -178,14 +174,18 @@ def test_a_rollout_of_another_shard_is_left_alone(server: ApiServer, store: Clus
     for number in (1, 2):
         with closing(ClusterStore(store.client.connection, cache=False)) as own:
             controller, thread = running(own, shard=(number, 2))
-            until(lambda now=controller: now.leads)
-            until(lambda now=controller: not len(now.queue))
+            _wait_for_lead(controller)
             controller.stop()
             thread.join(LONG_S)
             taken.append(len(objects(server, "replicasets")))
     assert taken in ([0, 1], [1, 1])
     names = {item["metadata"]["name"] for item in objects(server, "leases")}
     assert names == {f"rollway-controller-{INSTANCE_ID}-{number}-of-2" for number in (1, 2)}
+
+
+def _wait_for_lead(controller: Controller) -> None:
+    until(lambda: controller.leads)
+    until(lambda: not len(controller.queue))
 
 
 def test_a_replica_without_the_lease_waits(server: ApiServer, store: ClusterStore) -> None:
@@ -214,8 +214,6 @@ def _path(lease: Manifest) -> str:
 def test_the_endpoints_answer_for_a_controller(store: ClusterStore) -> None:
     """Before its memory is whole it is alive and not ready; other paths are not there."""
     controller = Controller(store, ControllerOptions("me", "default"))
-    from socket import create_server
-
     with closing(create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
     close = serve(controller, port, port)
@@ -323,7 +321,6 @@ def test_everything_about_a_rollout_is_observed(
         (replica_set("web-c"), "replicasets"),
     ):
         until(lambda: ("default", "web") in changed)
-        until(lambda: not threading.Event().wait(0.05))
         changed.clear()
         server.put(manifest, plural)
         until(lambda: ("default", "web") in changed)
@@ -406,7 +403,7 @@ def test_a_workload_is_watched_from_the_first_reference_on(
     server: ApiServer, watched: WatchedCluster, changed: list[tuple[str, str]]
 ) -> None:
     """The Deployment that a Rollout refers to is observed, and a change of it concerns the Rollout."""
-    deployment = {
+    deployment: Manifest = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": "old", "namespace": "default", "generation": 4},
@@ -450,7 +447,7 @@ def nginx_rollout(**status: Any) -> Manifest:
 
 def shop(*more: Manifest) -> MemoryStore:
     """Return a store with the routing of that Rollout."""
-    stable = m.ingress()
+    stable = m.ingress("web", "shop.example.com", m.path("stable"))
     return MemoryStore([stable, m.service("stable"), m.service("canary"), *more])
 
 
@@ -514,3 +511,46 @@ def test_a_refused_wish_is_a_problem_of_the_state(changed: list[tuple[str, str]]
             routed.set(nginx_rollout(), wish(20))
         state, _ = routed.state(nginx_rollout())
         assert state is None or "web-web-canary" in state.problem
+
+
+def test_a_wish_without_a_place_is_a_problem_of_the_state(changed: list[tuple[str, str]]) -> None:
+    """An Ingress without a path to the stable Service is named in the state, as what the release waits for."""
+    store = MemoryStore([m.ingress(), m.service("stable"), m.service("canary")])
+    with closing(RoutedTraffic(store, lambda *key: changed.append(key))) as routed:
+        with pytest.raises(RefusedError):
+            routed.set(nginx_rollout(), wish(20))
+        state, _ = routed.state(nginx_rollout())
+        assert state is not None
+        assert "no path that leads to Service stable" in state.problem
+
+
+def test_what_argo_made_is_taken_over_and_nothing_else(changed: list[tuple[str, str]]) -> None:
+    """Only an Ingress that Argo's controller has made for this Rollout is written by force, and only the first time."""
+    owner = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "web", "uid": "uid-web"}
+    left = m.ingress("web-web-canary", "shop.example.com", m.path("canary"))
+    left["metadata"] |= {
+        "annotations": {"nginx.ingress.kubernetes.io/canary": "true"},
+        "ownerReferences": [{**owner, "controller": True}],
+    }
+    store = shop(left)
+    with closing(RoutedTraffic(store, lambda *key: changed.append(key))) as routed:
+        routed.set(nginx_rollout(), wish(20))
+        routed.set(nginx_rollout(), wish(40))
+    assert [change.adopt for change in store.log] == [True, False]
+
+
+def test_a_rollout_that_lost_its_label_is_not_ours_after_a_conflict(
+    server: ApiServer, watched: WatchedCluster
+) -> None:
+    """A conflict lets the Rollout be read by its name; without the label it is none of ours all the same."""
+    server.put(rollout(), "rollouts")
+    watched.start()
+    world = watched.observe("default", "web")
+    assert world is not None
+    given_back = rollout()
+    del given_back["metadata"]["labels"]
+    server.put(given_back, "rollouts")
+    with pytest.raises(ConflictError):
+        watched.write_status(world.rollout, {"phase": "Healthy"})
+    assert watched.observe("default", "web") is None
+    assert watched.rollouts.items() == []

@@ -201,7 +201,7 @@ class Controller:
                 self.queue.done(key)
 
     def _reconcile(self, namespace: str, name: str) -> None:
-        rollout = self.cluster.rollouts.get(namespace, name)
+        rollout = self.cluster.rollout(namespace, name)
         if rollout is not None and not self._is_ours(rollout):
             return
         if not self._lease.held:

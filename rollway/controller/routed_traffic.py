@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from rollway.controller.world import TrafficState
 from rollway.routers.data_planes import data_plane_probes, status_probes
-from rollway.routers.errors import RefusedError, RollwayError
+from rollway.routers.errors import InvalidInputError, NotFoundError, RefusedError, RollwayError
 from rollway.routers.guards import Limits
 from rollway.routers.model import ReleaseHashes
 from rollway.routers.objects import Access, dig
@@ -167,6 +167,9 @@ class RoutedTraffic:
         except RefusedError as error:
             known.problem = error.message
             raise
+        except (InvalidInputError, NotFoundError) as error:
+            known.problem = error.message
+            raise RefusedError(error.message, hint=error.hint) from error
         known.problem = ""
 
     def _is_left_by_argo(self, rollout: Rollout) -> bool:
@@ -221,7 +224,9 @@ class RoutedTraffic:
     def _watch(self, rollout: Rollout, known: _Known) -> None:
         """Remember which objects concern a Rollout."""
         key = (rollout.namespace, rollout.name)
-        refs = frozenset(need.ref for need in needs_of(rollout) if need.name and need.access is not Access.READ)
+        refs = frozenset(
+            need.ref for need in needs_of(rollout) if need.name and need.access is not Access.READ
+        )
         if refs == known.refs:
             return
         with self._lock:

@@ -50,6 +50,7 @@ class WatchedCluster:
         self._recorder = recorder
         self._changed = changed
         self._namespace = namespace
+        self._instance_id = instance_id
         self._lock = threading.Lock()
         self._default_templates: dict[str, tuple[str, Manifest]] = {}
         """By the UID of the Rollout: the generations that one is of, and the pod template."""
@@ -112,9 +113,18 @@ class WatchedCluster:
 
     # -- what is observed
 
+    def rollout(self, namespace: str, name: str) -> Manifest | None:
+        """Return a Rollout with the instance id; None where there is none, or no longer."""
+        found: Manifest | None = self.rollouts.get(namespace, name)
+        if found and (found["metadata"].get("labels") or {}).get(INSTANCE_LABEL, "") != self._instance_id:
+            # It was read by its name after a conflict, which asks for no label.
+            self.rollouts.remove(namespace, name)
+            return None
+        return found
+
     def observe(self, namespace: str, name: str) -> World | None:
         """Return everything that is known about a Rollout but its traffic."""
-        rollout = self.rollouts.get(namespace, name)
+        rollout = self.rollout(namespace, name)
         if rollout is None:
             return None
         replica_sets = tuple(ReplicaSet(each) for each in self._replica_sets(rollout))
