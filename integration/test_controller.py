@@ -141,6 +141,8 @@ def test_a_canary_moves_the_weight_step_by_step(shop: Callable[..., Shop]) -> No
     assert status["canary"]["weights"]["canary"]["weight"] == 20
     assert (web.pods("v1"), web.pods("v2")) == (4, 1)
     assert (web.selected("stable"), web.selected("canary")) == ("v1", "v2")
+    _set_by_hand(web, "77")
+    until(lambda: web.weight() == "20", "a weight that was set by hand is set back")
     verb(web, "promote", "web")
     web.wait(lambda status: status.get("currentStepIndex") == 3, "the second pause")
     assert web.weight() == "60"
@@ -149,6 +151,12 @@ def test_a_canary_moves_the_weight_step_by_step(shop: Callable[..., Shop]) -> No
     until(lambda: web.selected("stable") == "v2" and web.weight() in ("", "0"), "all traffic is with stable")
     assert until(lambda: not web.pods("v1"), "the old pods go") > 0.5
     until(lambda: "TrafficWeightUpdated" in web.reasons(), "the Event")
+
+
+def _set_by_hand(web: Shop, weight: str) -> None:
+    (canary,) = [item for item in web.items("Ingress") if item["metadata"]["name"] != "web"]
+    annotations = {"nginx.ingress.kubernetes.io/canary-weight": weight}
+    web.merge({"metadata": {"annotations": annotations}}, "Ingress", canary["metadata"]["name"])
 
 
 def test_blue_green_switches_when_every_pod_is_ready(shop: Callable[..., Shop]) -> None:
@@ -173,18 +181,21 @@ def test_blue_green_switches_when_every_pod_is_ready(shop: Callable[..., Shop]) 
 
 
 def test_blue_green_waits_for_pods_that_are_not_ready(shop: Callable[..., Shop]) -> None:
-    """While no pod of the new release can run, the active Service stays and the status says what it waits for."""
-    web = shop("active")
-    web.rollout({"blueGreen": {"activeService": "active", "scaleDownDelaySeconds": 1}})
+    """While no pod of the new release can run, both Services stay and the status says what it waits for."""
+    web = shop("active", "preview")
+    web.rollout({"blueGreen": {**BLUE_GREEN, "scaleDownDelaySeconds": 1}})
     web.wait_healthy()
     nowhere = {"spec": {"template": {"spec": {"nodeSelector": {"disk": "none"}}}}}
     web.merge(nowhere)
     web.wait(lambda status: status.get("updatedReplicas") == 2, "the new pods are asked for")
     time.sleep(0.5)
-    active = web.get("Service", "active")["spec"]["selector"]["rollouts-pod-template-hash"]
     status = web.status
-    assert active == status["stableRS"] != status["currentPodHash"]
-    assert status["phase"] == "Progressing", status
+    assert status["stableRS"] != status["currentPodHash"]
+    for service in ("active", "preview"):
+        selector = web.get("Service", service)["spec"]["selector"]
+        assert selector["rollouts-pod-template-hash"] == status["stableRS"]
+    assert status["phase"] == "Progressing"
+    assert "pods of ReplicaSet" in status["message"]
     web.merge({"spec": {"template": {"spec": {"nodeSelector": None}}}})
     web.wait_healthy()
 
