@@ -524,8 +524,8 @@ def test_a_wish_without_a_place_is_a_problem_of_the_state(changed: list[tuple[st
         assert "no path that leads to Service stable" in state.problem
 
 
-def test_what_argo_made_is_taken_over_and_nothing_else(changed: list[tuple[str, str]]) -> None:
-    """Only an Ingress that Argo's controller has made for this Rollout is written by force, and only the first time."""
+def test_what_others_set_in_our_objects_is_written_over(changed: list[tuple[str, str]]) -> None:
+    """A canary Ingress of this Rollout, which Argo's controller has made, is written whoever has set its fields before."""
     owner = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "web", "uid": "uid-web"}
     left = m.ingress("web-web-canary", "shop.example.com", m.path("canary"))
     left["metadata"] |= {
@@ -536,7 +536,7 @@ def test_what_argo_made_is_taken_over_and_nothing_else(changed: list[tuple[str, 
     with closing(RoutedTraffic(store, lambda *key: changed.append(key))) as routed:
         routed.set(nginx_rollout(), wish(20))
         routed.set(nginx_rollout(), wish(40))
-    assert [change.adopt for change in store.log] == [True, False]
+    assert [change.adopt for change in store.log] == [True, True]
 
 
 def test_a_rollout_that_lost_its_label_is_not_ours_after_a_conflict(

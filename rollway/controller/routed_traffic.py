@@ -20,7 +20,7 @@ from rollway.routers.guards import Limits
 from rollway.routers.model import ReleaseHashes
 from rollway.routers.objects import Access, dig
 from rollway.routers.observation import observe
-from rollway.routers.ownership import ROLLOUT_ANNOTATION, owned_by
+from rollway.routers.ownership import owned_by
 from rollway.routers.planning import needs_of
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
@@ -162,7 +162,7 @@ class RoutedTraffic:
         known = self._of(rollout)
         known.wish, known.proven_at = wish.wish, None
         try:
-            adopt = self._is_left_by_argo(rollout)
+            adopt = self._owns(rollout)
             self._router(rollout).set_traffic(wish.wish, verify=Evidence.WRITTEN, timeout=0, adopt=adopt)
         except RefusedError as error:
             known.problem = error.message
@@ -172,17 +172,15 @@ class RoutedTraffic:
             raise RefusedError(error.message, hint=error.hint) from error
         known.problem = ""
 
-    def _is_left_by_argo(self, rollout: Rollout) -> bool:
-        """Return whether our objects are there as Argo's controller has made them for this Rollout.
+    def _owns(self, rollout: Rollout) -> bool:
+        """Return whether the objects that rollway makes are there, and all of them are this Rollout's.
 
-        Its fields, which server-side apply takes for those of another one, are then taken over; those of nobody else are.
+        What anybody else has set in them is then written over: Argo's controller that had them before, or a person.
+        Server-side apply would take that for fields of another owner.
         """
         needs = [need for need in needs_of(rollout) if need.access is Access.MANAGED and need.name]
         found = [item.manifest for item in self._store.read(needs).values()] if needs else []
-        annotations = [manifest["metadata"].get("annotations") or {} for manifest in found]
-        return all(owned_by(manifest, rollout) for manifest in found) and any(
-            ROLLOUT_ANNOTATION not in each for each in annotations
-        )
+        return bool(found) and all(owned_by(manifest, rollout) for manifest in found)
 
     def ask(self, manifest: Manifest, wish: SetTraffic) -> None:
         """Ask for the evidence of a wish, without waiting for it."""
