@@ -167,6 +167,17 @@ def test_a_failed_write_is_tried_again(server: ApiServer, store: ClusterStore) -
     thread.join(LONG_S)
 
 
+def test_what_was_done_before_a_conflict_is_reported(server: ApiServer, store: ClusterStore) -> None:
+    """The status is refused once after the ReplicaSet was made; the Event about the ReplicaSet is written all the same."""
+    server.faults = [Fault("status", 409, "made up", 1, ("PATCH",), "/status")]
+    server.put(rollout(), "rollouts")
+    controller, thread = running(store)
+    until(lambda: "NewReplicaSetCreated" in {item["reason"] for item in objects(server, "events")})
+    assert not server.faults[0].times
+    controller.stop()
+    thread.join(LONG_S)
+
+
 def test_a_rollout_of_another_shard_is_left_alone(server: ApiServer, store: ClusterStore) -> None:
     """Of two shards exactly one takes a Rollout, and each has a Lease of its own."""
     server.put(rollout(), "rollouts")

@@ -90,6 +90,7 @@ class Reconciler:
     def __init__(self, cluster: Cluster, routing: Routing) -> None:
         self._cluster = cluster
         self._routing = routing
+        self._unrecorded: dict[tuple[str, str], dict[ReleaseEvent, None]] = {}
 
     def reconcile(self, namespace: str, name: str, now: datetime) -> datetime | None:
         """Take one Rollout as far as it goes now; return when to look again even if nothing changes.
@@ -97,26 +98,29 @@ class Reconciler:
         Raises:
             RollwayError: a write failed. Everything before it was done, and the next call goes on from there.
         """
-        events: dict[ReleaseEvent, None] = {}
+        # What was written before a failure is reported all the same, by the next call.
+        events = self._unrecorded.setdefault((namespace, name), {})
         refused = False
         for _ in range(_LOOKS):
             world = self._observe(namespace, name)
             if world is None:
                 self._routing.forget(namespace, name)
+                self._unrecorded.pop((namespace, name), None)
                 return None
             decision = decide(world, now)
             if decision.needs_default_template:
                 self._learn_default_template(world, now)
                 continue
-            events.update(dict.fromkeys(decision.events))
             if refused or not decision.writes:
                 break
             refused = not self._carry_out(world, decision, now)
+            events.update(dict.fromkeys(decision.events))
         else:
             return now
         if decision.status:
             self._cluster.write_status(world.rollout, decision.status)
-        for event in events:
+        del self._unrecorded[namespace, name]
+        for event in events | dict.fromkeys(decision.events):
             self._cluster.record(world.rollout, event)
         if decision.wish and world.traffic and not world.traffic.proves(decision.wish.wish):
             self._routing.ask(world.rollout, decision.wish)
