@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from contextlib import closing
 from socket import create_server
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 from api_server import ApiServer, Fault, api_server
@@ -25,16 +25,18 @@ from rollway.controller.world import HASH_LABEL
 from rollway.routers.errors import ConflictError, NotFoundError, RefusedError
 from rollway.routers.kube.connection import Connection
 from rollway.routers.objects import Need, ObjectRef
+from rollway.routers.router import TrafficRouter
 from rollway.routers.stores.cluster import ClusterStore
 from rollway.routers.stores.watching import WatchingStore
 from rollway.routers.testing.memory import MemoryStore
-from rollway.routers.traffic import Evidence, Traffic
+from rollway.routers.traffic import Evidence, Outcome, Traffic, Verdict
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from rollway.routers.model import Context
     from rollway.routers.objects import Manifest
 
 pytestmark = pytest.mark.enable_socket
@@ -115,22 +117,33 @@ def objects(server: ApiServer, plural: str) -> list[Manifest]:
     return [item for place, item in list(server.objects.items()) if f"/{plural}/" in place]
 
 
-def running(store: ClusterStore, **options: Any) -> tuple[Controller, threading.Thread]:
-    """Start a controller in a thread of its own."""
-    given = ControllerOptions("me", "default", instance_id=INSTANCE_ID, workers=2, **options)
-    controller = Controller(store, given)
-    controller.metrics.watch(controller.cluster.rollouts.items)
-    thread = threading.Thread(target=controller.run)
-    thread.start()
-    return controller, thread
+Start: TypeAlias = "Callable[..., tuple[Controller, threading.Thread]]"
 
 
-def test_a_controller_makes_pods_reports_and_gives_its_lease_back(
-    server: ApiServer, store: ClusterStore
-) -> None:
+@pytest.fixture
+def running(store: ClusterStore) -> Iterator[Start]:
+    """Start a controller in a thread of its own; it ends with the test."""
+    started: list[tuple[Controller, threading.Thread]] = []
+
+    def start(own: ClusterStore = store, **options: Any) -> tuple[Controller, threading.Thread]:
+        given = ControllerOptions("me", "default", instance_id=INSTANCE_ID, workers=2, **options)
+        controller = Controller(own, given)
+        controller.metrics.watch(controller.cluster.rollouts.items)
+        thread = threading.Thread(target=controller.run)
+        started.append((controller, thread))
+        thread.start()
+        return started[-1]
+
+    yield start
+    for controller, thread in started:
+        controller.stop()
+        thread.join(LONG_S)
+
+
+def test_a_controller_makes_pods_reports_and_gives_its_lease_back(server: ApiServer, running: Start) -> None:
     """From the Rollout alone it makes a ReplicaSet, writes status and Events, forgets a deleted one, and ends in order."""
     server.put(rollout(), "rollouts")
-    controller, thread = running(store)
+    controller, thread = running()
     until(lambda: objects(server, "replicasets") and "status" in objects(server, "rollouts")[0])
     until(lambda: objects(server, "events"))
     assert controller.leads
@@ -145,7 +158,7 @@ def test_a_controller_makes_pods_reports_and_gives_its_lease_back(
     assert objects(server, "leases")[0]["spec"]["holderIdentity"] == ""
 
 
-def test_a_failed_write_is_tried_again(server: ApiServer, store: ClusterStore) -> None:
+def test_a_failed_write_is_tried_again(server: ApiServer, running: Start) -> None:
     """After a refusal and server errors the ReplicaSet is made all the same; what was refused stood in the status."""
     denied = 'admission webhook "quota" denied the request: no'
     server.faults = [
@@ -154,7 +167,7 @@ def test_a_failed_write_is_tried_again(server: ApiServer, store: ClusterStore) -
     ]
     server.put(rollout(), "rollouts")
     seen: list[str] = []
-    controller, thread = running(store)
+    controller, thread = running()
 
     def made() -> bool:
         seen.append(str((objects(server, "rollouts")[0].get("status") or {}).get("message")))
@@ -167,18 +180,50 @@ def test_a_failed_write_is_tried_again(server: ApiServer, store: ClusterStore) -
     thread.join(LONG_S)
 
 
-def test_what_was_done_before_a_conflict_is_reported(server: ApiServer, store: ClusterStore) -> None:
+def test_a_controller_that_lost_the_lead_ends(server: ApiServer, running: Start) -> None:
+    """When another one has the Lease it stops its work, is not alive any more, and leaves the Lease to that one."""
+    controller, thread = running()
+    until(lambda: controller.leads)
+    (lease,) = objects(server, "leases")
+    server.put({**lease, "spec": {**lease["spec"], "holderIdentity": "other"}}, "leases")
+    thread.join(LONG_S)
+    assert not controller.alive
+    assert objects(server, "leases")[0]["spec"]["holderIdentity"] == "other"
+
+
+def test_an_error_of_its_own_ends_no_worker(
+    server: ApiServer, running: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A defect that shows with one Rollout is logged and counted, and the Rollout is tried again."""
+    looks = iter([ZeroDivisionError("made up")])
+    observe = WatchedCluster.observe
+
+    def broken(self: WatchedCluster, namespace: str, name: str) -> Any:
+        for error in looks:
+            raise error
+        return observe(self, namespace, name)
+
+    monkeypatch.setattr(WatchedCluster, "observe", broken)
+    server.put(rollout(), "rollouts")
+    controller, _ = running()
+    until(lambda: objects(server, "replicasets"))
+    assert b'rollout_reconcile_error_total{name="web",namespace="default"} 1.0' in controller.metrics.text()
+
+
+def test_what_was_done_before_a_conflict_is_reported(server: ApiServer, running: Start) -> None:
     """The status is refused once after the ReplicaSet was made; the Event about the ReplicaSet is written all the same."""
     server.faults = [Fault("status", 409, "made up", 1, ("PATCH",), "/status")]
     server.put(rollout(), "rollouts")
-    controller, thread = running(store)
+    controller, thread = running()
     until(lambda: "NewReplicaSetCreated" in {item["reason"] for item in objects(server, "events")})
     assert not server.faults[0].times
     controller.stop()
     thread.join(LONG_S)
 
 
-def test_a_rollout_of_another_shard_is_left_alone(server: ApiServer, store: ClusterStore) -> None:
+def test_a_rollout_of_another_shard_is_left_alone(
+    server: ApiServer, store: ClusterStore, running: Start
+) -> None:
     """Of two shards exactly one takes a Rollout, and each has a Lease of its own."""
     server.put(rollout(), "rollouts")
     taken = []
@@ -199,7 +244,7 @@ def _wait_for_lead(controller: Controller) -> None:
     until(lambda: not len(controller.queue))
 
 
-def test_a_replica_without_the_lease_waits(server: ApiServer, store: ClusterStore) -> None:
+def test_a_replica_without_the_lease_waits(server: ApiServer, running: Start) -> None:
     """While another one holds the Lease nothing is written, and it ends when it is asked to."""
     lease = {
         "apiVersion": "coordination.k8s.io/v1",
@@ -209,7 +254,7 @@ def test_a_replica_without_the_lease_waits(server: ApiServer, store: ClusterStor
     }
     server.put(lease, "leases")
     server.put(rollout(), "rollouts")
-    controller, thread = running(store)
+    controller, thread = running()
     until(lambda: controller.ready and ("GET", _path(lease)) in server.requests)
     assert not controller.leads
     controller.stop()
@@ -496,6 +541,64 @@ def test_a_wish_is_written_and_then_proven(routed: RoutedTraffic, changed: list[
     routed.forget("default", "web")
     routed.forget("default", "web")
     assert routed.concerned(canary) == []
+
+
+class Loading:
+    """A data plane that has a weight only at the second look."""
+
+    evidence = Evidence.LOADED
+    backends: frozenset[str] = frozenset()
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def judge(self, _context: Context) -> Verdict:
+        self.looks += 1
+        if self.looks == 1:
+            return Verdict(Outcome.DIFFERS, Evidence.LOADED, reason="it has 0 yet")
+        return Verdict(Outcome.MATCHES, Evidence.LOADED)
+
+
+def test_a_step_waits_until_data_planes_have_loaded_the_weight(
+    routed: RoutedTraffic, changed: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a data plane has another weight the state says so, and it is proven once that has loaded it."""
+    probe = Loading()
+    monkeypatch.setattr(RoutedTraffic, "_found", lambda *_: (Evidence.LOADED, (probe,)))
+    routed.set(nginx_rollout(), wish(20))
+    routed.ask(nginx_rollout(), wish(20))
+    until(lambda: ("default", "web") in changed)
+    state, _ = routed.state(nginx_rollout())
+    assert state is not None
+    assert "is not loaded yet" in state.problem or state.proves(wish(20).wish)
+    until(lambda: _proves(routed, 20))
+    assert probe.looks == 2
+
+
+def _proves(routed: RoutedTraffic, weight: int) -> bool:
+    state, _ = routed.state(nginx_rollout())
+    return state is not None and state.proves(wish(weight).wish)
+
+
+def test_evidence_that_cannot_be_asked_is_a_problem_of_the_state(
+    routed: RoutedTraffic, changed: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A defect of a probe is named as what the release waits for; objects that show another weight prove nothing."""
+
+    def broken(*_: object) -> Any:
+        raise ZeroDivisionError
+
+    routed.set(nginx_rollout(), wish(20))
+    monkeypatch.setattr(TrafficRouter, "verify", broken)
+    routed.ask(nginx_rollout(), wish(20))
+    until(lambda: changed)
+    state, _ = routed.state(nginx_rollout())
+    assert state is not None
+    assert "could not be asked" in state.problem
+    changed.clear()
+    routed.ask(nginx_rollout(), wish(40))
+    until(lambda: changed)
+    assert not _proves(routed, 40)
 
 
 def test_a_rollout_without_a_router_has_no_traffic(routed: RoutedTraffic) -> None:
