@@ -20,7 +20,7 @@ from rollway.controller.routing import (
     shown_weight,
 )
 from rollway.controller.scaling import Bounds, Count, Counts, nearest_counts, next_counts, reduced, share
-from rollway.controller.services import select, selected_hash
+from rollway.controller.services import role_services, select, selected_hash
 from rollway.controller.steps import complete_step, pass_pauses, routes_at, scale_at, weight_at
 from rollway.routers.steps import Pause
 from rollway.routers.traffic import Traffic
@@ -48,7 +48,7 @@ def plan_canary(release: Release) -> Plan:
 def _plan_alone(release: Release, plan: Plan) -> None:
     """Plan the pods whose share alone is the weight, as Services without a router divide requests."""
     spec, strategy, new, stable = release.spec, release.canary, release.new, release.stable
-    select(release, plan, _services(release, strategy), free=True)
+    select(release, plan, role_services(strategy, release.progress), free=True)
     bounds = Bounds(spec.replicas, strategy.max_surge, strategy.max_unavailable)
     if stable is None or stable.name == new.name:
         plan.pods[new.name] = spec.replicas
@@ -89,7 +89,7 @@ def _plan_routed(release: Release, plan: Plan) -> None:
     plan.wish = SetTraffic(wish, plan.progress.stable, new.pod_hash)
     proven = is_proven(release, plan, wish)
     drained = is_drained(release, plan, wish)
-    select(release, plan, _services(release, strategy), free=not wish.split.canary and proven)
+    select(release, plan, role_services(strategy, release.progress), free=not wish.split.canary and proven)
     if stable is None or stable.name == new.name:
         plan.pods[new.name] = release.spec.replicas
     else:
@@ -117,7 +117,7 @@ def _weight_wanted(release: Release, plan: Plan) -> int:
 def _wish(release: Release, plan: Plan, weight: int) -> Traffic:
     """Return the traffic that is safe to ask for now, on the way to a weight."""
     strategy, shown, total = release.canary, shown_weight(release), release.canary.total
-    stable_service, canary_service = _services(release, strategy)
+    stable_service, canary_service = role_services(strategy, release.progress)
     if plan.progress.fully_promoted:
         return promoted_wish(release, plan, stable_service)
     if release.is_empty:
@@ -197,14 +197,6 @@ def _routed_counts(release: Release, plan: Plan, weight: int, wish: Traffic) -> 
     least = min(weight, wish.split.canary)
     stable = _at_least(strategy, replicas, share(replicas, total - least, total))
     return Counts(canary, stable)
-
-
-def _services(release: Release, strategy: Canary) -> tuple[str, str]:
-    """Return the Services of stable and canary now; ping and pong swap at each promotion."""
-    if strategy.ping_pong is None:
-        return strategy.stable_service, strategy.canary_service
-    ping, pong = strategy.ping_pong
-    return (ping, pong) if release.progress.stable_ping_pong == "ping" else (pong, ping)
 
 
 def _go_on(release: Release, plan: Plan) -> None:

@@ -60,6 +60,8 @@ class _Known:
     wish: Traffic | None = None
     versions: frozenset[tuple[str, str]] = frozenset()
     proven_at: datetime | None = None
+    asked: Traffic | None = None
+    """What is being asked for; it is `wish` once there was an answer."""
     asking: bool = False
     problem: str = ""
     probes: _Probes | None = None
@@ -160,7 +162,8 @@ class RoutedTraffic:
         """
         rollout = self._rollout(manifest, wish.stable, wish.canary)
         known = self._of(rollout)
-        known.wish, known.proven_at = wish.wish, None
+        known.wish = known.asked = wish.wish
+        known.proven_at = None
         try:
             adopt = self._owns(rollout)
             self._router(rollout).set_traffic(wish.wish, verify=Evidence.WRITTEN, timeout=0, adopt=adopt)
@@ -188,20 +191,22 @@ class RoutedTraffic:
         known = self._of(rollout)
         if known.asking or self._stopped.is_set():
             return
-        known.asking, known.wish = True, wish.wish
+        known.asking, known.asked = True, wish.wish
         self._threads.submit(self._ask, rollout, manifest, wish.wish, known)
 
     def _ask(self, rollout: Rollout, manifest: Manifest, wish: Traffic, known: _Known) -> None:
         """Ask until the wish is proven, another one is there, or the objects show something else."""
         problem = ""
         try:
-            while not self._stopped.is_set() and known.wish == wish:
+            while not self._stopped.is_set() and known.asked == wish:
                 live = self._store.read(needs_of(rollout))
                 forgotten = self._known.get((rollout.namespace, rollout.name)) is not known
                 if forgotten or observe(rollout, live).traffic != wish:
                     break
                 probes = self._probes(rollout, manifest, known)
                 verdict = self._router(rollout, probes.probes).verify(wish, probes.level)
+                if known.wish != wish:
+                    known.wish, known.proven_at = wish, None
                 if verdict.outcome is Outcome.MATCHES:
                     known.versions, known.proven_at = _versions(rollout, live), datetime.now(UTC)
                     break

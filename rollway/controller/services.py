@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rollway.controller.spec import Canary
 from rollway.controller.world import HASH_LABEL
 from rollway.routers.objects import dig
 
 if TYPE_CHECKING:
+    from rollway.controller.progress import Progress
     from rollway.controller.release import Plan, Release
+    from rollway.controller.spec import BlueGreen
     from rollway.controller.world import ReplicaSet
     from rollway.routers.objects import Manifest
 
@@ -19,6 +22,15 @@ if TYPE_CHECKING:
 def selected_hash(service: Manifest | None) -> str:
     """Return the hash that a Service selects; empty where it selects the pods of every release."""
     return str(dig(service, "spec", "selector", HASH_LABEL) or "")
+
+
+def role_services(strategy: Canary | BlueGreen, progress: Progress) -> tuple[str, str]:
+    """Return the Services of stable and canary now; ping and pong swap at each promotion."""
+    pair = strategy.ping_pong if isinstance(strategy, Canary) else None
+    if pair is None:
+        return strategy.stable_service, strategy.canary_service
+    ping, pong = pair
+    return (ping, pong) if progress.stable_ping_pong == "ping" else (pong, ping)
 
 
 def select(release: Release, plan: Plan, services: tuple[str, str], *, free: bool) -> None:

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 from rollway.controller.conditions import conditions_of
 from rollway.controller.duration import duration_of
 from rollway.controller.progress import progress_fields
-from rollway.controller.services import selected_hash
+from rollway.controller.services import role_services, selected_hash
 from rollway.controller.spec import BlueGreen, Canary
 from rollway.controller.world import HASH_LABEL, WORKLOAD_GENERATION
 from rollway.releases.phase import calculated_phase
+from rollway.routers.objects import dig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rollway.controller.release import Plan, Release
-    from rollway.controller.world import ReplicaSet
+    from rollway.controller.world import ReplicaSet, TrafficState
     from rollway.routers.objects import Manifest
 
 _OWN = [
@@ -111,13 +112,27 @@ def _canary(release: Release, plan: Plan) -> dict[str, Any]:
         fields["stablePingPong"] = plan.progress.stable_ping_pong
     if traffic and traffic.shown:
         split = traffic.shown.split
-        stable, canary = release.stable or release.new, release.new
+        weights = [split.canary, split.total - split.canary]
+        if plan.progress.stable_ping_pong != release.progress.stable_ping_pong:
+            weights.reverse()  # the Services have just swapped their roles
+        stable_service, canary_service = role_services(strategy, plan.progress)
+        stable = release.new if plan.progress.fully_promoted else release.stable or release.new
         fields["weights"] = {
-            "canary": _weight(split.canary, strategy.canary_service, canary.pod_hash),
-            "stable": _weight(split.total - split.canary, strategy.stable_service, stable.pod_hash),
-            "verified": traffic.proves(traffic.shown),
+            "canary": _weight(weights[0], canary_service, release.new.pod_hash),
+            "stable": _weight(weights[1], stable_service, stable.pod_hash),
+            "verified": _is_verified(release, traffic),
         }
     return fields
+
+
+def _is_verified(release: Release, traffic: TrafficState) -> bool:
+    """Return whether the shown weight is proven; after a restart the status counts until the data plane has answered."""
+    assert traffic.shown, "there is a weight to verify"
+    before = dig(release.status, "canary", "weights") or {}
+    same = dig(before, "canary", "weight") == traffic.shown.split.canary
+    if traffic.wish is None and same:
+        return bool(before.get("verified"))
+    return traffic.proves(traffic.shown)
 
 
 def _weight(weight: int, service: str, pod_hash: str) -> dict[str, Any]:

@@ -136,7 +136,7 @@ class TrafficState(NamedTuple):
 
     shown: Traffic | None = None
     wish: Traffic | None = None
-    """What was asked for last; None after a restart."""
+    """What was written, or answered for, last; None after a restart, until there is an answer."""
     proven_at: datetime | None = None
     """Since when the evidence for `wish` is there; None while it is not."""
     drain: timedelta = timedelta()

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rollway.controller.decision import Patch
+from rollway.controller.spec import (
+    ABORT_SCALE_DOWN_DELAY_S,
+    MAX_UNAVAILABLE,
+    SCALE_DOWN_DELAY_S,
+    scaled_value,
+)
 from rollway.controller.testing.api import Key
-from rollway.controller.world import HASH_LABEL
-from rollway.routers.objects import dig
+from rollway.controller.testing.data_plane import is_routed, roles_of
+from rollway.controller.world import HASH_LABEL, ReplicaSet
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rollway.controller.decision import Create, Delete, Evict, SetTraffic
     from rollway.controller.testing.simulation import Simulation
+    from rollway.routers.objects import Manifest
 
 
 class InvariantError(AssertionError):
@@ -23,94 +33,137 @@ class Invariants:
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
-        self.idle_looks = 0
+        self._reached: dict[str, datetime] = {}
+        """When traffic last led to the pods of a hash."""
+        self._serving: set[str] = set()
 
-    @property
-    def _asked(self) -> int:
-        """How many pods the Rollout asks for, as the controller knows it."""
-        simulation = self._simulation
-        return int(simulation.cache[simulation.key]["spec"]["replicas"])
-
-    def fail(self, text: str) -> None:
+    def fail(self, text: str) -> NoReturn:
         """Raise with the story."""
         story = "\n".join(self._simulation.story[-80:])
         raise InvariantError(f"{text}\n{story}")
 
-    def idle(self) -> None:
-        """Count a look that wrote nothing."""
-        self.idle_looks += 1
+    @property
+    def _known(self) -> Manifest:
+        """The Rollout as the controller knows it."""
+        return self._simulation.cache[self._simulation.key]
+
+    @property
+    def _strategy(self) -> dict[str, Any]:
+        return dict(next(iter(self._known["spec"]["strategy"].values())))
+
+    @property
+    def _asked(self) -> int:
+        """How many pods the Rollout asks for, as the controller knows it."""
+        return int(self._known["spec"]["replicas"])
+
+    def _known_sets(self) -> list[ReplicaSet]:
+        """Return the ReplicaSets as the controller knows them."""
+        return [ReplicaSet(each) for key, each in self._simulation.cache.items() if key.kind == "ReplicaSet"]
 
     def set_traffic(self, wish: SetTraffic) -> None:
         """Weight goes up only to a Service with ready pods of the new release."""
-        simulation = self._simulation
-        plane = simulation.data_plane
-        before = plane.written.split.canary if plane.written else 0
-        routed = "trafficRouting" in next(iter(simulation.rollout["spec"]["strategy"].values()))
-        if wish.wish.split.canary <= before or not routed:
+        simulation, written = self._simulation, self._simulation.data_plane.written
+        roles = roles_of(self._known)
+        before = written.seen_by(roles).split.canary if written else 0
+        if wish.wish.split.canary <= before or not is_routed(self._known):
             return
-        body = simulation.rollout["spec"]["strategy"]
-        service = str(dig(body, "canary", "canaryService") or dig(body, "blueGreen", "previewService"))
-        known = simulation.cache.get(Key("Endpoints", service), {}).get("pods", [])
-        ready = [name for name in known if f"-{wish.canary}-" in name]
-        if not ready:
+        known = simulation.cache.get(Key("Endpoints", roles.canary), {}).get("pods", [])
+        if not any(f"-{wish.canary}-" in name for name in known):
             self.fail(
-                f"weight {wish.wish.split} to Service {service}, which has no ready pods of {wish.canary}: {known}"
+                f"weight {wish.wish.split} to Service {roles.canary}, which has no ready pods of {wish.canary}: {known}"
             )
 
     def write(self, write: Create | Patch | Delete | Evict) -> None:
-        """A Service moves only to ready pods, and no ReplicaSet shrinks that traffic may reach."""
+        """A Service moves only to ready pods, and no ReplicaSet shrinks whose pods are needed, or may get traffic."""
         if not isinstance(write, Patch):
             return
         for operation in write.operations:
-            if (
-                write.ref.kind == "Service"
-                and operation["path"].endswith(HASH_LABEL)
-                and operation["op"] != "test"
-            ):
+            if operation["op"] == "test":
+                continue
+            if write.ref.kind == "Service" and operation["path"].endswith(HASH_LABEL):
                 self.selected(write.ref.name, operation["value"])
-            if (
-                write.ref.kind == "ReplicaSet"
-                and operation["path"] == "/spec/replicas"
-                and operation["op"] != "test"
-            ):
+            if write.ref.kind == "ReplicaSet" and operation["path"] == "/spec/replicas":
                 self._scaled(write.ref.name, operation["value"])
 
     def selected(self, service: str, pod_hash: str) -> None:
         """Check that a Service moves to pods that are there."""
-        ready = [
-            each
-            for key, each in self._simulation.cache.items()
-            if key.kind == "ReplicaSet"
-            and each["metadata"]["labels"].get(HASH_LABEL) == pod_hash
-            and (each.get("status") or {}).get("availableReplicas")
-        ]
-        serving = self._asked and any(
-            (each.get("status") or {}).get("availableReplicas")
-            for key, each in self._simulation.cache.items()
-            if key.kind == "ReplicaSet"
-        )
-        if not ready and serving:
+        available = {each.pod_hash for each in self._known_sets() if each.available}
+        if self._asked and available and pod_hash not in available:
             self.fail(f"Service {service} would select {pod_hash}, which has no available pods")
 
     def _scaled(self, name: str, pods: int) -> None:
-        """Check that a ReplicaSet that gets no pods gets no traffic, as the data plane really has it."""
-        simulation = self._simulation
-        replica_set = simulation.store.objects.get(Key("ReplicaSet", name))
-        if replica_set is None or pods or not self._asked:
+        """Check that a ReplicaSet that gets fewer pods is not needed."""
+        known = next((each for each in self._known_sets() if each.name == name), None)
+        if known is None or pods >= known.desired or not self._asked:
             return
-        pod_hash = replica_set["metadata"]["labels"][HASH_LABEL]
-        weights = simulation.data_plane.loaded
-        body = simulation.rollout["spec"]["strategy"].get("canary") or {}
-        if weights is None or "trafficRouting" not in body:
+        self._is_available_enough(known, pods)
+        if not pods:
+            self._gets_no_traffic(known)
+            self._has_waited(known)
+
+    def _is_available_enough(self, shrinking: ReplicaSet, pods: int) -> None:
+        """Check that the pods that stay, as the controller knows them, are enough for the strategy."""
+        lost = shrinking.available - pods
+        if lost <= 0:
             return
-        shares = {
-            str(body.get("canaryService")): weights.split.canary,
-            str(body.get("stableService")): weights.split.total - weights.split.canary,
-        }
-        for service, share in shares.items():
-            selector = simulation.store.objects[Key("Service", service)]["spec"]["selector"]
-            if share and selector.get(HASH_LABEL) == pod_hash:
-                self.fail(f"ReplicaSet {name} gets no pods, and Service {service} sends {share} % to it")
+        if "canary" in self._known["spec"]["strategy"] and not is_routed(self._known):
+            given = self._strategy.get("maxUnavailable", MAX_UNAVAILABLE)
+            missing = scaled_value(given, self._asked, round_up=False)
+            if not missing and not scaled_value(self._strategy.get("maxSurge", "25%"), self._asked, round_up=True):
+                missing = 1
+            left = sum(each.available for each in self._known_sets()) - lost
+            if left < self._asked - missing:
+                self.fail(f"ReplicaSet {shrinking.name} gets {pods} pods, and only {left} of {self._asked} stay available")
+        elif shrinking.pod_hash == (self._known.get("status") or {}).get("stableRS"):
+            needed = self._asked
+            written = self._simulation.data_plane.written
+            if self._strategy.get("dynamicStableScale") and written:
+                split = written.seen_by(roles_of(self._known)).split
+                needed = -(-self._asked * (split.total - split.canary) // split.total)
+            if pods < needed:
+                self.fail(f"the stable ReplicaSet {shrinking.name} gets {pods} pods, and {needed} carry its share")
+
+    def _gets_no_traffic(self, shrinking: ReplicaSet) -> None:
+        """Check that no traffic goes there, as the data plane really has it."""
+        for service, share in self._shares().items():
+            if share and self._selected(service) == shrinking.pod_hash:
+                self.fail(f"ReplicaSet {shrinking.name} gets no pods, and Service {service} sends {share} to it")
+
+    def _has_waited(self, shrinking: ReplicaSet) -> None:
+        """Check that a release that traffic has left keeps its pods for its delay."""
+        status, strategy = self._known.get("status") or {}, self._strategy
+        reached = self._reached.get(shrinking.pod_hash)
+        alone = "canary" in self._known["spec"]["strategy"] and not is_routed(self._known)
+        if reached is None or alone or strategy.get("dynamicStableScale") or "scaleDownDelayRevisionLimit" in strategy:
+            return
+        if shrinking.pod_hash == status.get("currentPodHash"):
+            if not status.get("abort"):
+                return
+            delay = strategy.get("abortScaleDownDelaySeconds", ABORT_SCALE_DOWN_DELAY_S)
+        else:
+            delay = strategy.get("scaleDownDelaySeconds", SCALE_DOWN_DELAY_S)
+        waited = self._simulation.clock.now - reached
+        if waited < timedelta(seconds=delay):
+            self.fail(f"ReplicaSet {shrinking.name} gets no pods {waited} after its traffic, not after {delay} s")
+
+    def _shares(self) -> dict[str, int]:
+        """Return the weights of the Services that users reach, as they really are."""
+        rollout = self._simulation.rollout
+        if is_routed(rollout):
+            loaded = self._simulation.data_plane.loaded
+            return loaded.shares if loaded else {}
+        return {roles_of(rollout).stable: 100} if "blueGreen" in rollout["spec"]["strategy"] else {}
+
+    def _selected(self, service: str) -> str:
+        selector = self._simulation.store.objects[Key("Service", service)]["spec"]["selector"]
+        return str(selector.get(HASH_LABEL, ""))
+
+    def note_reached(self) -> None:
+        """Note to which pods traffic leads now, and led until now."""
+        serving = {self._selected(service) for service, share in self._shares().items() if share}
+        for pod_hash in serving | self._serving:
+            self._reached[pod_hash] = self._simulation.clock.now
+        self._serving = serving
 
     def status(self) -> None:
         """The status claims no evidence that is not there."""
@@ -118,6 +171,6 @@ class Invariants:
         weights = (simulation.status.get("canary") or {}).get("weights")
         if weights and weights.get("verified"):
             loaded = simulation.data_plane.loaded
-            shown = weights["canary"]["weight"]
-            if loaded is None or loaded.split.canary != shown:
+            service, shown = weights["canary"].get("serviceName", ""), weights["canary"]["weight"]
+            if loaded is None or loaded.shares[service] != shown:
                 self.fail(f"the status says that weight {shown} is verified, and the data plane has {loaded}")

@@ -1,0 +1,274 @@
+"""Random releases in a simulated world, each from a seed: a Rollout, faults, and what its users do to it.
+
+    play(7)  # raises InvariantError with the story, if something is wrong
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+from rollway.controller.testing.data_plane import roles_of
+from rollway.controller.testing.kubernetes import BAD_IMAGE
+from rollway.controller.testing.rollouts import random_rollout, random_steps
+from rollway.controller.testing.simulation import Faults, Simulation
+from rollway.controller.world import HASH_LABEL, write_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rollway.routers.objects import Manifest
+
+SERVICES = ("stable", "canary")
+_LONGEST_S = 720.0
+"""How long a release may take once nothing goes wrong any more, and every pause is promoted."""
+
+
+def play(seed: int) -> Simulation:
+    """Play the release of a seed with faults, then without, and check that it settles as its spec says.
+
+    Raises:
+        InvariantError: something happened that must never happen; its message is the story.
+    """
+    release = RandomRelease(seed)
+    release.interfere()
+    release.settle()
+    return release.simulation
+
+
+class RandomRelease:
+    """One Rollout of a seed, with faults until it is to settle."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - a simulation, not a secret
+        choice = self._random.choice
+        self.rollout = random_rollout(self._random)
+        faults = Faults(
+            kill=choice([0, 0, 0.02, 0.1]),
+            conflict=choice([0, 0.05]),
+            lost=choice([0, 0.05]),
+            failed=choice([0, 0.05]),
+            lag=choice([0.05, 0.5, 3]),
+        )
+        self.simulation = Simulation(seed, self.rollout, list(SERVICES), faults)
+        self.simulation.tell(f"{seed}: {self.rollout['spec']} {vars(faults)}")
+        self._version = 1
+        self._acts: tuple[Callable[[], None], ...] = (
+            self._update,
+            self._update,
+            self._update,
+            self._break,
+            self._go_back,
+            self._promote,
+            self._promote_full,
+            self._abort,
+            self._retry,
+            self._scale,
+            self._pause,
+            self._edit_steps,
+            self._restart,
+            self._crash_pod,
+            self._kill,
+        )
+
+    def interfere(self) -> None:
+        """Let users and faults do what they do, at any moment."""
+        choice, simulation = self._random.choice, self.simulation
+        simulation.run(choice([1, 5, 60]))
+        for _ in range(self._random.randrange(1, 10)):
+            choice(self._acts)()
+            simulation.run(choice([0.1, 1, 5, 30, 120]))
+
+    def settle(self) -> None:
+        """End the faults, release a good image, and check what is left in the end."""
+        simulation = self.simulation
+        simulation.faults = Faults()
+        if simulation.rollout["spec"].get("paused"):
+            simulation.edit("unpause", lambda rollout: rollout["spec"].pop("paused"))
+        self._update()
+        if not simulation.rollout["spec"]["replicas"] and self._random.random() < 0.5:
+            self._scale_to(3)
+        settle(simulation)
+
+    def _update(self) -> None:
+        self._version += 1
+        self.simulation.set_image(f"v{self._version}")
+
+    def _break(self) -> None:
+        self._version += 1
+        self.simulation.set_image(f"{BAD_IMAGE}{self._version}")
+
+    def _go_back(self) -> None:
+        self.simulation.set_image(f"v{self._random.randrange(1, self._version + 1)}")
+
+    def _promote(self) -> None:
+        self.simulation.promote()
+
+    def _promote_full(self) -> None:
+        status = self.simulation.status
+        if status.get("stableRS") != status.get("currentPodHash"):
+            self.simulation.patch_status("promote --full", {"promoteFull": True})
+
+    def _abort(self) -> None:
+        self.simulation.patch_status("abort", {"abort": True})
+
+    def _retry(self) -> None:
+        if self.simulation.status.get("abort"):
+            self.simulation.patch_status("retry", {"abort": False})
+
+    def _scale(self) -> None:
+        self._scale_to(self._random.choice([0, 1, 3, 6]))
+
+    def _scale_to(self, replicas: int) -> None:
+        def change(rollout: Manifest) -> None:
+            rollout["spec"]["replicas"] = replicas
+
+        self.simulation.edit(f"scale to {replicas}", change)
+
+    def _pause(self) -> None:
+        paused = not self.simulation.rollout["spec"].get("paused")
+
+        def change(rollout: Manifest) -> None:
+            rollout["spec"]["paused"] = paused
+
+        self.simulation.edit("pause" if paused else "unpause", change)
+
+    def _edit_steps(self) -> None:
+        strategy = self.simulation.rollout["spec"]["strategy"]
+        if "canary" not in strategy:
+            return
+        steps = random_steps(self._random, routed="trafficRouting" in strategy["canary"])
+
+        def change(rollout: Manifest) -> None:
+            rollout["spec"]["strategy"]["canary"]["steps"] = steps
+
+        self.simulation.edit(f"other steps: {steps}", change)
+
+    def _restart(self) -> None:
+        def change(rollout: Manifest) -> None:
+            rollout["spec"]["restartAt"] = write_time(self.simulation.clock.now)
+
+        self.simulation.edit("restart", change)
+
+    def _crash_pod(self) -> None:
+        simulation = self.simulation
+        pods = simulation.store.of("Pod")
+        if pods:
+            name = self._random.choice(pods)["metadata"]["name"]
+            simulation.tell(f"pod {name} is not ready for a while")
+            simulation.kubernetes.set_ready(name, ready=False)
+            image_is_bad = BAD_IMAGE in str(simulation.pod_image(name))
+            simulation.clock.after(
+                self._random.uniform(1, 20),
+                lambda: simulation.kubernetes.set_ready(name, ready=not image_is_bad),
+            )
+
+    def _kill(self) -> None:
+        self.simulation.kill("the leader changes")
+
+
+def settle(simulation: Simulation) -> None:
+    """Promote every pause until the release is through, and check that the world is as its spec says, and rests.
+
+    Raises:
+        InvariantError: it is not.
+    """
+    _finish(simulation)
+    _check_rest(simulation)
+    _check_pods(simulation)
+    _check_traffic(simulation)
+
+
+def _finish(simulation: Simulation) -> None:
+    for _ in range(int(_LONGEST_S / 30)):
+        simulation.run(30)
+        if simulation.status.get("pauseConditions"):
+            simulation.promote()
+    simulation.run(300)
+    status = simulation.status
+    if status.get("phase") != "Healthy":
+        simulation.invariants.fail(f"does not settle: {status.get('phase')} {status.get('message')}")
+    if status.get("observedGeneration") != str(simulation.rollout["metadata"]["generation"]):
+        simulation.invariants.fail("the newest generation was not observed")
+
+
+def _check_rest(simulation: Simulation) -> None:
+    """Check that nothing is written where nothing changes, also by a controller that has just started."""
+    simulation.kill("one that knows nothing looks at the settled world")
+    simulation.run(30)
+    writes = simulation.store.writes
+    simulation.kill("and another one")
+    simulation.run(400)
+    if simulation.store.writes != writes:
+        simulation.invariants.fail("writes in a settled world")
+
+
+def _check_pods(simulation: Simulation) -> None:
+    """Check that stable has all pods, with the metadata of its role, and no other release has any."""
+    spec, status = simulation.rollout["spec"], simulation.status
+    for replica_set in simulation.store.of("ReplicaSet"):
+        stable = replica_set["metadata"]["labels"][HASH_LABEL] == status["stableRS"]
+        wanted, pods = spec["replicas"] if stable else 0, replica_set["spec"]["replicas"]
+        if pods != wanted:
+            simulation.invariants.fail(f"{replica_set['metadata']['name']} has {pods} pods, not {wanted}")
+        if "scale-down-deadline" in (replica_set["metadata"].get("annotations") or {}):
+            simulation.invariants.fail(f"{replica_set['metadata']['name']} still has a deadline")
+    strategy: dict[str, Any] = next(iter(spec["strategy"].values()))
+    metadata = strategy.get("stableMetadata") or strategy.get("activeMetadata") or {}
+    for pod in simulation.store.of("Pod"):
+        labels = pod["metadata"].get("labels") or {}
+        if not (metadata.get("labels") or {}).items() <= labels.items() or "preview" in labels:
+            simulation.invariants.fail(f"pod {pod['metadata']['name']} has not the labels of its role: {labels}")
+
+
+def _check_traffic(simulation: Simulation) -> None:
+    """Check that every Service leads to stable, and that no weight and no route is left."""
+    loaded = simulation.data_plane.loaded
+    traffic = loaded.seen_by(roles_of(simulation.rollout)) if loaded else None
+    if traffic and (traffic.split.canary or traffic.routes):
+        simulation.invariants.fail(f"the data plane still has {loaded}")
+    for service in simulation.store.of("Service"):
+        selected = service["spec"]["selector"].get(HASH_LABEL)
+        if selected not in (None, simulation.status["stableRS"]):
+            simulation.invariants.fail(f"Service {service['metadata']['name']} selects {selected}")
+
+
+def check_each_kill(rollout: Manifest, act: Callable[[Simulation], None], seed: int = 0) -> int:
+    """Play one release again and again, with the controller killed before or after each of its writes, one after another.
+
+    `act` is what users do, from the first deployment on. Return how many kills were tried.
+
+    Raises:
+        InvariantError: one of them does not end as the release without a kill.
+    """
+    expected = _outcome(_played(rollout, act, seed, kill_at=None))
+    at = 0
+    while True:
+        simulation = _played(rollout, act, seed, kill_at=at)
+        if simulation.moments <= at:
+            return at
+        outcome = _outcome(simulation)
+        if outcome != expected:
+            simulation.invariants.fail(f"killed at moment {at}, it ends as {outcome}, not as {expected}")
+        at += 1
+
+
+def _played(
+    rollout: Manifest, act: Callable[[Simulation], None], seed: int, kill_at: int | None
+) -> Simulation:
+    simulation = Simulation(seed, rollout, list(SERVICES))
+    simulation.kill_at = kill_at
+    simulation.run(60)
+    act(simulation)
+    settle(simulation)
+    return simulation
+
+
+def _outcome(simulation: Simulation) -> dict[str, Any]:
+    """Return what has to be the same however often the controller was killed."""
+    status = simulation.status
+    return {
+        "status": {key: status.get(key) for key in ("stableRS", "currentStepIndex", "phase", "replicas", "canary")},
+        "pods": {each["metadata"]["name"]: each["spec"]["replicas"] for each in simulation.store.of("ReplicaSet")},
+        "revision": simulation.rollout["metadata"]["annotations"]["rollout.argoproj.io/revision"],
+    }
