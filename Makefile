@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Python compiles the modules that are imported, and most of those that are installed never are.
 export PIP_NO_COMPILE := 1
 
-.PHONY: help demo test gates tests integration cluster-tests cluster-tests-all integration-kind kind-images traffic deploy picture lab cluster bench wheel clean
+.PHONY: help demo test gates tests simulate integration cluster-tests cluster-tests-all integration-kind kind-images traffic deploy picture lab cluster bench wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -41,6 +41,10 @@ tests: .venv/ready  ## unit, contract, property, golden, fuzz, CLI, README and w
 	$(BIN)/pytest $(PARALLEL) -m 'not fuzz' --cov --cov-report= --durations 10
 	$(BIN)/coverage report --fail-under=95 --omit='$(CLUSTER_CODE)'
 	$(BIN)/coverage report --fail-under=100 --include='routers/model.py,routers/findings.py,routers/objects.py,routers/traffic.py,routers/weights.py,routers/rollout/*,routers/plan.py,routers/ownership.py,routers/backends/*' --omit='*/probe.py,*/data_plane.py'
+
+SEEDS ?= 10000
+simulate: .venv/ready  ## SEEDS=10000 random releases in the simulated world, and a kill at every write
+	SEEDS=$(SEEDS) EVERY_KILL=1 $(BIN)/pytest tests/test_simulated_releases.py --numprocesses auto
 
 integration: cluster-tests traffic  ## every test with real processes: the next and `traffic`
 

@@ -47,7 +47,8 @@ def is_drained(release: Release, plan: Plan, wish: Traffic) -> bool:
 def promoted_wish(release: Release, plan: Plan, stable_service: str) -> Traffic:
     """Return the traffic of a promoted release: all to stable, once the stable Service leads to the promoted pods."""
     shown, total = shown_weight(release), release.spec.strategy.total
-    if shown and stable_service and not release.serves(stable_service, release.stable):
+    reached = release.is_empty or release.serves(stable_service, release.stable)
+    if shown and stable_service and not reached:
         plan.waiting.append(f"Service {stable_service} has to lead to pods of the promoted release")
         return Traffic(Split(shown, total))
     return Traffic(Split(0, total))

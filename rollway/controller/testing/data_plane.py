@@ -34,7 +34,11 @@ def roles_of(rollout: Manifest) -> Roles:
     canary = strategy["canary"]
     if "pingPong" in canary:
         ping, pong = canary["pingPong"]["pingService"], canary["pingPong"]["pongService"]
-        return Roles(ping, pong) if dig(rollout, "status", "canary", "stablePingPong") == "ping" else Roles(pong, ping)
+        return (
+            Roles(ping, pong)
+            if dig(rollout, "status", "canary", "stablePingPong") == "ping"
+            else Roles(pong, ping)
+        )
     return Roles(canary.get("stableService", ""), canary.get("canaryService", ""))
 
 

@@ -109,11 +109,15 @@ class Invariants:
         if "canary" in self._known["spec"]["strategy"] and not is_routed(self._known):
             given = self._strategy.get("maxUnavailable", MAX_UNAVAILABLE)
             missing = scaled_value(given, self._asked, round_up=False)
-            if not missing and not scaled_value(self._strategy.get("maxSurge", "25%"), self._asked, round_up=True):
+            if not missing and not scaled_value(
+                self._strategy.get("maxSurge", "25%"), self._asked, round_up=True
+            ):
                 missing = 1
             left = sum(each.available for each in self._known_sets()) - lost
             if left < self._asked - missing:
-                self.fail(f"ReplicaSet {shrinking.name} gets {pods} pods, and only {left} of {self._asked} stay available")
+                self.fail(
+                    f"ReplicaSet {shrinking.name} gets {pods} pods, and only {left} of {self._asked} stay available"
+                )
         elif shrinking.pod_hash == (self._known.get("status") or {}).get("stableRS"):
             needed = self._asked
             written = self._simulation.data_plane.written
@@ -121,20 +125,29 @@ class Invariants:
                 split = written.seen_by(roles_of(self._known)).split
                 needed = -(-self._asked * (split.total - split.canary) // split.total)
             if pods < needed:
-                self.fail(f"the stable ReplicaSet {shrinking.name} gets {pods} pods, and {needed} carry its share")
+                self.fail(
+                    f"the stable ReplicaSet {shrinking.name} gets {pods} pods, and {needed} carry its share"
+                )
 
     def _gets_no_traffic(self, shrinking: ReplicaSet) -> None:
         """Check that no traffic goes there, as the data plane really has it."""
         for service, share in self._shares().items():
             if share and self._selected(service) == shrinking.pod_hash:
-                self.fail(f"ReplicaSet {shrinking.name} gets no pods, and Service {service} sends {share} to it")
+                self.fail(
+                    f"ReplicaSet {shrinking.name} gets no pods, and Service {service} sends {share} to it"
+                )
 
     def _has_waited(self, shrinking: ReplicaSet) -> None:
         """Check that a release that traffic has left keeps its pods for its delay."""
         status, strategy = self._known.get("status") or {}, self._strategy
         reached = self._reached.get(shrinking.pod_hash)
         alone = "canary" in self._known["spec"]["strategy"] and not is_routed(self._known)
-        if reached is None or alone or strategy.get("dynamicStableScale") or "scaleDownDelayRevisionLimit" in strategy:
+        if (
+            reached is None
+            or alone
+            or strategy.get("dynamicStableScale")
+            or "scaleDownDelayRevisionLimit" in strategy
+        ):
             return
         if shrinking.pod_hash == status.get("currentPodHash"):
             if not status.get("abort"):
@@ -144,7 +157,9 @@ class Invariants:
             delay = strategy.get("scaleDownDelaySeconds", SCALE_DOWN_DELAY_S)
         waited = self._simulation.clock.now - reached
         if waited < timedelta(seconds=delay):
-            self.fail(f"ReplicaSet {shrinking.name} gets no pods {waited} after its traffic, not after {delay} s")
+            self.fail(
+                f"ReplicaSet {shrinking.name} gets no pods {waited} after its traffic, not after {delay} s"
+            )
 
     def _shares(self) -> dict[str, int]:
         """Return the weights of the Services that users reach, as they really are."""

@@ -1,6 +1,6 @@
 """Random releases in a simulated world, each from a seed: a Rollout, faults, and what its users do to it.
 
-    play(7)  # raises InvariantError with the story, if something is wrong
+play(7)  # raises InvariantError with the story, if something is wrong
 """
 
 from __future__ import annotations
@@ -218,7 +218,9 @@ def _check_pods(simulation: Simulation) -> None:
     for pod in simulation.store.of("Pod"):
         labels = pod["metadata"].get("labels") or {}
         if not (metadata.get("labels") or {}).items() <= labels.items() or "preview" in labels:
-            simulation.invariants.fail(f"pod {pod['metadata']['name']} has not the labels of its role: {labels}")
+            simulation.invariants.fail(
+                f"pod {pod['metadata']['name']} has not the labels of its role: {labels}"
+            )
 
 
 def _check_traffic(simulation: Simulation) -> None:
@@ -233,10 +235,13 @@ def _check_traffic(simulation: Simulation) -> None:
             simulation.invariants.fail(f"Service {service['metadata']['name']} selects {selected}")
 
 
-def check_each_kill(rollout: Manifest, act: Callable[[Simulation], None], seed: int = 0) -> int:
+def check_each_kill(
+    rollout: Manifest, act: Callable[[Simulation], None], seed: int = 0, every: int = 1
+) -> int:
     """Play one release again and again, with the controller killed before or after each of its writes, one after another.
 
-    `act` is what users do, from the first deployment on. Return how many kills were tried.
+    `act` is what users do, from the first deployment on. `every` leaves out all moments but every so many. Return how many
+    moments the release has.
 
     Raises:
         InvariantError: one of them does not end as the release without a kill.
@@ -246,11 +251,11 @@ def check_each_kill(rollout: Manifest, act: Callable[[Simulation], None], seed: 
     while True:
         simulation = _played(rollout, act, seed, kill_at=at)
         if simulation.moments <= at:
-            return at
+            return simulation.moments
         outcome = _outcome(simulation)
         if outcome != expected:
             simulation.invariants.fail(f"killed at moment {at}, it ends as {outcome}, not as {expected}")
-        at += 1
+        at += every
 
 
 def _played(
@@ -268,7 +273,11 @@ def _outcome(simulation: Simulation) -> dict[str, Any]:
     """Return what has to be the same however often the controller was killed."""
     status = simulation.status
     return {
-        "status": {key: status.get(key) for key in ("stableRS", "currentStepIndex", "phase", "replicas", "canary")},
-        "pods": {each["metadata"]["name"]: each["spec"]["replicas"] for each in simulation.store.of("ReplicaSet")},
+        "status": {
+            key: status.get(key) for key in ("stableRS", "currentStepIndex", "phase", "replicas", "canary")
+        },
+        "pods": {
+            each["metadata"]["name"]: each["spec"]["replicas"] for each in simulation.store.of("ReplicaSet")
+        },
         "revision": simulation.rollout["metadata"]["annotations"]["rollout.argoproj.io/revision"],
     }

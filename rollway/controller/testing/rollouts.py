@@ -88,12 +88,22 @@ def _random_route(chance: random.Random) -> Manifest:
 
 def _random_canary(chance: random.Random, kind: str) -> Manifest:
     if kind == "basic":
-        body: Manifest = {"maxSurge": chance.choice([0, 1, "25%", "50%"]), "maxUnavailable": chance.choice([1, "25%"])}
+        body: Manifest = {
+            "maxSurge": chance.choice([0, 1, "25%", "50%"]),
+            "maxUnavailable": chance.choice([1, "25%"]),
+        }
         if chance.random() < 0.5:
             body |= {"stableService": "stable", "canaryService": "canary"}
-        return {"canary": body | {"steps": random_steps(chance, routed=False)} | _random_metadata(chance, "stable", "canary")}
+        return {
+            "canary": body
+            | {"steps": random_steps(chance, routed=False)}
+            | _random_metadata(chance, "stable", "canary")
+        }
     routes = [{"name": "testers"}, {"name": "staff"}, {"name": "mirror"}]
-    body = {"trafficRouting": {"nginx": {}, "managedRoutes": routes}, "steps": random_steps(chance, routed=True)}
+    body = {
+        "trafficRouting": {"nginx": {}, "managedRoutes": routes},
+        "steps": random_steps(chance, routed=True),
+    }
     if kind == "ping-pong":
         body["pingPong"] = {"pingService": "stable", "pongService": "canary"}
     else:
@@ -129,4 +139,7 @@ def _random_blue_green(chance: random.Random, kind: str) -> Manifest:
 def _random_metadata(chance: random.Random, stable: str, canary: str) -> Manifest:
     if chance.random() < 0.7:
         return {}
-    return {f"{stable}Metadata": {"labels": {"role": "stable"}}, f"{canary}Metadata": {"labels": {"role": "new", "preview": "yes"}}}
+    return {
+        f"{stable}Metadata": {"labels": {"role": "stable"}},
+        f"{canary}Metadata": {"labels": {"role": "new", "preview": "yes"}},
+    }

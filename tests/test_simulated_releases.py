@@ -1,0 +1,93 @@
+"""Releases in a simulated world: random ones, each from a seed, and whole ones with the controller killed at every write."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rollway.controller.testing.releases import check_each_kill, play
+from rollway.controller.testing.rollouts import blue_green, rollout, routed_canary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rollway.controller.testing.simulation import Simulation
+
+SEEDS = int(os.environ.get("SEEDS", "120"))
+BATCH = max(SEEDS // 24, 1)
+EVERY = int(os.environ.get("EVERY_KILL", "8"))
+"""Every how many moments the controller is killed: `make simulate` takes all of them."""
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, BATCH))
+def test_random_releases_settle(first: int) -> None:
+    """Whatever users and faults do, nothing happens that must never happen, and the release ends as its spec says."""
+    for seed in range(first, min(first + BATCH, SEEDS)):
+        play(seed)
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(1, id="a restarted controller does not write what it finds verified as not verified"),
+        pytest.param(3, id="ping and pong swap with their weights in the status"),
+        pytest.param(59, id="an update without pods swaps ping and pong, and takes the weight along"),
+    ],
+)
+def test_seeds_that_failed(seed: int) -> None:
+    """Seeds that have shown an error once stay without one."""
+    play(seed)
+
+
+def _update(simulation: Simulation) -> None:
+    simulation.set_image("v2")
+    simulation.run(30)
+
+
+def _abort_and_retry(simulation: Simulation) -> None:
+    simulation.set_image("v2")
+    simulation.run(20)
+    simulation.patch_status("abort", {"abort": True})
+    simulation.run(50)
+    simulation.patch_status("retry", {"abort": False})
+
+
+def _supersede(simulation: Simulation) -> None:
+    simulation.set_image("v2")
+    simulation.run(20)
+    simulation.set_image("v3")
+    simulation.run(5)
+
+
+STEPS = ({"setWeight": 25}, {"pause": {}}, {"setWeight": 75}, {"pause": {"duration": 5}})
+ROUTED = routed_canary(*STEPS, scaleDownDelaySeconds=5, abortScaleDownDelaySeconds=5)
+PING_PONG = routed_canary(
+    *STEPS, pingPong={"pingService": "stable", "pongService": "canary"}, stableService="", canaryService=""
+)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "act"),
+    [
+        pytest.param(ROUTED, _update, id="routed canary"),
+        pytest.param(ROUTED, _abort_and_retry, id="routed canary, aborted and retried"),
+        pytest.param(routed_canary(*STEPS, dynamicStableScale=True), _abort_and_retry, id="dynamic, aborted"),
+        pytest.param(PING_PONG, _update, id="ping-pong"),
+        pytest.param(
+            {"canary": {"steps": list(STEPS)}}, _supersede, id="canary without a router, superseded"
+        ),
+        pytest.param(blue_green(scaleDownDelaySeconds=5), _supersede, id="blue-green, superseded"),
+        pytest.param(blue_green(autoPromotionEnabled=False), _abort_and_retry, id="blue-green, aborted"),
+        pytest.param(
+            blue_green(trafficRouting={"nginx": {}}, previewReplicaCount=1), _update, id="routed blue-green"
+        ),
+    ],
+)
+def test_a_kill_before_or_after_any_write_changes_nothing(
+    strategy: dict[str, object], act: Callable[[Simulation], None]
+) -> None:
+    """A controller killed before or after any one write of a release ends as the one that was not killed."""
+    moments = check_each_kill(rollout(strategy, replicas=4), act, every=EVERY)
+    assert moments > 20, "before and after every write of the release the controller may be killed"
