@@ -152,6 +152,9 @@ def _wish(release: Release, plan: Plan, weight: int) -> Traffic:
 
 
 def _with_routes(release: Release, plan: Plan, weight: int) -> Traffic:
+    """Return a weight with the routes of the steps, which need pods of the canary to lead to."""
+    if not _canary_pods(release, plan, weight):
+        return Traffic(Split(weight, release.canary.total))
     if plan.progress.aborted or plan.progress.promote_full:
         return Traffic(Split(weight, release.canary.total))
     return routes_at(release.canary, plan.progress.index, weight)

@@ -57,7 +57,9 @@ def evictions(release: Release, plan: Plan) -> list[Write]:
     if asked is None or release.now < asked or plan.progress.restarted_at == _asked(release):
         return []
     going = [pod for pod in _old_pods(release) if not pod.deleting]
+    # A ReplicaSet counts a pod that was just evicted until its next status.
+    serving = sum(pod.ready and not pod.deleting for pod in release.world.pods)
     wanted = max(release.spec.replicas, sum(each.desired for each in release.all_sets))
-    room = release.available - (wanted - max(release.spec.strategy.max_unavailable, 1))
+    room = min(release.available, serving) - (wanted - max(release.spec.strategy.max_unavailable, 1))
     namespace = release.spec.namespace
     return [Evict(ObjectRef("", "Pod", namespace, pod.name)) for pod in going[: max(room, 0)]]

@@ -33,6 +33,7 @@ class SimulatedCluster:
         rollout = simulation.cache.get(Key("Rollout", name))
         if rollout is None:
             return None
+        simulation.invariants.observed = rollout
         uid = rollout["metadata"]["uid"]
         owned = [
             ReplicaSet(each)
@@ -41,14 +42,21 @@ class SimulatedCluster:
         ]
         services = {each["metadata"]["name"]: each for each in self._of("Service")}
         endpoints = {each["metadata"]["name"]: frozenset(each["pods"]) for each in self._of("Endpoints")}
+        workload = self._workload(rollout)
         return World(
             rollout,
             tuple(owned),
             services,
             endpoints,
             tuple(map(_pod, self._of("Pod"))),
-            default_template=rollout["spec"].get("template"),
+            workload=workload,
+            default_template=(workload or rollout)["spec"].get("template"),
         )
+
+    def _workload(self, rollout: Manifest) -> Manifest | None:
+        """Return the workload that a Rollout takes its template from, as the memory has it."""
+        reference = rollout["spec"].get("workloadRef")
+        return self._simulation.cache.get(Key(reference["kind"], reference["name"])) if reference else None
 
     def learn_default_template(self, world: World) -> None:
         """Do nothing: the simulated API server has no defaults."""

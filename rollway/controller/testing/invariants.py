@@ -36,6 +36,8 @@ class Invariants:
         self._reached: dict[str, datetime] = {}
         """When traffic last led to the pods of a hash."""
         self._serving: set[str] = set()
+        self.observed: Manifest = {}
+        """The Rollout as the controller last observed it, which is what it decides by."""
 
     def fail(self, text: str) -> NoReturn:
         """Raise with the story."""
@@ -43,18 +45,13 @@ class Invariants:
         raise InvariantError(f"{text}\n{story}")
 
     @property
-    def _known(self) -> Manifest:
-        """The Rollout as the controller knows it."""
-        return self._simulation.cache[self._simulation.key]
-
-    @property
     def _strategy(self) -> dict[str, Any]:
-        return dict(next(iter(self._known["spec"]["strategy"].values())))
+        return dict(next(iter(self.observed["spec"]["strategy"].values())))
 
     @property
     def _asked(self) -> int:
         """How many pods the Rollout asks for, as the controller knows it."""
-        return int(self._known["spec"]["replicas"])
+        return int(self.observed["spec"]["replicas"])
 
     def _known_sets(self) -> list[ReplicaSet]:
         """Return the ReplicaSets as the controller knows them."""
@@ -63,9 +60,9 @@ class Invariants:
     def set_traffic(self, wish: SetTraffic) -> None:
         """Weight goes up only to a Service with ready pods of the new release."""
         simulation, written = self._simulation, self._simulation.data_plane.written
-        roles = roles_of(self._known)
+        roles = roles_of(self.observed)
         before = written.seen_by(roles).split.canary if written else 0
-        if wish.wish.split.canary <= before or not is_routed(self._known):
+        if wish.wish.split.canary <= before or not is_routed(self.observed):
             return
         known = simulation.cache.get(Key("Endpoints", roles.canary), {}).get("pods", [])
         if not any(f"-{wish.canary}-" in name for name in known):
@@ -106,7 +103,7 @@ class Invariants:
         lost = shrinking.available - pods
         if lost <= 0:
             return
-        if "canary" in self._known["spec"]["strategy"] and not is_routed(self._known):
+        if "canary" in self.observed["spec"]["strategy"] and not is_routed(self.observed):
             given = self._strategy.get("maxUnavailable", MAX_UNAVAILABLE)
             missing = scaled_value(given, self._asked, round_up=False)
             if not missing and not scaled_value(
@@ -118,11 +115,11 @@ class Invariants:
                 self.fail(
                     f"ReplicaSet {shrinking.name} gets {pods} pods, and only {left} of {self._asked} stay available"
                 )
-        elif shrinking.pod_hash == (self._known.get("status") or {}).get("stableRS"):
+        elif shrinking.pod_hash == (self.observed.get("status") or {}).get("stableRS"):
             needed = self._asked
             written = self._simulation.data_plane.written
             if self._strategy.get("dynamicStableScale") and written:
-                split = written.seen_by(roles_of(self._known)).split
+                split = written.seen_by(roles_of(self.observed)).split
                 needed = -(-self._asked * (split.total - split.canary) // split.total)
             if pods < needed:
                 self.fail(
@@ -137,11 +134,17 @@ class Invariants:
                     f"ReplicaSet {shrinking.name} gets no pods, and Service {service} sends {share} to it"
                 )
 
+        loaded = self._simulation.data_plane.loaded
+        if loaded and loaded.traffic.routes and self._selected(loaded.roles.canary) == shrinking.pod_hash:
+            self.fail(
+                f"ReplicaSet {shrinking.name} gets no pods, and routes lead to it: {loaded.traffic.routes}"
+            )
+
     def _has_waited(self, shrinking: ReplicaSet) -> None:
         """Check that a release that traffic has left keeps its pods for its delay."""
-        status, strategy = self._known.get("status") or {}, self._strategy
+        status, strategy = self.observed.get("status") or {}, self._strategy
         reached = self._reached.get(shrinking.pod_hash)
-        alone = "canary" in self._known["spec"]["strategy"] and not is_routed(self._known)
+        alone = "canary" in self.observed["spec"]["strategy"] and not is_routed(self.observed)
         if (
             reached is None
             or alone
@@ -154,7 +157,11 @@ class Invariants:
                 return
             delay = strategy.get("abortScaleDownDelaySeconds", ABORT_SCALE_DOWN_DELAY_S)
         else:
-            delay = strategy.get("scaleDownDelaySeconds", SCALE_DOWN_DELAY_S)
+            # What was aborted before it was superseded has its delay from then.
+            delay = min(
+                strategy.get("scaleDownDelaySeconds", SCALE_DOWN_DELAY_S),
+                strategy.get("abortScaleDownDelaySeconds") or ABORT_SCALE_DOWN_DELAY_S,
+            )
         waited = self._simulation.clock.now - reached
         if waited < timedelta(seconds=delay):
             self.fail(
