@@ -76,7 +76,7 @@ class ObjectStore:
         if version and present["metadata"]["resourceVersion"] != version:
             raise ConflictError(f"{key.kind} {key.name} has changed")
         changed = copy.deepcopy(present)
-        changed["status"] = _merged(changed.get("status") or {}, patch)
+        changed["status"] = merged(changed.get("status") or {}, patch)
         return self.update(key, changed)
 
     def update(self, key: Key, manifest: Manifest) -> Manifest:
@@ -116,15 +116,15 @@ class ObjectStore:
         return stored
 
 
-def _merged(value: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """Apply a JSON merge patch (RFC 7386)."""
+def merged(value: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a value with a JSON merge patch (RFC 7386) applied."""
     result = dict(value)
     for key, item in patch.items():
         if item is None:
             result.pop(key, None)
         elif isinstance(item, dict):
             inner = result.get(key)
-            result[key] = _merged(inner if isinstance(inner, dict) else {}, item)
+            result[key] = merged(inner if isinstance(inner, dict) else {}, item)
         else:
             result[key] = copy.deepcopy(item)
     return result

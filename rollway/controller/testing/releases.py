@@ -184,12 +184,23 @@ def _finish(simulation: Simulation) -> None:
         simulation.run(30)
         if simulation.status.get("pauseConditions"):
             simulation.promote()
+    if simulation.status.get("phase") != "Healthy" and _is_stable_bad(simulation):
+        # Steps that lead back to pods that are not ready wait for good; that is for a user to end.
+        simulation.patch_status("promote --full", {"promoteFull": True})
     simulation.run(300)
     status = simulation.status
     if status.get("phase") != "Healthy":
         simulation.invariants.fail(f"does not settle: {status.get('phase')} {status.get('message')}")
     if status.get("observedGeneration") != str(simulation.rollout["metadata"]["generation"]):
         simulation.invariants.fail("the newest generation was not observed")
+
+
+def _is_stable_bad(simulation: Simulation) -> bool:
+    return any(
+        BAD_IMAGE in str(each["spec"]["template"])
+        for each in simulation.store.of("ReplicaSet")
+        if each["metadata"]["labels"][HASH_LABEL] == simulation.status["stableRS"]
+    )
 
 
 def _check_rest(simulation: Simulation) -> None:
