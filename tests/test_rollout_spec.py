@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from rollway.controller.spec import BlueGreen, Canary, ProgressThreshold, SpecReader, scaled_value, selects
+from rollway.controller.spec import BlueGreen, Canary, ProgressThreshold, scaled_value, selects
+from rollway.controller.spec_reader import SpecReader
 from rollway.controller.testing.rollouts import blue_green, rollout, routed_canary
 
 

@@ -26,7 +26,8 @@ from rollway.controller.release import look
 from rollway.controller.replica_set_writes import patch_of
 from rollway.controller.replica_sets import superfluous
 from rollway.controller.services import selected_hash
-from rollway.controller.spec import Canary, SpecReader
+from rollway.controller.spec import Canary
+from rollway.controller.spec_reader import SpecReader
 from rollway.controller.status import merge_patch, status_patch
 from rollway.controller.world import HASH_LABEL, MANAGED_BY, REVISION
 from rollway.routers.errors import ManifestError

@@ -1,0 +1,136 @@
+"""Metadata, restarts and scaling of the pods of a Rollout, and Rollouts that refer to a Deployment, in a simulated world."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rollway.controller.testing.api import Key
+from rollway.controller.testing.rollouts import blue_green, rollout, routed_canary
+from rollway.controller.testing.simulation import Simulation
+from rollway.controller.world import write_time
+
+if TYPE_CHECKING:
+    from rollway.routers.objects import Manifest
+
+from simulated import PAUSE, canary, condition, deployed, pod_names, pods, replica_set, revision, updated
+
+
+class TestPods:
+    """Metadata, restarts and scaling."""
+
+    @pytest.mark.parametrize(
+        ("strategy", "stable", "new"),
+        [
+            (routed_canary({"setWeight": 25}, PAUSE), "stableMetadata", "canaryMetadata"),
+            (blue_green(autoPromotionEnabled=False), "activeMetadata", "previewMetadata"),
+        ],
+    )
+    def test_pods_have_the_metadata_of_their_role(self, strategy: Manifest, stable: str, new: str) -> None:
+        """Pods have the labels of their role, and the same pods get those of their next one."""
+        body = next(iter(strategy.values()))
+        body |= {stable: {"labels": {"role": "stable"}}, new: {"labels": {"role": "new"}}}
+        simulation = updated(strategy)
+
+        def roles(image: str) -> set[str]:
+            names = pod_names(simulation, image)
+            return {
+                simulation.store.objects[Key("Pod", name)]["metadata"]["labels"]["role"] for name in names
+            }
+
+        assert (roles("v1"), roles("v2")) == ({"stable"}, {"new"})
+        before = pod_names(simulation, "v2")
+        simulation.promote()
+        simulation.run(30)
+        assert before <= pod_names(simulation, "v2")
+        assert roles("v2") == {"stable"}
+
+    def test_a_restart_replaces_every_pod_bit_by_bit(self) -> None:
+        """A restart keeps the ReplicaSet, replaces each pod, and leaves enough of them available."""
+        simulation = deployed(canary(maxUnavailable="75%"))
+        before, fewest = pod_names(simulation, "v1"), []
+        name = replica_set(simulation, "v1")["metadata"]["name"]
+        simulation.store.changed.append(
+            lambda key, manifest: (
+                fewest.append(manifest["status"]["availableReplicas"])
+                if key == Key("ReplicaSet", name) and manifest
+                else None
+            )
+        )
+        simulation.edit(
+            "restart", lambda manifest: manifest["spec"].update(restartAt=write_time(simulation.clock.now))
+        )
+        simulation.run(120)
+        assert not before & pod_names(simulation, "v1")
+        assert min(fewest) >= 1
+        assert simulation.status["restartedAt"] == simulation.rollout["spec"]["restartAt"]
+
+    def test_the_scale_subresource_has_its_selector(self) -> None:
+        """A HorizontalPodAutoscaler finds the pods by `status.selector`, and their number."""
+        simulation = deployed(canary())
+        assert (simulation.status["selector"], simulation.status["HPAReplicas"]) == ("app=web", 4)
+
+
+DEPLOYMENT: Manifest = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "web", "namespace": "shop"},
+    "spec": {
+        "replicas": 4,
+        "selector": {"matchLabels": {"app": "web"}},
+        "template": {
+            "metadata": {"labels": {"app": "web"}},
+            "spec": {"containers": [{"name": "web", "image": "v1"}]},
+        },
+    },
+}
+
+
+def referring(scale_down: str = "never") -> Simulation:
+    """Return a world with a Rollout that takes its template from a Deployment."""
+    manifest = rollout(canary())
+    del manifest["spec"]["template"]
+    manifest["spec"]["workloadRef"] = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "name": "web",
+        "scaleDown": scale_down,
+    }
+    return Simulation(0, manifest, ["stable", "canary"])
+
+
+class TestWorkloadReference:
+    """Rollouts whose pod template is that of a Deployment."""
+
+    def test_a_missing_workload_is_a_fault_until_it_appears(self) -> None:
+        """A Rollout without its Deployment is degraded, and heals when the Deployment is there."""
+        simulation = referring()
+        simulation.run(10)
+        assert (simulation.status["phase"], condition(simulation, "InvalidSpec")["status"]) == (
+            "Degraded",
+            "True",
+        )
+        simulation.store.create(DEPLOYMENT)
+        simulation.run(60)
+        assert (simulation.status["phase"], pods(simulation, "v1")) == ("Healthy", (4,))
+
+    @pytest.mark.parametrize(("scale_down", "left"), [("never", 4), ("onsuccess", 0), ("progressively", 0)])
+    def test_the_deployment_ends_as_asked_for(self, scale_down: str, left: int) -> None:
+        """`scaleDown` decides what becomes of the Deployment's own pods."""
+        simulation = referring(scale_down)
+        simulation.store.create(DEPLOYMENT)
+        simulation.run(90)
+        assert simulation.store.objects[Key("Deployment", "web")]["spec"]["replicas"] == left
+
+    def test_an_image_of_the_deployment_is_an_update(self) -> None:
+        """A new template of the Deployment starts an update, and its generation is in the status."""
+        simulation = referring()
+        simulation.store.create(DEPLOYMENT)
+        simulation.run(60)
+        assert simulation.status["workloadObservedGeneration"] == "1"
+        path = "/spec/template/spec/containers/0/image"
+        simulation.store.patch(Key("Deployment", "web"), [{"op": "replace", "path": path, "value": "v2"}])
+        simulation.run(60)
+        assert (revision(simulation), simulation.status["workloadObservedGeneration"]) == ("2", "2")
+        assert "template" not in simulation.rollout["spec"]
