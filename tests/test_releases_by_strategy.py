@@ -130,6 +130,66 @@ class TestCanary:
             simulation.run(60)
             assert not simulation.data_plane.loaded.traffic.routes
 
+    def test_an_update_without_pods_takes_the_weight_along(self) -> None:
+        """At 0 replicas ping and pong swap as well, and all of the weight stays on stable."""
+        ping_pong = {"pingService": "stable", "pongService": "canary"}
+        strategy = routed_canary(pingPong=ping_pong, stableService="", canaryService="")
+        simulation = updated(strategy, replicas=0)
+        assert simulation.status["phase"] == "Healthy"
+        weights = simulation.status["canary"]["weights"]
+        assert (weights["canary"]["weight"], weights["stable"]["weight"]) == (0, 100)
+
+    def test_routes_go_before_the_pods_that_they_lead_to(self) -> None:
+        """At weight 0 the canary has no pods, so its header route goes first; it comes back with them."""
+        header = {"name": "testers", "match": [{"headerName": "x", "headerValue": {"exact": "y"}}]}
+        steps = (
+            {"setWeight": 25},
+            {"setHeaderRoute": header},
+            {"setWeight": 0},
+            PAUSE,
+            {"setWeight": 50},
+            PAUSE,
+        )
+        routing = {"nginx": {}, "managedRoutes": [{"name": "testers"}]}
+        simulation = updated(routed_canary(*steps, trafficRouting=routing))
+        assert simulation.data_plane.loaded is not None
+        assert (simulation.status["currentStepIndex"], pods(simulation)) == (3, (4, 0))
+        assert not simulation.data_plane.loaded.traffic.routes
+        simulation.promote()
+        simulation.run(60)
+        assert (simulation.status["currentStepIndex"], pods(simulation)) == (5, (4, 2))
+        assert [route.name for route in simulation.data_plane.loaded.traffic.routes] == ["testers"]
+
+    def test_a_restarted_controller_writes_nothing_where_nothing_changes(self) -> None:
+        """What the status has as verified stays so until the data plane answers something else."""
+        simulation = updated(routed_canary({"setWeight": 25}, PAUSE))
+        writes = simulation.store.writes
+        simulation.kill("nothing else happens")
+        simulation.run(60)
+        assert simulation.store.writes == writes
+
+    def test_a_full_promotion_ends_a_wait_for_bad_stable_pods(self) -> None:
+        """Where stable is an image that never becomes ready, steps back to it wait, and a full promotion goes on."""
+        simulation = deployed(canary({"setWeight": 25}, {"setWeight": 0}), replicas=0)
+        simulation.set_image("bad2")
+        simulation.run(30)
+        set_spec(simulation, replicas=3)
+        simulation.run(30)
+        simulation.set_image("v3")
+        simulation.run(60)
+        assert simulation.status["phase"] == "Progressing"
+        simulation.patch_status("promote --full", {"promoteFull": True})
+        simulation.run(60)
+        assert (simulation.status["phase"], pods(simulation, "bad2", "v3")) == ("Healthy", (0, 3))
+
+    def test_pods_of_a_superseded_preview_go(self) -> None:
+        """The preview Service moves to the newest release, so the one before it ends after its delay."""
+        simulation = updated(blue_green(autoPromotionEnabled=False, scaleDownDelaySeconds=5))
+        simulation.set_image("v3")
+        simulation.run(60)
+        assert selected(simulation, "canary") == hash_of(simulation, "v3")
+        assert pods(simulation, "v1", "v2", "v3") == (4, 0, 4)
+
 
 class TestScaleDownDelay:
     """When the pods of a release go that traffic has left."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rollway.controller.testing.api import Key
-from rollway.controller.testing.rollouts import blue_green, rollout, routed_canary
+from rollway.controller.testing.rollouts import blue_green, deployment, referring, rollout, routed_canary
 from rollway.controller.testing.simulation import Simulation
 from rollway.controller.world import write_time
 
@@ -72,32 +72,9 @@ class TestPods:
         assert (simulation.status["selector"], simulation.status["HPAReplicas"]) == ("app=web", 4)
 
 
-DEPLOYMENT: Manifest = {
-    "apiVersion": "apps/v1",
-    "kind": "Deployment",
-    "metadata": {"name": "web", "namespace": "shop"},
-    "spec": {
-        "replicas": 4,
-        "selector": {"matchLabels": {"app": "web"}},
-        "template": {
-            "metadata": {"labels": {"app": "web"}},
-            "spec": {"containers": [{"name": "web", "image": "v1"}]},
-        },
-    },
-}
-
-
-def referring(scale_down: str = "never") -> Simulation:
-    """Return a world with a Rollout that takes its template from a Deployment."""
-    manifest = rollout(canary())
-    del manifest["spec"]["template"]
-    manifest["spec"]["workloadRef"] = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "name": "web",
-        "scaleDown": scale_down,
-    }
-    return Simulation(0, manifest, ["stable", "canary"])
+def world(scale_down: str = "never") -> Simulation:
+    """Return a world with a Rollout that takes its template from a Deployment, which is not there yet."""
+    return Simulation(0, referring(rollout(canary()), scale_down), ["stable", "canary"])
 
 
 class TestWorkloadReference:
@@ -105,28 +82,28 @@ class TestWorkloadReference:
 
     def test_a_missing_workload_is_a_fault_until_it_appears(self) -> None:
         """A Rollout without its Deployment is degraded, and heals when the Deployment is there."""
-        simulation = referring()
+        simulation = world()
         simulation.run(10)
         assert (simulation.status["phase"], condition(simulation, "InvalidSpec")["status"]) == (
             "Degraded",
             "True",
         )
-        simulation.store.create(DEPLOYMENT)
+        simulation.store.create(deployment())
         simulation.run(60)
         assert (simulation.status["phase"], pods(simulation, "v1")) == ("Healthy", (4,))
 
     @pytest.mark.parametrize(("scale_down", "left"), [("never", 4), ("onsuccess", 0), ("progressively", 0)])
     def test_the_deployment_ends_as_asked_for(self, scale_down: str, left: int) -> None:
         """`scaleDown` decides what becomes of the Deployment's own pods."""
-        simulation = referring(scale_down)
-        simulation.store.create(DEPLOYMENT)
+        simulation = world(scale_down)
+        simulation.store.create(deployment())
         simulation.run(90)
         assert simulation.store.objects[Key("Deployment", "web")]["spec"]["replicas"] == left
 
     def test_an_image_of_the_deployment_is_an_update(self) -> None:
         """A new template of the Deployment starts an update, and its generation is in the status."""
-        simulation = referring()
-        simulation.store.create(DEPLOYMENT)
+        simulation = world()
+        simulation.store.create(deployment())
         simulation.run(60)
         assert simulation.status["workloadObservedGeneration"] == "1"
         path = "/spec/template/spec/containers/0/image"

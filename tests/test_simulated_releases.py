@@ -28,21 +28,6 @@ def test_random_releases_settle(first: int) -> None:
         play(seed)
 
 
-@pytest.mark.parametrize(
-    "seed",
-    [
-        pytest.param(1, id="a restarted controller does not write what it finds verified as not verified"),
-        pytest.param(3, id="ping and pong swap with their weights in the status"),
-        pytest.param(123, id="header routes go before the pods of a canary at weight 0"),
-        pytest.param(311, id="a full promotion ends what waits for stable pods that never become ready"),
-        pytest.param(59, id="an update without pods swaps ping and pong, and takes the weight along"),
-    ],
-)
-def test_seeds_that_failed(seed: int) -> None:
-    """Seeds that have shown an error once stay without one."""
-    play(seed)
-
-
 def _update(simulation: Simulation) -> None:
     simulation.set_image("v2")
     simulation.run(30)

@@ -79,8 +79,16 @@ class Invariants:
                 continue
             if write.ref.kind == "Service" and operation["path"].endswith(HASH_LABEL):
                 self.selected(write.ref.name, operation["value"])
+            if write.ref.kind == "Deployment" and operation["path"] == "/spec/replicas":
+                self._taken_over(operation["value"])
             if write.ref.kind == "ReplicaSet" and operation["path"] == "/spec/replicas":
                 self._scaled(write.ref.name, operation["value"])
+
+    def _taken_over(self, pods: int) -> None:
+        """Check that the pods of the Rollout carry what a Deployment gives up."""
+        available = sum(each.available for each in self._known_sets())
+        if pods + available < self._asked:
+            self.fail(f"the Deployment keeps {pods} pods, and the Rollout has {available} of {self._asked}")
 
     def selected(self, service: str, pod_hash: str) -> None:
         """Check that a Service moves to pods that are there."""

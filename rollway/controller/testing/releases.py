@@ -8,9 +8,10 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
+from rollway.controller.testing.api import Key
 from rollway.controller.testing.data_plane import roles_of
 from rollway.controller.testing.kubernetes import BAD_IMAGE
-from rollway.controller.testing.rollouts import random_rollout, random_steps
+from rollway.controller.testing.rollouts import deployment, random_rollout, random_steps
 from rollway.controller.testing.simulation import Faults, Simulation
 from rollway.controller.world import HASH_LABEL, write_time
 
@@ -51,6 +52,8 @@ class RandomRelease:
             lag=choice([0.05, 0.5, 3]),
         )
         self.simulation = Simulation(seed, self.rollout, list(SERVICES), faults)
+        if "workloadRef" in self.rollout["spec"]:
+            self.simulation.store.create(deployment(replicas=self.rollout["spec"]["replicas"]))
         self.simulation.tell(f"{seed}: {self.rollout['spec']} {vars(faults)}")
         self._version = 1
         self._acts: tuple[Callable[[], None], ...] = (
@@ -177,6 +180,7 @@ def settle(simulation: Simulation) -> None:
     _check_rest(simulation)
     _check_pods(simulation)
     _check_traffic(simulation)
+    _check_workload(simulation)
 
 
 def _finish(simulation: Simulation) -> None:
@@ -244,6 +248,15 @@ def _check_traffic(simulation: Simulation) -> None:
         selected = service["spec"]["selector"].get(HASH_LABEL)
         if selected not in (None, simulation.status["stableRS"]):
             simulation.invariants.fail(f"Service {service['metadata']['name']} selects {selected}")
+
+
+def _check_workload(simulation: Simulation) -> None:
+    """Check that a Deployment whose pods the Rollout has taken over is known as it is."""
+    reference = simulation.rollout["spec"].get("workloadRef")
+    if reference:
+        generation = simulation.store.objects[Key("Deployment", "web")]["metadata"]["generation"]
+        if simulation.status.get("workloadObservedGeneration") != str(generation):
+            simulation.invariants.fail(f"generation {generation} of the Deployment was not observed")
 
 
 def check_each_kill(

@@ -32,6 +32,21 @@ def rollout(strategy: Manifest, *, replicas: int = 4, **spec: Any) -> Manifest:
     }
 
 
+def deployment(*, replicas: int = 4) -> Manifest:
+    """Return a Deployment `shop/web`, whose pods are those of `rollout`."""
+    spec = rollout({}, replicas=replicas)["spec"]
+    del spec["strategy"]
+    metadata = {"name": "web", "namespace": "shop"}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
+
+
+def referring(manifest: Manifest, scale_down: str = "never") -> Manifest:
+    """Return a Rollout that takes its pod template from that Deployment."""
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "scaleDown": scale_down}
+    spec = {key: value for key, value in manifest["spec"].items() if key != "template"}
+    return {**manifest, "spec": {**spec, "workloadRef": reference}}
+
+
 def routed_canary(*steps: Manifest, **fields: Any) -> Manifest:
     """Return a canary strategy with a router, the Services `stable` and `canary`, and steps."""
     body = {"stableService": "stable", "canaryService": "canary", "steps": list(steps), **fields}
@@ -47,12 +62,16 @@ def random_rollout(chance: random.Random) -> Manifest:
     """Return a Rollout of any strategy with any steps."""
     kind = chance.choice(KINDS)
     strategy = _random_blue_green(chance, kind) if "blue-green" in kind else _random_canary(chance, kind)
-    further = {"rollbackWindow": {"revisions": 2}} if chance.random() < 0.1 else {}
+    further: Manifest = {"rollbackWindow": {"revisions": 2}} if chance.random() < 0.1 else {}
     if chance.random() < 0.2:
         further["revisionHistoryLimit"] = chance.choice([0, 2])
-    return rollout(
-        strategy, replicas=chance.choice([1, 2, 3, 4, 5, 10]), progressDeadlineSeconds=60, **further
-    )
+    if chance.random() < 0.1:
+        term = {"preferredDuringSchedulingIgnoredDuringExecution": {"weight": 1}}
+        next(iter(strategy.values()))["antiAffinity"] = term
+    replicas = chance.choice([1, 2, 3, 4, 5, 10])
+    manifest = rollout(strategy, replicas=replicas, progressDeadlineSeconds=60, **further)
+    scale_down = chance.choice(["never", "onsuccess", "progressively"])
+    return referring(manifest, scale_down) if chance.random() < 0.15 else manifest
 
 
 def random_steps(chance: random.Random, *, routed: bool) -> list[Manifest]:

@@ -190,7 +190,14 @@ class Simulation:
         self.store.update(self.key, manifest)
 
     def set_image(self, image: str) -> None:
-        """Begin an update."""
+        """Begin an update, in the Deployment where the Rollout refers to one."""
+        reference = self.rollout["spec"].get("workloadRef")
+        if reference:
+            self.tell(f"user: set image {image} of Deployment {reference['name']}")
+            path = "/spec/template/spec/containers/0/image"
+            key = Key(reference["kind"], reference["name"])
+            self.store.patch(key, [{"op": "replace", "path": path, "value": image}])
+            return
 
         def change(manifest: Manifest) -> None:
             manifest["spec"]["template"]["spec"]["containers"][0]["image"] = image
