@@ -62,12 +62,14 @@ def hash_of(simulation: Simulation, image: str) -> str:
 
 def deadline(simulation: Simulation, image: str) -> str | None:
     """Return when the pods of an image may go."""
-    return replica_set(simulation, image)["metadata"]["annotations"].get(SCALE_DOWN_DEADLINE)
+    annotations: dict[str, str] = replica_set(simulation, image)["metadata"]["annotations"]
+    return annotations.get(SCALE_DOWN_DEADLINE)
 
 
 def selected(simulation: Simulation, service: str) -> str | None:
     """Return the hash that a Service selects."""
-    return simulation.store.objects[Key("Service", service)]["spec"]["selector"].get(HASH_LABEL)
+    selector: dict[str, str] = simulation.store.objects[Key("Service", service)]["spec"]["selector"]
+    return selector.get(HASH_LABEL)
 
 
 def weight(simulation: Simulation) -> int:

@@ -174,7 +174,7 @@ def break_service(simulation: Simulation) -> None:
 
 def ask_for_analysis(simulation: Simulation) -> None:
     """Edit in all the steps that this controller does not do, and another fault."""
-    steps = [
+    steps: list[Manifest] = [
         {"analysis": {"templates": [{"templateName": "rate"}]}},
         {"experiment": {"templates": [{"name": "a", "specRef": "stable"}]}},
         {"plugin": {"name": "a/b"}},

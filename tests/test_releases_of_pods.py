@@ -14,7 +14,7 @@ from rollway.controller.world import write_time
 if TYPE_CHECKING:
     from rollway.routers.objects import Manifest
 
-from simulated import PAUSE, canary, condition, deployed, pod_names, pods, replica_set, revision, updated
+from simulated import PAUSE, canary, condition, deployed, pod_names, pods, replica_set, revision, set_spec, updated
 
 
 class TestPods:
@@ -65,6 +65,20 @@ class TestPods:
         assert not before & pod_names(simulation, "v1")
         assert min(fewest) >= 1
         assert simulation.status["restartedAt"] == simulation.rollout["spec"]["restartAt"]
+
+    def test_a_budget_delays_a_restart(self) -> None:
+        """An eviction that a PodDisruptionBudget refuses is asked for again later, not at once."""
+        simulation = deployed(canary())
+        before = pod_names(simulation, "v1")
+        simulation.evictions_allowed = False
+        set_spec(simulation, restartAt=write_time(simulation.clock.now))
+        simulation.run(100)
+        asked = [line for line in simulation.story if "evict" in line]
+        assert 2 <= len(asked) <= 8
+        assert pod_names(simulation, "v1") == before
+        simulation.evictions_allowed = True
+        simulation.run(200)
+        assert not before & pod_names(simulation, "v1")
 
     def test_the_scale_subresource_has_its_selector(self) -> None:
         """A HorizontalPodAutoscaler finds the pods by `status.selector`, and their number."""

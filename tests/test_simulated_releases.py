@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rollway.controller.testing.simulation import Simulation
+    from rollway.routers.objects import Manifest
 
 SEEDS = int(os.environ.get("SEEDS", "120"))
 BATCH = max(SEEDS // 24, 1)
@@ -48,7 +49,12 @@ def _supersede(simulation: Simulation) -> None:
     simulation.run(5)
 
 
-STEPS = ({"setWeight": 25}, {"pause": {}}, {"setWeight": 75}, {"pause": {"duration": 5}})
+STEPS: tuple[Manifest, ...] = (
+    {"setWeight": 25},
+    {"pause": {}},
+    {"setWeight": 75},
+    {"pause": {"duration": 5}},
+)
 ROUTED = routed_canary(*STEPS, scaleDownDelaySeconds=5, abortScaleDownDelaySeconds=5)
 PING_PONG = routed_canary(
     *STEPS, pingPong={"pingService": "stable", "pongService": "canary"}, stableService="", canaryService=""

@@ -7,15 +7,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from rollway.controller.decide import decide, refused_creation
-from rollway.controller.decision import Create, SetTraffic
+from rollway.controller.decision import Create, Evict, SetTraffic
 from rollway.routers.errors import AdmissionError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from typing import Any
 
-    from rollway.controller.decision import Decision, Delete, Evict, Patch, ReleaseEvent
+    from rollway.controller.decision import Delete, Patch, ReleaseEvent, Write
     from rollway.controller.world import TrafficState, World
     from rollway.routers.objects import Manifest
 
@@ -100,6 +100,7 @@ class Reconciler:
         """
         # What was written before a failure is reported all the same, by the next call.
         events = self._unrecorded.setdefault((namespace, name), {})
+        evicted: list[Evict] = []
         refused = False
         for _ in range(_LOOKS):
             world = self._observe(namespace, name)
@@ -111,9 +112,12 @@ class Reconciler:
             if decision.needs_default_template:
                 self._learn_default_template(world, now)
                 continue
-            if refused or not decision.writes:
+            # An eviction is asked for once: a PodDisruptionBudget may refuse it for long.
+            writes = [write for write in decision.writes if write not in evicted]
+            if refused or not writes:
                 break
-            refused = not self._carry_out(world, decision, now)
+            evicted += [write for write in writes if isinstance(write, Evict)]
+            refused = not self._carry_out(world, writes, now)
             events.update(dict.fromkeys(decision.events))
         else:
             return now
@@ -142,9 +146,9 @@ class Reconciler:
             self._report(world, world.rollout["metadata"]["name"], error, now)
             raise
 
-    def _carry_out(self, world: World, decision: Decision, now: datetime) -> bool:
+    def _carry_out(self, world: World, writes: Sequence[Write], now: datetime) -> bool:
         """Carry out the writes in order; return False where traffic is refused, which ends them."""
-        for write in decision.writes:
+        for write in writes:
             try:
                 if isinstance(write, SetTraffic):
                     self._routing.set(world.rollout, write)

@@ -226,6 +226,7 @@ class WatchedCluster:
         target = Target("", "Pod", write.ref.namespace, write.ref.name, "eviction")
         try:
             self._client.post(target, eviction)
+            self.pods.suspect(write.ref.namespace, write.ref.name)  # it is going now, and counts no more
         except (NotFoundError, UnreachableError) as error:
             _logger.info("the eviction of pod %s waits: %s", write.ref.name, error.message)
 

@@ -75,7 +75,8 @@ class SimulatedCluster:
             simulation.store.patch(key, write.operations)
         else:
             key = Key(write.ref.kind, write.ref.name)
-            simulation.store.delete(key)
+            if isinstance(write, Delete) or simulation.evictions_allowed:
+                simulation.store.delete(key)
         simulation.remember(key)
         after()
 

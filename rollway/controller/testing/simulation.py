@@ -56,6 +56,8 @@ class Simulation:
         self.kill_at: int | None = None
         """The moment before or after a write at which the controller is killed once."""
         self.moments = 0
+        self.evictions_allowed = True
+        """Whether a PodDisruptionBudget lets pods go."""
         self.name = rollout["metadata"]["name"]
         self.key = Key("Rollout", self.name)
         for name in services:
