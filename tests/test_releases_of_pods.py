@@ -14,7 +14,18 @@ from rollway.controller.world import write_time
 if TYPE_CHECKING:
     from rollway.routers.objects import Manifest
 
-from simulated import PAUSE, canary, condition, deployed, pod_names, pods, replica_set, revision, set_spec, updated
+from simulated import (
+    PAUSE,
+    canary,
+    condition,
+    deployed,
+    pod_names,
+    pods,
+    replica_set,
+    revision,
+    set_spec,
+    updated,
+)
 
 
 class TestPods:
