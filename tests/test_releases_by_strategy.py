@@ -182,6 +182,22 @@ class TestCanary:
         simulation.run(60)
         assert (simulation.status["phase"], pods(simulation, "bad2", "v3")) == ("Healthy", (0, 3))
 
+    def test_users_stay_where_stable_has_no_pods(self) -> None:
+        """A release superseded after its switch keeps its users until stable, or the next one, has pods."""
+        simulation = deployed(blue_green(trafficRouting={"nginx": {}}))
+        simulation.data_plane.slowest_s = 60  # the switch is written, and not loaded yet
+        simulation.set_image("v2")
+        simulation.run(20)
+        assert simulation.data_plane.written is not None
+        assert simulation.data_plane.written.traffic.split.canary == 100
+        for name in pod_names(simulation, "v1"):
+            simulation.kubernetes.set_ready(name, ready=False)
+        simulation.run(2)
+        simulation.set_image("bad3")
+        simulation.run(20)
+        assert simulation.data_plane.written.traffic.split.canary == 100
+        assert pods(simulation, "v2") == (4,)
+
     def test_pods_of_a_superseded_preview_go(self) -> None:
         """The preview Service moves to the newest release, so the one before it ends after its delay."""
         simulation = updated(blue_green(autoPromotionEnabled=False, scaleDownDelaySeconds=5))
@@ -227,6 +243,15 @@ class TestScaleDownDelay:
         simulation.run(60)
         assert (pods(simulation), weight(simulation)) == (expected, 0)
         assert selected(simulation, "canary") == hash_of(simulation, "v1")
+
+    def test_no_service_keeps_pods_of_a_rollout_without_replicas(self) -> None:
+        """A Rollout at 0 replicas ends all of its pods, also those that a Service still selects, and goes on."""
+        simulation = updated(routed_canary({"setWeight": 50}, PAUSE))
+        set_spec(simulation, replicas=0)
+        simulation.set_image("v3")
+        simulation.run(120)
+        assert simulation.status["phase"] in ("Paused", "Healthy")
+        assert pods(simulation, "v1", "v2", "v3") == (0, 0, 0)
 
 
 class TestBlueGreen:

@@ -152,10 +152,7 @@ def _wish(release: Release, plan: Plan, *, switch: bool) -> Traffic | None:
     if release.is_empty:
         return Traffic(Split(0, total))
     if plan.progress.aborted:
-        if shown and not release.stable_available:
-            plan.waiting.append("no pod of the stable ReplicaSet is available")
-            return Traffic(Split(shown, total))
-        return Traffic(Split(0, total))
+        return _back(release, plan)
     service = strategy.canary_service if strategy.routed else strategy.stable_service
     selected = selected_hash(release.world.services.get(service))
     switched = bool(shown) and selected == release.new.pod_hash and release.new.available > 0
@@ -165,4 +162,13 @@ def _wish(release: Release, plan: Plan, *, switch: bool) -> Traffic | None:
         if reached:
             return Traffic(Split(total, total))
         plan.waiting.append(f"Service {strategy.canary_service} has to lead to pods of the new release")
+    return _back(release, plan)
+
+
+def _back(release: Release, plan: Plan) -> Traffic:
+    """Return the traffic back to stable, once that has a pod for it."""
+    shown, total = shown_weight(release), release.blue_green.total
+    if shown and not release.stable_available:
+        plan.waiting.append("no pod of the stable ReplicaSet is available")
+        return Traffic(Split(shown, total))
     return Traffic(Split(0, total))

@@ -35,7 +35,9 @@ def wind_down(release: Release, plan: Plan, *, settled: bool) -> None:
     for each in release.others:
         if not each.desired:
             continue
-        if not settled or referenced(release, each):
+        # A Rollout that is to have no pods at all keeps none for a Service either.
+        needed = release.spec.replicas and referenced(release, each)
+        if not settled or needed:
             plan.waiting.append(f"ReplicaSet {each.name} keeps its pods while traffic may reach them")
             continue
         if (each.deadline and release.now >= each.deadline) or (limit is not None and marked >= limit):
