@@ -74,6 +74,14 @@ class TestCanary:
         simulation = updated(routed_canary({"setWeight": 25}, {"setCanaryScale": scale}, PAUSE))
         assert (pods(simulation), weight(simulation)) == ((4, count), 25)
 
+    def test_a_canary_scale_makes_no_pods_of_a_rollout_without_replicas(self) -> None:
+        """At 0 replicas no step makes pods, and the release is complete without any."""
+        simulation = updated(
+            routed_canary({"setWeight": 50}, {"setCanaryScale": {"replicas": 2}}, {"setWeight": 1}),
+            replicas=0,
+        )
+        assert (simulation.status["phase"], pods(simulation)) == ("Healthy", (0, 0))
+
     def test_stable_follows_the_weight_where_its_scale_is_dynamic(self) -> None:
         """With `dynamicStableScale` both have the pods of their weight; an abort goes back in step."""
         simulation = updated(

@@ -175,8 +175,10 @@ def _carried_by_stable(release: Release, plan: Plan, weight: int, shown: int) ->
 
 
 def _canary_pods(release: Release, plan: Plan, weight: int) -> int:
-    """Return the pods of the canary for a weight, or those that a step asks for."""
+    """Return the pods of the canary for a weight, or those that a step asks for; none of a Rollout at 0 replicas."""
     strategy, replicas, index = release.canary, release.spec.replicas, plan.progress.index
+    if not replicas:
+        return 0
     scale = scale_at(strategy, index) if not plan.progress.aborted else None
     if scale and scale.replicas is not None:
         return scale.replicas
