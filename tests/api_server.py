@@ -35,9 +35,10 @@ KINDS = {
     "networking.k8s.io": {"v1": {"Ingress": ("ingresses", True), "IngressClass": ("ingressclasses", False)}},
     "networking.istio.io": {"v1": {"VirtualService": ("virtualservices", True)}},
     "apps": {"v1": {"Deployment": ("deployments", True), "ReplicaSet": ("replicasets", True)}},
-    "argoproj.io": {"v1alpha1": {"Rollout": ("rollouts", True)}},
     "coordination.k8s.io": {"v1": {"Lease": ("leases", True)}},
 }
+ROLLOUTS: Kinds = {"argoproj.io": {"v1alpha1": {"Rollout": ("rollouts", True)}}}
+"""Add it to the `kinds` of a server that is to serve Rollouts."""
 
 
 @dataclass
