@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rollway.controller.testing.rollouts import blue_green, routed_canary
+from rollway.routers.errors import RefusedError
 
 if TYPE_CHECKING:
     from rollway.routers.objects import Manifest
@@ -323,3 +324,35 @@ class TestBlueGreen:
         simulation = updated(blue_green(trafficRouting={"nginx": {}}))
         assert any("traffic 100 of 100" in line for line in simulation.story)
         assert (weight(simulation), selected(simulation, "stable")) == (0, hash_of(simulation, "v2"))
+
+
+class TestEvidence:
+    """What a release does while a data plane is late, or a write is refused."""
+
+    def test_a_step_waits_for_the_data_plane(self) -> None:
+        """A weight that is written and not loaded ends no step, and is not shown as verified."""
+        simulation = deployed(routed_canary({"setWeight": 25}, PAUSE))
+        simulation.data_plane.slowest_s = 1e6
+        simulation.set_image("v2")
+        simulation.run(60)
+        assert simulation.status["currentStepIndex"] == 0
+        assert simulation.status["canary"]["weights"]["verified"] is False
+        assert "weight 25 of 100, 25 % is not loaded yet" in simulation.status["message"]
+
+    def test_a_refused_weight_is_tried_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Traffic that is refused stops what rests on it; it is tried again, and the release goes on then."""
+        simulation = deployed(routed_canary({"setWeight": 25}, PAUSE))
+        tries: list[object] = []
+
+        def refuse(_rollout: object, wish: object) -> None:
+            tries.append(wish)
+            raise RefusedError("not now")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(simulation.routing, "set", refuse)
+            simulation.set_image("v2")
+            simulation.run(60)
+        assert 5 <= len(tries) <= 40
+        assert (simulation.status["currentStepIndex"], weight(simulation)) == (0, 0)
+        simulation.run(30)
+        assert (simulation.status["currentStepIndex"], weight(simulation)) == (1, 25)

@@ -126,7 +126,8 @@ class Reconciler:
         del self._unrecorded[namespace, name]
         for event in events | dict.fromkeys(decision.events):
             self._cluster.record(world.rollout, event)
-        if decision.wish and world.traffic and not world.traffic.proves(decision.wish.wish):
+        # There is nothing to ask about a refused wish, and the answer would only bring the same refusal at once.
+        if decision.wish and world.traffic and not refused and not world.traffic.proves(decision.wish.wish):
             self._routing.ask(world.rollout, decision.wish)
         if refused:
             return min(decision.look_again or now + _RETRY, now + _RETRY)
