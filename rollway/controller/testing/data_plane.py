@@ -99,6 +99,11 @@ class SimulatedRouting:
         """The version of the routing objects that the proof is about."""
         self._problem = ""
 
+    @property
+    def is_new(self) -> bool:
+        """Whether this controller has written nothing yet, and has had no answer."""
+        return self._wish is None
+
     def forget(self, namespace: str, name: str) -> None:
         """Forget nothing: the memory goes with the controller."""
 

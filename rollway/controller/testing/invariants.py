@@ -196,8 +196,13 @@ class Invariants:
         self._serving = serving
 
     def status(self) -> None:
-        """The status claims no evidence that is not there."""
+        """The status claims no evidence that is not there.
+
+        A controller that has just started keeps what the status says until it has an answer.
+        """
         simulation = self._simulation
+        if simulation.routing.is_new:
+            return
         weights = (simulation.status.get("canary") or {}).get("weights")
         if weights and weights.get("verified"):
             loaded = simulation.data_plane.loaded
