@@ -17,11 +17,11 @@ from rollway.controller.world import TrafficState
 from rollway.routers.data_planes import data_plane_probes, status_probes
 from rollway.routers.errors import InvalidInputError, NotFoundError, RefusedError, RollwayError
 from rollway.routers.guards import Limits
-from rollway.routers.model import ReleaseHashes
+from rollway.routers.model import Context, ReleaseHashes
 from rollway.routers.objects import Access, dig
 from rollway.routers.observation import observe
 from rollway.routers.ownership import owned_by
-from rollway.routers.planning import needs_of
+from rollway.routers.planning import needs_of, simulate
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
 from rollway.routers.traffic import Evidence, Outcome
@@ -136,6 +136,11 @@ class RoutedTraffic:
             self._watch(rollout, known)
             live = self._store.read(needs_of(rollout))
             shown = observe(rollout, live).traffic
+            promoted = rollout.hashes is not None and rollout.hashes.stable == rollout.hashes.canary
+            if shown and promoted and simulate(Context(rollout, shown, live), adopt=True).changes:
+                shown = (
+                    None  # the Service remembers a switch that is over, until the split is written once more
+                )
         except RollwayError as error:
             return None, (error.message,)
         if known.versions != _versions(rollout, live):
