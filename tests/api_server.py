@@ -13,7 +13,7 @@ import struct
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
 import jsonpatch
@@ -30,7 +30,8 @@ _PATH = re.compile(
     r"/api(?:s/(?P<group>[^/]+))?/(?P<version>[^/]+)(?:/namespaces/(?P<namespace>[^/]+))?"
     r"/(?P<plural>[^/]+)(?:/(?P<name>[^/]+))?(?:/(?P<subresource>[^/]+))?"
 )
-KINDS = {
+Kinds: TypeAlias = "dict[str, dict[str, dict[str, tuple[str, bool]]]]"
+KINDS: Kinds = {
     "discovery.k8s.io": {"v1": {"EndpointSlice": ("endpointslices", True)}},
     "networking.k8s.io": {"v1": {"Ingress": ("ingresses", True), "IngressClass": ("ingressclasses", False)}},
     "networking.istio.io": {"v1": {"VirtualService": ("virtualservices", True)}},
@@ -71,6 +72,7 @@ class ApiServer:
     def __init__(self) -> None:
         self.objects: dict[str, Manifest] = {}
         self.faults: list[Fault] = []
+        self.kinds: Kinds = KINDS
         self.requests: list[tuple[str, str]] = []
         self.address = ""
         self.headers: dict[str, str] = {}
@@ -129,7 +131,7 @@ class ApiServer:
     def answer(self, method: str, path: str, query: dict[str, str], body: Any, content_type: str) -> Any:
         """Do what a request asks for, and return the status and the body."""
         if path == "/apis":
-            return 200, _discovery()
+            return 200, _discovery(self.kinds)
         match = _PATH.fullmatch(path)
         assert match, path
         if method == "GET":
@@ -249,7 +251,7 @@ def _merged(known: Any, body: Any) -> Any:
     return {**known, **{key: _merged(known.get(key), value) for key, value in body.items()}}
 
 
-def _discovery() -> Manifest:
+def _discovery(kinds_of_groups: Kinds) -> Manifest:
     return {
         "kind": "APIGroupDiscoveryList",
         "items": [
@@ -270,7 +272,7 @@ def _discovery() -> Manifest:
                     for version, kinds in versions.items()
                 ],
             }
-            for group, versions in KINDS.items()
+            for group, versions in kinds_of_groups.items()
         ],
     }
 

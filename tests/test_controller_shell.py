@@ -10,7 +10,7 @@ from socket import create_server
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
-from api_server import ApiServer, Fault, api_server
+from api_server import KINDS, ROLLOUTS, ApiServer, Fault, api_server
 
 import manifests as m
 from rollway.controller.decision import Delete, Evict, Patch, ReleaseEvent, SetTraffic
@@ -76,8 +76,9 @@ def until(reached: Callable[[], object]) -> None:
 
 @pytest.fixture
 def server() -> Iterator[ApiServer]:
-    """An API server without objects."""
+    """An API server that serves Rollouts, without objects."""
     with api_server() as found:
+        found.kinds = KINDS | ROLLOUTS
         yield found
 
 
