@@ -408,6 +408,14 @@ def test_traefik_with_the_weights_matches() -> None:
     assert (verdict.outcome, verdict.evidence) == (Outcome.MATCHES, Evidence.LOADED), verdict.reason
 
 
+def test_a_rule_for_the_stable_service_alone_need_not_be_loaded() -> None:
+    """A rule of the user's own that shares nothing is not asked for, whatever the data plane has of it."""
+    own = {"backendRefs": [m.backend_ref("shop-stable")], "matches": [{"path": {"value": "/admin"}}]}
+    context = situation(pair(20), own)
+    assert TRAEFIK.judge_document(rawdata(router(0, *PARTS)), context).outcome is Outcome.MATCHES
+    assert ENVOY.judge_document(dump(entry("default.web.0", *SPLIT)), context).outcome is Outcome.MATCHES
+
+
 @given(st.sampled_from([0, 20, 100]), st.integers(0, 100), st.integers(0, 100))
 def test_traefik_never_matches_wrongly(canary: int, one: int, two: int) -> None:
     """MATCHES means that Traefik has the weights that were asked."""
