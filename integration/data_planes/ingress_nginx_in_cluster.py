@@ -88,20 +88,23 @@ class IngressNginxInCluster:
     def __init__(self, replicas: int = 1) -> None:
         self.wanted = replicas
         self.url = ""
-        self.replicas: list[Replica] = []
 
     def start(self, cluster: Cluster, api: Api, folder: Path) -> None:
         """Install it, or change the number of its replicas, and wait until all of them serve; use one that is there already."""
         del folder  # the kubelet keeps the pods' logs
         self.cluster, self.api, self.url = cluster, api, cluster.url
         if cluster.node is None:
-            self.replicas = [Replica(cluster, api, pod) for pod in self._pods()]
             return
         if cluster.made_here:
             cluster.node.load(ingress_nginx_image.image().archive())
         for manifest in self._manifests():
             api.apply(manifest, manager="test-user", force=True)
         self.restart()
+
+    @property
+    def replicas(self) -> list[Replica]:
+        """The controller pods that there are now; when a test with two has ended, either of them may be the one that stays."""
+        return [Replica(self.cluster, self.api, pod) for pod in self._pods()]
 
     def host(self, namespace: str) -> str:
         """Return the host name of a namespace's shop."""
@@ -116,7 +119,6 @@ class IngressNginxInCluster:
     def restart(self) -> None:
         """Wait until every replica serves again; kubelets start them."""
         until(self._complete, f"{_DEPLOYMENT} has {self.wanted} ready replicas", 120)
-        self.replicas = [Replica(self.cluster, self.api, pod) for pod in self._pods()]
 
     def dump(self, folder: Path) -> None:
         """Write each replica's loaded backends and its nginx.conf."""
