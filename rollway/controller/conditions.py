@@ -133,7 +133,7 @@ def _progressing(
         return Condition(
             PROGRESSING, "True", "NewReplicaSetCreated", f'Created new replica set "{name}"', renew=True
         )
-    if reason == "RolloutAborted" and not release.superseded and not plan.progress.fully_promoted:
+    if reason == "RolloutAborted" and not release.restarted and not plan.progress.fully_promoted:
         return Condition(PROGRESSING, "Unknown", "RolloutRetry", "Retrying Rollout after abort")
     if fields.get("pauseConditions") or release.spec.paused:
         return Condition(PROGRESSING, "Unknown", "RolloutPaused", "Rollout is paused")

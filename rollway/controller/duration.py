@@ -20,7 +20,7 @@ def duration_of(release: Release, plan: Plan, fields: Mapping[str, Any]) -> dict
     old = dict(release.status.get("duration") or {})
     now = write_time(release.now)
     retried = bool(release.status.get("abortedAt")) and not plan.progress.aborted
-    if not release.status.get("currentPodHash") or release.superseded or retried:
+    if not release.status.get("currentPodHash") or release.restarted or retried:
         return {"rolloutStartedAt": now}
     if not old or old.get("finishedAt"):
         return old

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollway.controller.decision import Patch
 from rollway.controller.replica_sets import ephemeral_record
+from rollway.controller.templates import recorded_metadata
 from rollway.controller.world import EPHEMERAL_METADATA
 from rollway.routers.objects import ObjectRef
 
@@ -27,11 +28,8 @@ def recorded(replica_set: ReplicaSet) -> list[tuple[str, str]]:
 
 
 def _record(replica_set: ReplicaSet) -> dict[str, Any]:
-    try:
-        record = json.loads(replica_set.annotations.get(EPHEMERAL_METADATA) or "{}")
-    except ValueError:
-        return {}
-    return record if isinstance(record, dict) else {}
+    recorded_fields = recorded_metadata(replica_set.annotations.get(EPHEMERAL_METADATA))
+    return {field: values for field, values in recorded_fields.items() if values}
 
 
 def plan_metadata(release: Release, plan: Plan) -> None:

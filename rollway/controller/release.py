@@ -42,8 +42,8 @@ class Release:
     """The revision of the current template."""
     began: tuple[ReleaseEvent, ...] = ()
     """The Events of what this look has found to have begun."""
-    superseded: str = ""
-    """How the release before this one ended, if a new template or steps have just ended it."""
+    restarted: bool = False
+    """Whether a new template or other steps have just ended the release before this one."""
 
     @property
     def status(self) -> Manifest:
@@ -240,10 +240,7 @@ def _restarted(release: Release, step_hash: str) -> Release:
         restarted_at=_restart_text(release) or before.restarted_at,
     )
     events = [ReleaseEvent("Normal", "SkipSteps", why)] if why and index else []
-    ended = "Superseded"
-    if before.stable == new.pod_hash:
-        ended = "RolledBack"
-    return replace(release, progress=progress, began=tuple(events), superseded=ended)
+    return replace(release, progress=progress, began=tuple(events), restarted=True)
 
 
 def _restart_text(release: Release) -> str:

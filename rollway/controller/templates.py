@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rollway.controller import go_json
 from rollway.controller.hashes import Flavour
+from rollway.controller.world import EPHEMERAL_METADATA, HASH_LABEL
 from rollway.routers.errors import ManifestError
 from rollway.routers.objects import dig, duplicate
 
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rollway.routers.objects import Manifest
-
-HASH_LABEL = "rollouts-pod-template-hash"
-EPHEMERAL_METADATA = "rollout.argoproj.io/ephemeral-metadata"
-"""The annotation of a ReplicaSet with the labels and annotations that its pods have only in their present role."""
 
 _TERMS = {
     "requiredDuringSchedulingIgnoredDuringExecution": ("labelSelector",),
@@ -67,13 +64,16 @@ def without_ephemeral_metadata(replica_set: Manifest) -> Manifest:
     A record that cannot be read names none, as for Argo Rollouts.
     """
     template: Manifest = duplicate(dig(replica_set, "spec", "template") or {})
-    for field, keys in _recorded(dig(replica_set, "metadata", "annotations", EPHEMERAL_METADATA)).items():
+    for field, keys in recorded_metadata(
+        dig(replica_set, "metadata", "annotations", EPHEMERAL_METADATA)
+    ).items():
         for key in keys:
             _drop(template, "metadata", field, key)
     return template
 
 
-def _recorded(record: str | None) -> dict[str, Mapping[str, str]]:
+def recorded_metadata(record: str | None) -> dict[str, Mapping[str, str]]:
+    """Read which labels and annotations were put into a pod template; a record that cannot be read names none."""
     try:
         read = json.loads(record or "{}")
     except ValueError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rollway.controller.decision import Create, Delete, Evict, Patch
 from rollway.controller.spec import selects
 from rollway.controller.world import HASH_LABEL, Pod, ReplicaSet, World
+from rollway.routers.backends.endpoints import SERVICE_LABEL
 from rollway.routers.errors import ConflictError, NotFoundError, RollwayError, UnreachableError
 from rollway.routers.kube.client import JSON_PATCH, MERGE_PATCH, Target
 from rollway.routers.kube.informer import Informer
@@ -20,10 +21,9 @@ if TYPE_CHECKING:
     from rollway.controller.events import EventRecorder
     from rollway.routers.kube.cache import ObjectChange
     from rollway.routers.kube.client import Client
-    from rollway.routers.objects import Manifest, ObjectRef
+    from rollway.routers.objects import Manifest
 
 INSTANCE_LABEL = "argo-rollouts.argoproj.io/controller-instance-id"
-SERVICE_LABEL = "kubernetes.io/service-name"
 _WORKLOADS = {"Deployment": "apps", "ReplicaSet": "apps", "PodTemplate": ""}
 
 _logger = logging.getLogger(__name__)
@@ -204,7 +204,7 @@ class WatchedCluster:
             self._remember(self._client.create(write.manifest).body)
             return
         target = Target(write.ref.group, write.ref.kind, write.ref.namespace, write.ref.name)
-        informer = self._informer_of(write.ref)
+        informer = self._informer_of(write.ref.kind)
         try:
             if isinstance(write, Patch):
                 self._remember(self._client.patch(target, list(write.operations), JSON_PATCH).body)
@@ -249,23 +249,17 @@ class WatchedCluster:
         """Record an Event about a Rollout; never raises, and never waits."""
         self._recorder.record(rollout, event)
 
-    def _informer_of(self, ref: ObjectRef) -> Informer[Any] | None:
+    def _informer_of(self, kind: str) -> Informer[Any] | None:
         kinds = {
             "Rollout": self.rollouts,
             "ReplicaSet": self.replica_sets,
             "Pod": self.pods,
             "Service": self.services,
         }
-        return kinds.get(ref.kind) or self._workloads.get(ref.kind)
+        return kinds.get(kind) or self._workloads.get(kind)
 
     def _remember(self, stored: Manifest) -> None:
-        informer = {
-            "Rollout": self.rollouts,
-            "ReplicaSet": self.replica_sets,
-            "Pod": self.pods,
-            "Service": self.services,
-        }
-        kept = informer.get(stored["kind"]) or self._workloads.get(stored["kind"])
+        kept = self._informer_of(stored["kind"])
         if kept:
             kept.put(stored)
 
