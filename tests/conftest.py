@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from rollway.routers.kube.client import Client
     from rollway.routers.kube.connection import Connection
+    from rollway.routers.stores.cluster import ClusterStore
 
 # Time is never asserted, and coverage slows everything down. In CI the examples are the same in every run, so that
 # only a change of the code changes the result; elsewhere they are new ones each time.
@@ -72,3 +73,17 @@ def client(connection: Connection) -> Client:
     from rollway.routers.kube.discovery import Discovery
 
     return Client(connection, Discovery(connection))
+
+
+@pytest.fixture
+def store(server: ApiServer, tmp_path: Path) -> Iterator[ClusterStore]:
+    """A store on it, which then serves Rollouts too."""
+    from api_server import KINDS, ROLLOUTS
+
+    from rollway.routers.kube.connection import Connection
+    from rollway.routers.stores.cluster import ClusterStore
+
+    server.kinds = KINDS | ROLLOUTS
+    store = ClusterStore(Connection(server.kubeconfig(tmp_path), timeout=2.0), cache=False)
+    yield store
+    store.close()
