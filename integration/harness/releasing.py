@@ -48,6 +48,11 @@ class ControllerProcess:
                 stderr=target,
             )
 
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
     def answer(self, path: str, port: int = 0) -> tuple[int, str]:
         """Return the status and the body that it answers; status 0 while nothing answers."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -103,7 +103,7 @@ class Reconciler:
         evicted: list[Evict] = []
         refused = False
         for _ in range(_LOOKS):
-            world = self._observe(namespace, name)
+            world = self.observe(namespace, name)
             if world is None:
                 self._routing.forget(namespace, name)
                 self._unrecorded.pop((namespace, name), None)
@@ -133,7 +133,8 @@ class Reconciler:
             return min(decision.look_again or now + _RETRY, now + _RETRY)
         return decision.look_again
 
-    def _observe(self, namespace: str, name: str) -> World | None:
+    def observe(self, namespace: str, name: str) -> World | None:
+        """Return everything that is known about a Rollout now; None where there is none."""
         world = self._cluster.observe(namespace, name)
         if world is None:
             return None
