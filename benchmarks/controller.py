@@ -24,12 +24,12 @@ from harness.releasing import ControllerProcess
 from harness.waiting import until
 from rollway.controller.decide import decide
 from rollway.controller.events import EventRecorder
-from rollway.controller.install import INSTANCE_ID
 from rollway.controller.reconciler import Reconciler
 from rollway.controller.routed_traffic import RoutedTraffic
 from rollway.controller.watched_cluster import WatchedCluster
 from rollway.routers.errors import RollwayError
 from rollway.routers.kube.client import Target
+from rollway.routers.model import INSTANCE_ID
 from rollway.routers.stores.cluster import ClusterStore
 from rollway.routers.stores.watching import WatchingStore
 

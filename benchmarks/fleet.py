@@ -23,10 +23,9 @@ from harness.control_plane import flags  # noqa: E402
 from harness.full_control_plane import FullControlPlane  # noqa: E402
 from harness.releasing import template  # noqa: E402
 from harness.waiting import until  # noqa: E402
-from rollway.controller.install import INSTANCE_ID  # noqa: E402
-from rollway.controller.watched_cluster import INSTANCE_LABEL  # noqa: E402
 from rollway.routers.kube.client import JSON_PATCH, MERGE_PATCH, Target  # noqa: E402
 from rollway.routers.kube.informer import Informer  # noqa: E402
+from rollway.routers.model import INSTANCE_ID, INSTANCE_LABEL  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -16,10 +16,9 @@ from harness.full_control_plane import NODE, FullControlPlane
 from harness.releasing import ControllerProcess, Shop, image_of, template
 from harness.waiting import until
 from rollway.controller.hashes import pod_template_hash, steps_hash
-from rollway.controller.install import INSTANCE_ID
-from rollway.controller.watched_cluster import INSTANCE_LABEL
 from rollway.routers.errors import RollwayError
 from rollway.routers.kube.client import MERGE_PATCH, Target
+from rollway.routers.model import INSTANCE_ID, INSTANCE_LABEL
 from rollway.routers.stores.cluster import ClusterStore
 from running import rollway
 

@@ -21,6 +21,10 @@ _Stanza = TypeVar("_Stanza")
 
 
 ROLLOUT_GROUP, ROLLOUT_KIND = "argoproj.io", "Rollout"
+INSTANCE_LABEL = "argo-rollouts.argoproj.io/controller-instance-id"
+"""The label of a Rollout that names the controller that runs it."""
+INSTANCE_ID = "rollway"
+"""Its value for rollway's controller, unless that was given another one. Argo's own controller leaves such Rollouts alone."""
 STABLE = "stable"
 CANARY = "canary"
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from rollway.controller.install import INSTANCE_ID
-from rollway.controller.watched_cluster import INSTANCE_LABEL
+from rollway.routers.model import INSTANCE_ID, INSTANCE_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable

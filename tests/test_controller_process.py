@@ -14,9 +14,9 @@ from api_server import Fault
 from controlled import LONG_S, objects, rollout, until
 
 from rollway.controller.endpoints import serve
-from rollway.controller.install import INSTANCE_ID
 from rollway.controller.process import Controller, ControllerOptions
 from rollway.controller.watched_cluster import WatchedCluster
+from rollway.routers.model import INSTANCE_ID
 from rollway.routers.stores.cluster import ClusterStore
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from controlled import rollout, until
 import manifests as m
 from rollway.controller.decision import Delete, Evict, Patch
 from rollway.controller.events import EventRecorder
-from rollway.controller.install import INSTANCE_ID
 from rollway.controller.watched_cluster import WatchedCluster
 from rollway.controller.world import HASH_LABEL
 from rollway.routers.errors import ConflictError, NotFoundError
+from rollway.routers.model import INSTANCE_ID
 from rollway.routers.objects import Need, ObjectRef
 from rollway.routers.stores.watching import WatchingStore
 

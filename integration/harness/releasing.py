@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from harness.control_plane import free_ports
 from harness.process import ROLLWAY
 from harness.waiting import until
-from rollway.controller.install import INSTANCE_ID
-from rollway.controller.watched_cluster import INSTANCE_LABEL
 from rollway.routers.kube.client import JSON_PATCH, MERGE_PATCH, Target
+from rollway.routers.model import INSTANCE_ID, INSTANCE_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -11,6 +11,7 @@ from rollway.controller import rights
 from rollway.controller.crds import definitions
 from rollway.routers import rbac
 from rollway.routers.errors import InvalidInputError
+from rollway.routers.model import INSTANCE_ID
 from rollway.routers.render import render
 
 if TYPE_CHECKING:
@@ -24,9 +25,6 @@ NAME = "rollway"
 NAMESPACE = "rollway"
 IMAGE = f"{NAME}:{__version__}"
 """The name for what `docker build` makes of the Dockerfile."""
-
-INSTANCE_ID = NAME
-"""The instance id of the Rollouts that a controller serves unless another is given. Argo's own controller leaves them alone."""
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _LONGEST_ID = 40

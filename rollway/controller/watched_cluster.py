@@ -13,6 +13,7 @@ from rollway.routers.backends.endpoints import SERVICE_LABEL
 from rollway.routers.errors import ConflictError, NotFoundError, RollwayError, UnreachableError
 from rollway.routers.kube.client import JSON_PATCH, MERGE_PATCH, Target
 from rollway.routers.kube.informer import Informer
+from rollway.routers.model import INSTANCE_LABEL
 from rollway.routers.objects import dig
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from rollway.routers.kube.client import Client
     from rollway.routers.objects import Manifest
 
-INSTANCE_LABEL = "argo-rollouts.argoproj.io/controller-instance-id"
 _WORKLOADS = {"Deployment": "apps", "ReplicaSet": "apps", "PodTemplate": ""}
 
 _logger = logging.getLogger(__name__)

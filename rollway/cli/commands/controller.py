@@ -18,7 +18,7 @@ from rollway.cli.options import StoreOptions
 from rollway.cli.parameters import Options, contains, option, options
 from rollway.cli.stores import open_cluster
 from rollway.cli.values import DURATION
-from rollway.controller.install import INSTANCE_ID
+from rollway.routers.model import INSTANCE_ID
 from rollway.routers.traffic import Evidence
 
 if TYPE_CHECKING:

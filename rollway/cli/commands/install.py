@@ -10,7 +10,6 @@ from rollway.cli.options import output_option
 from rollway.cli.parameters import Options, option, options
 from rollway.controller.install import (
     IMAGE,
-    INSTANCE_ID,
     NAMESPACE,
     Installation,
     controller_objects,
@@ -18,6 +17,7 @@ from rollway.controller.install import (
 )
 from rollway.routers.backends import packages
 from rollway.routers.errors import InvalidInputError
+from rollway.routers.model import INSTANCE_ID
 
 CONTROLLER = "Controller"
 _APPLY = "rollway install --print | kubectl apply -f -"
