@@ -49,6 +49,13 @@ def _supersede(simulation: Simulation) -> None:
     simulation.run(5)
 
 
+def _hold(simulation: Simulation) -> None:
+    simulation.set_image("v2")
+    simulation.run(20)
+    assert simulation.hold(60)
+    simulation.run(30)
+
+
 STEPS: tuple[Manifest, ...] = (
     {"setWeight": 25},
     {"pause": {}},
@@ -66,6 +73,7 @@ PING_PONG = routed_canary(
     [
         pytest.param(ROUTED, _update, id="routed canary"),
         pytest.param(ROUTED, _abort_and_retry, id="routed canary, aborted and retried"),
+        pytest.param(ROUTED, _hold, id="routed canary, held"),
         pytest.param(routed_canary(*STEPS, dynamicStableScale=True), _abort_and_retry, id="dynamic, aborted"),
         pytest.param(PING_PONG, _update, id="ping-pong"),
         pytest.param(

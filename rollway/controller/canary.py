@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rollway.controller import old_replica_sets
 from rollway.controller.decision import SetTraffic
+from rollway.controller.held_weights import plan_held_weight
 from rollway.controller.release import Plan
 from rollway.controller.routing import (
     end_aborted,
@@ -34,13 +35,14 @@ if TYPE_CHECKING:
 def plan_canary(release: Release) -> Plan:
     """Return what is to be done now."""
     plan = Plan(release.progress, events=list(release.began))
-    if not release.spec.paused:
+    plan_held_weight(release, plan)
+    if not release.spec.paused and not release.held:
         pass_pauses(release, plan)
     if release.canary.routed:
         _plan_routed(release, plan)
     else:
         _plan_alone(release, plan)
-    if not release.spec.paused:
+    if not release.spec.paused and not release.held:
         _go_on(release, plan)
     return plan
 
@@ -111,7 +113,7 @@ def _weight_wanted(release: Release, plan: Plan) -> int:
     """Return the weight that the release is to have, whether its pods are ready for it or not."""
     if plan.progress.aborted or plan.progress.fully_promoted:
         return 0
-    return weight_at(release.canary, plan.progress.index)
+    return release.held.weight if release.held else weight_at(release.canary, plan.progress.index)
 
 
 def _wish(release: Release, plan: Plan, weight: int) -> Traffic:

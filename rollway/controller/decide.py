@@ -22,6 +22,7 @@ from rollway.controller.conditions import (
     without,
 )
 from rollway.controller.decision import Create, Decision, Delete, Patch, ReleaseEvent
+from rollway.controller.held_weights import held_weight_faults, held_weight_writes, with_held_weight
 from rollway.controller.release import look
 from rollway.controller.replica_set_writes import patch_of
 from rollway.controller.replica_sets import superfluous
@@ -55,6 +56,7 @@ def decide(world: World, now: datetime) -> Decision:
         *_routing_faults(world),
         *world.faults,
         *(_service_faults(spec, world) if spec else ()),
+        *(held_weight_faults(world.rollout, spec) if spec else ()),
     )
     if spec is None or faults:
         return _refused(world, faults, now)
@@ -64,6 +66,7 @@ def decide(world: World, now: datetime) -> Decision:
         return _refused(world, tuple(map(str, error.faults)), now)
     if release is None:
         return Decision(needs_default_template=True)
+    release = with_held_weight(release)
     plan = plan_canary(release) if isinstance(spec.strategy, Canary) else plan_blue_green(release)
     restart.plan_restart(release, plan)
     pod_metadata.plan_metadata(release, plan)
@@ -140,6 +143,7 @@ def _decision(release: Release, plan: Plan) -> Decision:
     else:
         writes += _new_replica_set(release, plan)
         writes += _rollout_revision(release, plan)
+    writes += held_weight_writes(release, plan)
     shrinking: list[Write] = []
     for each in release.all_sets:
         if each.name == release.new.name and not release.new_exists:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rollway.controller.replica_sets import Identity
     from rollway.controller.spec import PodMetadata, RolloutSpec
     from rollway.controller.world import ReplicaSet, World
+    from rollway.routers.held_weight import HeldWeight
     from rollway.routers.objects import Manifest
 
 
@@ -44,6 +45,8 @@ class Release:
     """The Events of what this look has found to have begun."""
     restarted: bool = False
     """Whether a new template or other steps have just ended the release before this one."""
+    held: HeldWeight | None = None
+    """The weight that somebody holds by hand in place of that of the steps."""
 
     @property
     def status(self) -> Manifest:

@@ -19,6 +19,7 @@ from rollway.controller.world import (
     WORKLOAD_GENERATION,
     ReplicaSet,
 )
+from rollway.routers.held_weight import HELD_WEIGHT
 from rollway.routers.objects import duplicate
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _NOT_COPIED = (
     REVISION_HISTORY,
     DESIRED_REPLICAS,
     WORKLOAD_GENERATION,
+    HELD_WEIGHT,
 )
 """The annotations of a Rollout that its ReplicaSets do not get."""
 _NOTIFIED = "notified.notifications.argoproj.io"

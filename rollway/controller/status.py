@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollway.controller.conditions import conditions_of
 from rollway.controller.duration import duration_of
+from rollway.controller.held_weights import held_message
 from rollway.controller.progress import progress_fields
 from rollway.controller.services import role_services, selected_hash
 from rollway.controller.spec import BlueGreen, Canary
@@ -91,6 +92,8 @@ def status_fields(release: Release, plan: Plan) -> dict[str, Any]:
     fields["phase"], message = calculated_phase({**rollout, "status": fields})
     if fields["phase"] == "Progressing" and plan.waiting:
         message = f"{message}: {plan.waiting[0]}"
+    if release.held:
+        message = held_message(release, plan, release.held)
     if message:
         fields["message"] = message
     fields["duration"] = duration_of(release, plan, fields)

@@ -38,7 +38,7 @@ def phase_of(rollout: Manifest) -> Phase:
     What a user has just written counts before the controller has seen it. A status without `phase` (Argo Rollouts
     before 1.0) is read as the controller would.
     """
-    pending = _unobserved(rollout)
+    pending = unobserved(rollout)
     if pending:
         return Phase(PROGRESSING, f"waiting for {pending}")
     phase = dig(rollout, "status", "phase")
@@ -78,7 +78,7 @@ def is_observed(rollout: Manifest) -> bool:
     return not observed.isdecimal() or int(observed) >= generation
 
 
-def _unobserved(rollout: Manifest) -> str:
+def unobserved(rollout: Manifest) -> str:
     """Return what somebody has written and no controller has seen; empty when there is nothing."""
     status = rollout.get("status") or {}
     if not is_observed(rollout):

@@ -12,6 +12,7 @@ from rollway.releases.phase import is_observed, is_promoted, phase_of
 from rollway.releases.position import position_of, step_text, steps_of, strategy_of
 from rollway.routers.differences import MISSING
 from rollway.routers.errors import InvalidInputError, NotFoundError
+from rollway.routers.held_weight import HELD_WEIGHT
 from rollway.routers.objects import dig
 from rollway.routers.plan import lookup, pointer
 
@@ -189,7 +190,9 @@ def _onward(rollout: Manifest) -> tuple[str, tuple[Operation, ...]]:
         if position and _is_inconclusive(rollout):
             operations += _replaced(rollout, ("status", "controllerPause"), value=False)
             operations += [*_tests(rollout, _INDEX), _add(_INDEX, value=position.following)]
-        return f"promoted past the pause at {_step(rollout)}", tuple(operations)
+        held = HELD_WEIGHT in (dig(rollout, "metadata", "annotations") or {})
+        what = "the weight that is held" if held else "the pause"
+        return f"promoted past {what} at {_step(rollout)}", tuple(operations)
     if _is_untouched(rollout) or position is None or position.index >= position.count:
         return _idle(rollout), ()
     return f"promoted past {_step(rollout)}", tuple(_indexed(rollout, position.following))

@@ -15,6 +15,8 @@ from rollway.controller.spec import (
 from rollway.controller.testing.api import Key
 from rollway.controller.testing.data_plane import is_routed, roles_of
 from rollway.controller.world import HASH_LABEL, ReplicaSet
+from rollway.releases.holding import held_weight_of
+from rollway.releases.phase import unobserved
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -62,6 +64,7 @@ class Invariants:
         simulation, written = self._simulation, self._simulation.data_plane.written
         roles = roles_of(self.observed)
         before = written.seen_by(roles).split.canary if written else 0
+        self._goes_to_held(before, wish.wish.split.canary)
         if wish.wish.split.canary <= before or not is_routed(self.observed):
             return
         known = simulation.cache.get(Key("Endpoints", roles.canary), {}).get("pods", [])
@@ -69,6 +72,16 @@ class Invariants:
             self.fail(
                 f"weight {wish.wish.split} to Service {roles.canary}, which has no ready pods of {wish.canary}: {known}"
             )
+
+    def _goes_to_held(self, before: int, after: int) -> None:
+        """Check that a weight which is held is never left."""
+        held, status = held_weight_of(self.observed), self.observed.get("status") or {}
+        if held is None or unobserved(self.observed) or status.get("abort") or status.get("promoteFull"):
+            return
+        if (held.pod_hash, held.step) != (status.get("currentPodHash"), status.get("currentStepIndex")):
+            return
+        if not min(before, held.weight) <= after <= max(before, held.weight):
+            self.fail(f"weight {held.weight} is held, and the canary goes from {before} to {after}")
 
     def write(self, write: Create | Patch | Delete | Evict) -> None:
         """A Service moves only to ready pods, and no ReplicaSet shrinks whose pods are needed, or may get traffic."""

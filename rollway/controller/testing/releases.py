@@ -14,6 +14,7 @@ from rollway.controller.testing.kubernetes import BAD_IMAGE
 from rollway.controller.testing.rollouts import deployment, random_rollout, random_steps
 from rollway.controller.testing.simulation import Faults, Simulation
 from rollway.controller.world import HASH_LABEL, write_time
+from rollway.releases.holding import held_weight_of, is_taken_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,7 @@ class RandomRelease:
             self.simulation.store.create(deployment(replicas=self.rollout["spec"]["replicas"]))
         self.simulation.tell(f"{seed}: {self.rollout['spec']} {vars(faults)}")
         self._version = 1
-        self._acts: tuple[Callable[[], None], ...] = (
+        self._acts: tuple[Callable[[], object], ...] = (
             self._update,
             self._update,
             self._update,
@@ -72,6 +73,9 @@ class RandomRelease:
             self._restart,
             self._crash_pod,
             self._kill,
+            self._hold,
+            self._hold,
+            self._release,
         )
 
     def interfere(self) -> None:
@@ -91,7 +95,24 @@ class RandomRelease:
         self._update()
         if not simulation.rollout["spec"]["replicas"] and self._random.random() < 0.5:
             self._scale_to(3)
+        if self._random.random() < 0.3:
+            self._settle_held()
         settle(simulation)
+
+    def _settle_held(self) -> None:
+        """Hold a weight, check that it is what the release settles to, and end it in one of the ways."""
+        simulation, random = self.simulation, self._random
+        simulation.run(random.choice([0.2, 5, 60]))
+        if not self._hold():
+            return
+        simulation.run(180)
+        check_held(simulation)
+        random.choice([simulation.promote, self._promote_full, self._abort_and_retry, simulation.release])()
+
+    def _abort_and_retry(self) -> None:
+        self._abort()
+        self.simulation.run(5)
+        self._retry()
 
     def _update(self) -> None:
         self._version += 1
@@ -169,6 +190,12 @@ class RandomRelease:
     def _kill(self) -> None:
         self.simulation.kill("the leader changes")
 
+    def _hold(self) -> bool:
+        return self.simulation.hold(self._random.choice([0, 1, 30, 70, 100]))
+
+    def _release(self) -> None:
+        self.simulation.release()
+
 
 def settle(simulation: Simulation) -> None:
     """Promote every pause until the release is through, and check that the world is as its spec says, and rests.
@@ -183,6 +210,24 @@ def settle(simulation: Simulation) -> None:
     _check_workload(simulation)
 
 
+def check_held(simulation: Simulation) -> None:
+    """Check that the data plane has the weight that is held, if it still is, and that the status says so.
+
+    Raises:
+        InvariantError: it has another one.
+    """
+    held = held_weight_of(simulation.rollout)
+    if held is None:
+        return
+    status, loaded = simulation.status, simulation.data_plane.loaded
+    if status.get("phase") != "Paused" or not is_taken_up(simulation.rollout, held):
+        simulation.invariants.fail(f"{held} is not reported: {status.get('phase')} {status.get('message')}")
+    weight = loaded.seen_by(roles_of(simulation.rollout)).split.canary if loaded else 0
+    reachable = simulation.rollout["spec"]["replicas"] and not _is_stable_bad(simulation)
+    if reachable and weight != held.weight:
+        simulation.invariants.fail(f"weight {held.weight} is held, and the data plane has {weight}")
+
+
 def _finish(simulation: Simulation) -> None:
     for _ in range(int(_LONGEST_S / 30)):
         simulation.run(30)
@@ -195,6 +240,8 @@ def _finish(simulation: Simulation) -> None:
     status = simulation.status
     if status.get("phase") != "Healthy":
         simulation.invariants.fail(f"does not settle: {status.get('phase')} {status.get('message')}")
+    if held_weight_of(simulation.rollout):
+        simulation.invariants.fail("a weight is still held after the promotion")
     if status.get("observedGeneration") != str(simulation.rollout["metadata"]["generation"]):
         simulation.invariants.fail("the newest generation was not observed")
 

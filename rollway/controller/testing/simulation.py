@@ -13,12 +13,14 @@ from rollway.controller.testing.cluster import SimulatedCluster
 from rollway.controller.testing.data_plane import DataPlane, SimulatedRouting
 from rollway.controller.testing.invariants import Invariants
 from rollway.controller.testing.kubernetes import Kubernetes
+from rollway.releases.holding import hold_weight, release_weight
 from rollway.routers.errors import ConflictError, RollwayError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from rollway.releases.verbs import Effect
     from rollway.routers.objects import Manifest
 
 NAMESPACE = "shop"
@@ -215,6 +217,25 @@ class Simulation:
         """End a pause, as `promote` does."""
         if self.status.get("pauseConditions"):
             self.patch_status("promote", {"pauseConditions": None})
+
+    def hold(self, weight: int) -> bool:
+        """Ask the controller to hold a weight, as `set-weight` does; return whether that was not refused."""
+        try:
+            effect = hold_weight(self.rollout, weight, "ann", self.clock.now)
+        except RollwayError as error:
+            self.tell(f"user: hold {weight}, which is refused: {error.message}")
+            return False
+        self._annotate(effect)
+        return True
+
+    def release(self) -> None:
+        """Let the weight go that is held, as `set-weight --release` does."""
+        self._annotate(release_weight(self.rollout))
+
+    def _annotate(self, effect: Effect) -> None:
+        self.tell(f"user: {effect.text}")
+        if effect.spec:
+            self.store.patch(self.key, effect.spec)
 
     def run(self, seconds: float) -> None:
         """Let time pass."""
