@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
-from rollway.routers import guards, linting, observation, planning, removing, router
+from rollway.routers import guards, in_charge, linting, observation, removing, router
 from rollway.routers.backends import affinity, endpoints, packages, services
 from rollway.routers.errors import InvalidInputError
 from rollway.routers.stores import cluster, directory, manifest_files
@@ -22,7 +22,7 @@ _OWN: tuple[tuple[str, Sequence[FindingCode]], ...] = (
             *endpoints.FINDINGS,
             *services.FINDINGS,
             *affinity.FINDINGS,
-            *planning.FINDINGS,
+            *in_charge.FINDINGS,
             *observation.FINDINGS,
             *removing.FINDINGS,
             *router.FINDINGS,

@@ -78,6 +78,14 @@ def read_held_weight(rollout: Manifest) -> HeldWeight | None:
     return HeldWeight(weight, _word(fields, "hash"), step, _word(fields, "by"), _time(fields))
 
 
+def held_weight_of(rollout: Manifest) -> HeldWeight | None:
+    """Return the weight that the annotation of a Rollout holds; None where it holds none, or has faults."""
+    try:
+        return read_held_weight(rollout)
+    except ValueError:
+        return None
+
+
 def _word(fields: Mapping[str, Any], key: str) -> str:
     text = fields.get(key)
     if not isinstance(text, str) or not text.isprintable() or not 0 < len(text) <= LONGEST_WORD:

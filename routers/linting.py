@@ -28,17 +28,13 @@ from rollway.routers.errors import (
     UnwritableError,
 )
 from rollway.routers.findings import Finding, FindingCode
+from rollway.routers.in_charge import moved_by_controller
 from rollway.routers.lookup import pointer_to, read_rollout, read_rollouts
 from rollway.routers.model import Context, Strategy
 from rollway.routers.objects import Access, Live, ObjectRef
 from rollway.routers.observation import Observation
 from rollway.routers.observing import read_together
-from rollway.routers.planning import (
-    controller_in_charge,
-    needs_of,
-    refuse_unsupported,
-    simulate,
-)
+from rollway.routers.planning import needs_of, refuse_unsupported, simulate
 from rollway.routers.ramp import unsupported_steps
 from rollway.routers.roles import decide_roles
 from rollway.routers.rollout import dotted
@@ -257,7 +253,7 @@ class _Case:
     def _judged(self, rollout: Rollout, unusable: set[ObjectRef]) -> Iterator[Problem]:
         """Yield the findings of each backend for the weights that a Rollout may get, if it has what it needs."""
         yield from self._unsupported(rollout, Traffic(Split(0, rollout.total)))
-        yield from map(self._of_finding, controller_in_charge(rollout))
+        yield from map(self._of_finding, moved_by_controller(rollout))
         usable = [
             backend
             for backend in backends_of(rollout)

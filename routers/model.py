@@ -14,6 +14,7 @@ from rollway.routers.weights import Split, parse_weight
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rollway.routers.held_weight import HeldWeight
     from rollway.routers.objects import Live, Manifest
     from rollway.routers.traffic import Traffic
 
@@ -96,6 +97,10 @@ class Rollout:
     hashes: ReleaseHashes | None = None
     status: RolloutStatus = field(default=RolloutStatus(), compare=False, repr=False)
     steps: tuple[Manifest, ...] = field(default=(), compare=False, repr=False)
+    instance_id: str = field(default="", compare=False, repr=False)
+    """What its label names as its controller."""
+    held: HeldWeight | None = field(default=None, compare=False, repr=False)
+    """The weight that its annotation asks that controller to hold; None also where the annotation has faults."""
     memo: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
     """What pure functions found out about this very Rollout, so that each finds it out once."""
 
@@ -112,6 +117,11 @@ class Rollout:
     def backends(self) -> tuple[str, ...]:
         """The names of the backends that this Rollout uses, in the order in which they are applied."""
         return tuple(self.stanzas)
+
+    @property
+    def is_managed(self) -> bool:
+        """Whether rollway's controller runs it: it has the label, and a status."""
+        return self.instance_id == INSTANCE_ID and bool(self.status.phase)
 
     @property
     def ref(self) -> ObjectRef:

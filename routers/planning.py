@@ -14,7 +14,8 @@ from rollway.routers.errors import (
     UnsupportedError,
     WeightError,
 )
-from rollway.routers.findings import Finding, FindingCode, Severity
+from rollway.routers.findings import Finding, Severity
+from rollway.routers.in_charge import controller_in_charge, moved_by_controller
 from rollway.routers.model import Context
 from rollway.routers.objects import Access, LiveObject, Need, without_server_fields
 from rollway.routers.observation import observe
@@ -30,15 +31,6 @@ if TYPE_CHECKING:
     from rollway.routers.model import Rollout
     from rollway.routers.objects import Live, Manifest, ObjectRef
     from rollway.routers.plan import TrafficWish
-
-FINDINGS = (
-    FindingCode(
-        "controller-in-charge",
-        "A controller is taking the Rollout through its steps, or switches its Services, by its status.",
-        "The controller writes its own weight back at its next step, or its own selectors.",
-        "Let the controller finish, or abort the release there.",
-    ),
-)
 
 
 class Proposal(NamedTuple):
@@ -123,7 +115,7 @@ def settled_traffic(rollout: Rollout, live: Live) -> Traffic | None:
 
 def check(context: Context) -> tuple[Finding, ...]:
     """Return what the data planes would report if the wish were written, and whether a controller moves the Rollout."""
-    return (*controller_in_charge(context.rollout), *simulate(context, adopt=True).findings)
+    return (*moved_by_controller(context.rollout), *simulate(context, adopt=True).findings)
 
 
 def wanted_objects(context: Context) -> list[Manifest]:
@@ -264,23 +256,6 @@ def propose(
 def keeping_stable(rollout: Rollout) -> set[ObjectRef]:
     """Return the managed objects without which stable does not get all traffic."""
     return {need.ref for need in needs_of(rollout) if need.keeps_stable}
-
-
-def controller_in_charge(rollout: Rollout) -> Iterator[Finding]:
-    """Refuse to move a Rollout that a controller takes through its steps: it writes its own weight back."""
-    status, count = rollout.status, len(rollout.steps)
-    step = status.current_step
-    if status.phase in ("Progressing", "Paused") and step is not None and step < count:
-        message = (
-            f"a controller is moving it (status: {status.phase}, step {step + 1} of {count}), and would write its own "
-            "weight back"
-        )
-        remedy = "let the controller finish, or abort there"
-        yield Finding("controller-in-charge", Severity.REFUSAL, rollout.ref, message, remedy)
-    if status.phase in ("Progressing", "Paused") and rollout.hashes is not None:
-        message = f"a controller is moving it (status: {status.phase}), and would switch the Services back"
-        remedy = "let the controller promote or abort the release"
-        yield Finding("controller-in-charge", Severity.REFUSAL, rollout.ref, message, remedy)
 
 
 def store_notes(want: Traffic, live: Live) -> tuple[Finding, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rollway.routers import guards, ownership
 from rollway.routers.errors import NotVerifiedError
 from rollway.routers.findings import Finding, FindingCode, Severity
+from rollway.routers.in_charge import controller_in_charge
 from rollway.routers.model import Context
 from rollway.routers.objects import Access, LiveObject
 from rollway.routers.observation import observe
@@ -15,7 +16,6 @@ from rollway.routers.plan import Change, removal_of
 from rollway.routers.planning import (
     Proposal,
     Simulation,
-    controller_in_charge,
     keeping_stable,
     needs_of,
     plan_of,

@@ -11,7 +11,7 @@ from rollway.releases.phase import is_promoted, unobserved
 from rollway.releases.position import position_of, step_text, steps_of, strategy_of, total_of
 from rollway.releases.verbs import Effect
 from rollway.routers.errors import ConflictError, RefusedError, UnsupportedError
-from rollway.routers.held_weight import HELD_WEIGHT, HeldWeight, read_held_weight
+from rollway.routers.held_weight import HELD_WEIGHT, HeldWeight, held_weight_of
 from rollway.routers.model import ROLLOUT_GROUP, ROLLOUT_KIND
 from rollway.routers.objects import ObjectRef, dig
 from rollway.routers.plan import pointer
@@ -63,14 +63,6 @@ def release_weight(rollout: Manifest) -> Effect:
     path = pointer(_HELD)
     operations = ({"op": "test", "path": path, "value": value}, {"op": "remove", "path": path})
     return Effect(f"no weight is held any more{_onward(rollout)}", spec=operations)
-
-
-def held_weight_of(rollout: Manifest) -> HeldWeight | None:
-    """Return the weight that the annotation of a Rollout holds; None where it holds none, or has faults."""
-    try:
-        return read_held_weight(rollout)
-    except ValueError:
-        return None
 
 
 def is_taken_up(rollout: Manifest, held: HeldWeight) -> bool:

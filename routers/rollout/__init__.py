@@ -7,13 +7,15 @@ without it has no router: its Services select the pods of one release.
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jsonschema_rs
 
 from rollway.routers.backends import builtin_packages, packages
 from rollway.routers.errors import Fault, ManifestError, UnsupportedError
-from rollway.routers.model import PingPong, ReleaseHashes, Rollout, RolloutStatus, Strategy
+from rollway.routers.held_weight import held_weight_of
+from rollway.routers.model import INSTANCE_LABEL, PingPong, ReleaseHashes, Rollout, RolloutStatus, Strategy
 from rollway.routers.objects import dig
 from rollway.routers.rollout.schema import COMMON_KEYS, rollout_schema
 from rollway.routers.rollout.unused import is_without_router, misspelled_fields
@@ -86,7 +88,8 @@ def parse_rollout(
     if clean is not None:
         rollout = _read(clean, namespace, schema.packages, faults)
         if rollout and not faults.lines:
-            return rollout
+            label = dig(manifest, "metadata", "labels", INSTANCE_LABEL)
+            return replace(rollout, instance_id=str(label or ""), held=held_weight_of(manifest))
     name = _name(manifest)
     if faults.unsupported and faults.unsupported == len(faults.lines):
         raise UnsupportedError(

@@ -15,8 +15,8 @@ from rollway.controller.spec import (
 from rollway.controller.testing.api import Key
 from rollway.controller.testing.data_plane import is_routed, roles_of
 from rollway.controller.world import HASH_LABEL, ReplicaSet
-from rollway.releases.holding import held_weight_of
 from rollway.releases.phase import unobserved
+from rollway.routers.held_weight import held_weight_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -74,11 +74,15 @@ class Invariants:
             )
 
     def _goes_to_held(self, before: int, after: int) -> None:
-        """Check that a weight which is held is never left."""
+        """Check that a weight which is held is never left, unless no pod can serve it."""
         held, status = held_weight_of(self.observed), self.observed.get("status") or {}
         if held is None or unobserved(self.observed) or status.get("abort") or status.get("promoteFull"):
             return
         if (held.pod_hash, held.step) != (status.get("currentPodHash"), status.get("currentStepIndex")):
+            return
+        if not after and not any(
+            each.available for each in self._known_sets() if each.pod_hash == held.pod_hash
+        ):
             return
         if not min(before, held.weight) <= after <= max(before, held.weight):
             self.fail(f"weight {held.weight} is held, and the canary goes from {before} to {after}")

@@ -14,7 +14,8 @@ from rollway.controller.testing.kubernetes import BAD_IMAGE
 from rollway.controller.testing.rollouts import deployment, random_rollout, random_steps
 from rollway.controller.testing.simulation import Faults, Simulation
 from rollway.controller.world import HASH_LABEL, write_time
-from rollway.releases.holding import held_weight_of, is_taken_up
+from rollway.releases.holding import is_taken_up
+from rollway.routers.held_weight import held_weight_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,56 @@
+"""Whether a controller moves the traffic of a Rollout, so that what somebody else writes does not stay. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rollway.routers.findings import Finding, FindingCode, Severity
+from rollway.routers.model import Strategy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rollway.routers.model import Rollout
+
+FINDINGS = (
+    FindingCode(
+        "controller-in-charge",
+        "A controller is taking the Rollout through its steps, or switches its Services, by its status; or rollway's own "
+        "controller runs it, by its label.",
+        "The controller writes its own weight back at its next step, or its own selectors. That of rollway does so at once.",
+        "Let the controller finish, or abort the release there. With rollway's controller, `rollway set-weight` in a cluster "
+        "lets it hold the weight.",
+    ),
+)
+
+
+def controller_in_charge(rollout: Rollout) -> Iterator[Finding]:
+    """Refuse to move a Rollout whose controller writes its own traffic back: at its next step, or at any time."""
+    if not rollout.is_managed:
+        yield from moved_by_controller(rollout)
+        return
+    name = rollout.name
+    remedy = f"`rollway promote {name}` and `rollway abort {name}` move the release"
+    if rollout.strategy is Strategy.CANARY:
+        remedy = f"`rollway set-weight {name} WEIGHT` lets it hold a weight, {remedy}"
+    message = "rollway's controller runs it, and would write its own traffic back at once"
+    yield Finding("controller-in-charge", Severity.REFUSAL, rollout.ref, message, remedy)
+
+
+def moved_by_controller(rollout: Rollout) -> Iterator[Finding]:
+    """Refuse to move a Rollout that a controller takes through its steps now; that of rollway takes weights."""
+    if rollout.is_managed:
+        return
+    status, count = rollout.status, len(rollout.steps)
+    step = status.current_step
+    if status.phase in ("Progressing", "Paused") and step is not None and step < count:
+        message = (
+            f"a controller is moving it (status: {status.phase}, step {step + 1} of {count}), and would write its own "
+            "weight back"
+        )
+        remedy = "let the controller finish, or abort there"
+        yield Finding("controller-in-charge", Severity.REFUSAL, rollout.ref, message, remedy)
+    if status.phase in ("Progressing", "Paused") and rollout.hashes is not None:
+        message = f"a controller is moving it (status: {status.phase}), and would switch the Services back"
+        remedy = "let the controller promote or abort the release"
+        yield Finding("controller-in-charge", Severity.REFUSAL, rollout.ref, message, remedy)
