@@ -26,6 +26,8 @@ INSTANCE_LABEL = "argo-rollouts.argoproj.io/controller-instance-id"
 """The label of a Rollout that names the controller that runs it."""
 INSTANCE_ID = "rollway"
 """Its value for rollway's controller, unless that was given another one. Argo's own controller leaves such Rollouts alone."""
+HASH_LABEL = "rollouts-pod-template-hash"
+"""The label by which the pods of a ReplicaSet are known (Argo Rollouts, `pkg/apis/rollouts/v1alpha1/types.go`)."""
 STABLE = "stable"
 CANARY = "canary"
 
@@ -59,6 +61,16 @@ class ReleaseHashes(NamedTuple):
     canary: str = ""
     reported_stable: str = ""
     reported_newest: str = ""
+
+
+class SubsetHashes(NamedTuple):
+    """The pod-template hashes that the subsets of both roles select by their label; empty where a subset has none.
+
+    As a wish, an empty one leaves the label of its subset as it is.
+    """
+
+    stable: str = ""
+    canary: str = ""
 
 
 class RolloutStatus(NamedTuple):
@@ -95,6 +107,8 @@ class Rollout:
     stanzas: Mapping[str, Any] = field(default_factory=dict, hash=False)
     ping_pong: PingPong | None = None
     hashes: ReleaseHashes | None = None
+    subsets: SubsetHashes | None = field(default=None, repr=False)
+    """What the subsets of a router are to select: given by the controller that runs the release. None: they stay as they are."""
     status: RolloutStatus = field(default=RolloutStatus(), compare=False, repr=False)
     steps: tuple[Manifest, ...] = field(default=(), compare=False, repr=False)
     instance_id: str = field(default="", compare=False, repr=False)

@@ -12,7 +12,7 @@ from rollway.routers.traffic import Evidence, Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
-    from rollway.routers.model import Rollout
+    from rollway.routers.model import Rollout, SubsetHashes
     from rollway.routers.objects import Live
     from rollway.routers.traffic import HeaderRoute, MirrorRoute, ObjectVerdict, Reading
 
@@ -46,6 +46,11 @@ class Observation(NamedTuple):
             return None
         splits = {traffic.split for traffic in self._shown}
         return self.nearest_traffic if len(splits) == 1 and not self._contradictory else None
+
+    @property
+    def subsets(self) -> SubsetHashes | None:
+        """The hashes that subsets select; None where no router has subsets, or the Rollout asks for no hashes."""
+        return next((reading.subsets for reading in self.readings if reading.subsets is not None), None)
 
     @property
     def disagreement(self) -> Finding | None:

@@ -16,6 +16,7 @@ from rollway.routers.errors import InvalidInputError
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from rollway.routers.model import SubsetHashes
     from rollway.routers.objects import Access, ObjectRef
     from rollway.routers.weights import Split
 
@@ -239,6 +240,8 @@ class Reading(NamedTuple):
     exact: bool = True
     outcome: Outcome | None = None
     reason: str = ""
+    subsets: SubsetHashes | None = None
+    """The hashes that the subsets of both roles select, where the Rollout asks for some."""
 
 
 class Outcome(enum.Enum):

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from rollway.controller import old_replica_sets
+from rollway.controller import old_replica_sets, subsets
 from rollway.controller.decision import SetTraffic
 from rollway.controller.progress import BLUE_GREEN_PAUSE
 from rollway.controller.release import Plan
@@ -39,9 +39,11 @@ def plan_blue_green(release: Release) -> Plan:
     _size(release, plan)
     saturated = new.desired == new.available == spec.replicas == plan.pods[new.name]
     wish = _wish(release, plan, switch=go and saturated)
-    proven = wish is not None and is_proven(release, plan, wish)
     if wish is not None:
-        plan.wish = SetTraffic(wish, plan.progress.stable, new.pod_hash)
+        plan.wish = SetTraffic(
+            wish, plan.progress.stable, new.pod_hash, subsets.wanted_subsets(release, plan, wish)
+        )
+    proven = wish is not None and is_proven(release, plan, wish)
     if strategy.routed:
         services = (strategy.stable_service, strategy.canary_service)
         select(release, plan, services, free=not shown_weight(release))
@@ -159,9 +161,11 @@ def _wish(release: Release, plan: Plan, *, switch: bool) -> Traffic | None:
     if switch or switched:
         # What was switched stays, unless it serves nobody.
         reached = not strategy.routed or switched or release.serves(strategy.canary_service, release.new)
-        if reached:
+        prepared = switched or (subsets.canary_is_new(release) and subsets.is_settled(release))
+        if reached and prepared:
             return Traffic(Split(total, total))
-        plan.waiting.append(f"Service {strategy.canary_service} has to lead to pods of the new release")
+        place = "the canary subset" if reached else f"Service {strategy.canary_service}"
+        plan.waiting.append(f"{place} has to lead to pods of the new release")
     return _back(release, plan)
 
 
@@ -170,5 +174,8 @@ def _back(release: Release, plan: Plan) -> Traffic:
     shown, total = shown_weight(release), release.blue_green.total
     if shown and not release.stable_available:
         plan.waiting.append("no pod of the stable ReplicaSet is available")
+        return Traffic(Split(shown, total))
+    if shown and not subsets.stable_is_selected(release):
+        plan.waiting.append("the stable subset does not select the stable ReplicaSet yet")
         return Traffic(Split(shown, total))
     return Traffic(Split(0, total))

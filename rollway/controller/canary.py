@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollway.controller import old_replica_sets
+from rollway.controller import old_replica_sets, subsets
 from rollway.controller.decision import SetTraffic
 from rollway.controller.held_weights import plan_held_weight
 from rollway.controller.release import Plan
@@ -88,7 +88,9 @@ def _plan_routed(release: Release, plan: Plan) -> None:
     strategy, new, stable = release.canary, release.new, release.stable
     weight = _weight_wanted(release, plan)
     wish = _wish(release, plan, weight)
-    plan.wish = SetTraffic(wish, plan.progress.stable, new.pod_hash)
+    plan.wish = SetTraffic(
+        wish, plan.progress.stable, new.pod_hash, subsets.wanted_subsets(release, plan, wish)
+    )
     proven = is_proven(release, plan, wish)
     drained = is_drained(release, plan, wish)
     select(release, plan, role_services(strategy, release.progress), free=not wish.split.canary and proven)
@@ -126,15 +128,13 @@ def _wish(release: Release, plan: Plan, weight: int) -> Traffic:
         return Traffic(Split(0, total))
     if release.spec.paused:
         weight = min(weight, shown)
-    selected = (
-        selected_hash(release.world.services.get(canary_service)) if canary_service else release.new.pod_hash
-    )
-    if not release.new.available or selected != release.new.pod_hash:
+    if not _leads_to_new(release, canary_service):
         if weight:
+            place = "Service" if canary_service else "subset"
             plan.waiting.append(
-                f"ReplicaSet {release.new.name} has no pod that is available and in its Service"
+                f"ReplicaSet {release.new.name} has no pod that is available and in its {place}"
             )
-        safe = 0 if release.stable_available else shown
+        safe = 0 if release.stable_available and subsets.stable_is_selected(release) else shown
         return Traffic(Split(safe, total))
     if canary_service and not release.serves(canary_service, release.new) and weight > shown:
         plan.waiting.append(
@@ -150,7 +150,24 @@ def _wish(release: Release, plan: Plan, weight: int) -> Traffic:
             weight = shown
     elif weight < shown:
         weight = _carried_by_stable(release, plan, weight, shown)
-    return _with_routes(release, plan, weight)
+    return _for_settled_subsets(release, _with_routes(release, plan, weight))
+
+
+def _leads_to_new(release: Release, canary_service: str) -> bool:
+    """Return whether the new release has pods, and what leads to the canary selects it."""
+    selected = selected_hash(release.world.services.get(canary_service))
+    by_service = not canary_service or selected == release.new.pod_hash
+    return bool(release.new.available) and by_service and subsets.canary_is_new(release)
+
+
+def _for_settled_subsets(release: Release, wish: Traffic) -> Traffic:
+    """Return a wish, or what is shown where more would lead to a subset whose pods the data plane may not have yet."""
+    traffic = release.world.traffic
+    if traffic is None or traffic.shown is None or subsets.is_settled(release):
+        return wish
+    shown = traffic.shown
+    more = wish.split.canary > shown.split.canary or not set(wish.routes) <= set(shown.routes)
+    return shown if more else wish
 
 
 def _with_routes(release: Release, plan: Plan, weight: int) -> Traffic:
@@ -167,6 +184,9 @@ def _carried_by_stable(release: Release, plan: Plan, weight: int, shown: int) ->
     strategy, replicas, available = release.canary, release.spec.replicas, release.stable_available
     if not available:
         plan.waiting.append("no pod of the stable ReplicaSet is available")
+        return shown
+    if not subsets.stable_is_selected(release):
+        plan.waiting.append("the stable subset does not select the stable ReplicaSet yet")
         return shown
     if not strategy.dynamic_stable_scale or not replicas:
         return weight
@@ -245,7 +265,7 @@ def _is_reached(release: Release, plan: Plan) -> bool:
         )
     traffic, weight = release.world.traffic, weight_at(strategy, plan.progress.index)
     wish = _with_routes(release, plan, weight) if not release.is_empty else Traffic(Split(0, strategy.total))
-    return traffic is not None and traffic.proves(wish)
+    return traffic is not None and traffic.proves(wish, traffic.subsets)
 
 
 def _promote(release: Release, plan: Plan) -> None:

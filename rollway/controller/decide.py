@@ -32,7 +32,7 @@ from rollway.controller.spec_reader import SpecReader
 from rollway.controller.status import merge_patch, status_patch
 from rollway.controller.world import HASH_LABEL, MANAGED_BY, REVISION
 from rollway.routers.errors import ManifestError
-from rollway.routers.objects import ObjectRef, dig, duplicate
+from rollway.routers.objects import ObjectRef, duplicate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,6 @@ def decide(world: World, now: datetime) -> Decision:
     spec = reader.read()
     faults = (
         *reader.faults,
-        *_routing_faults(world),
         *world.faults,
         *(_service_faults(spec, world) if spec else ()),
         *(held_weight_faults(world.rollout, spec) if spec else ()),
@@ -73,14 +72,6 @@ def decide(world: World, now: datetime) -> Decision:
     workload.plan_workload(release, plan)
     _abort_when_late(release, plan)
     return _decision(release, plan)
-
-
-def _routing_faults(world: World) -> Iterator[str]:
-    """Yield what of the routing this controller does not do."""
-    path = ("spec", "strategy", "canary", "trafficRouting", "istio", "destinationRule")
-    if dig(world.rollout, *path):
-        text = "the hash labels of subsets are not written by this controller yet; split by Services, or leave the Rollout to Argo Rollouts"
-        yield f"{'.'.join(path)}: {text}"
 
 
 def _service_faults(spec: RolloutSpec, world: World) -> Iterator[str]:
@@ -153,7 +144,8 @@ def _decision(release: Release, plan: Plan) -> Decision:
             (shrinking if plan.pods.get(each.name, each.desired) < each.desired else writes).append(patch)
     writes += _service_writes(release, plan)
     writes += pod_metadata.pod_writes(release, plan)
-    if plan.wish and release.world.traffic and release.world.traffic.shown != plan.wish.wish:
+    traffic = release.world.traffic
+    if plan.wish and traffic and not traffic.shows(plan.wish.wish, plan.wish.subsets):
         writes.append(plan.wish)
     writes += shrinking
     writes += workload.workload_writes(release, plan)

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from rollway.routers.model import SubsetHashes
     from rollway.routers.objects import Manifest, ObjectRef
     from rollway.routers.traffic import Traffic
 
@@ -40,11 +41,15 @@ class Evict(NamedTuple):
 
 
 class SetTraffic(NamedTuple):
-    """Write a wish into the routing objects, through `TrafficRouter`, with the roles as pod-template hashes."""
+    """Write a wish into the routing objects, through `TrafficRouter`, with the roles as pod-template hashes.
+
+    `subsets` are the hashes that the subsets of a router are to select; None where it leads to Services.
+    """
 
     wish: Traffic
     stable: str
     canary: str
+    subsets: SubsetHashes | None = None
 
 
 Write: TypeAlias = Create | Patch | Delete | Evict | SetTraffic

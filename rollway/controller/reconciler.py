@@ -127,8 +127,9 @@ class Reconciler:
         for event in events | dict.fromkeys(decision.events):
             self._cluster.record(world.rollout, event)
         # There is nothing to ask about a refused wish, and the answer would only bring the same refusal at once.
-        if decision.wish and world.traffic and not refused and not world.traffic.proves(decision.wish.wish):
-            self._routing.ask(world.rollout, decision.wish)
+        wish = decision.wish
+        if wish and world.traffic and not refused and not world.traffic.proves(wish.wish, wish.subsets):
+            self._routing.ask(world.rollout, wish)
         if refused:
             return min(decision.look_again or now + _RETRY, now + _RETRY)
         return decision.look_again

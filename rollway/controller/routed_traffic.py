@@ -17,7 +17,7 @@ from rollway.controller.world import TrafficState
 from rollway.routers.data_planes import data_plane_probes, status_probes
 from rollway.routers.errors import InvalidInputError, NotFoundError, RefusedError, RollwayError
 from rollway.routers.guards import Limits
-from rollway.routers.model import Context, ReleaseHashes
+from rollway.routers.model import Context, ReleaseHashes, SubsetHashes
 from rollway.routers.objects import Access, dig
 from rollway.routers.observation import observe
 from rollway.routers.ownership import owned_by
@@ -69,8 +69,8 @@ class _Known:
     """The objects that carry its traffic, whose changes concern it."""
 
 
-_Parsed: TypeAlias = "tuple[tuple[Any, ...], dict[tuple[str, str], Rollout]]"
-"""A Rollout as the routers see it, by its stable and its newest hash; and what of the manifest that rests on."""
+_Parsed: TypeAlias = "tuple[tuple[Any, ...], dict[tuple[str, str, SubsetHashes | None], Rollout]]"
+"""A Rollout as the routers see it, by its stable and its newest hash and those of subsets; and what of the manifest that rests on."""
 
 
 class RoutedTraffic:
@@ -135,7 +135,8 @@ class RoutedTraffic:
             known = self._of(rollout)
             self._watch(rollout, known)
             live = self._store.read(needs_of(rollout))
-            shown = observe(rollout, live).traffic
+            observed = observe(rollout, live)
+            shown = observed.traffic
             promoted = rollout.hashes is not None and rollout.hashes.stable == rollout.hashes.canary
             if shown and promoted and simulate(Context(rollout, shown, live), adopt=True).changes:
                 shown = (
@@ -154,6 +155,7 @@ class RoutedTraffic:
                 drain=self._drain,
                 level=probes.level,
                 problem=known.problem,
+                subsets=observed.subsets,
             ),
             (),
         )
@@ -165,7 +167,7 @@ class RoutedTraffic:
             RefusedError: it is not safe, or not possible; the next state shows why as its problem.
             RollwayError: it could not be written.
         """
-        rollout = self._rollout(manifest, wish.stable, wish.canary)
+        rollout = self._rollout(manifest, wish.stable, wish.canary, wish.subsets)
         known = self._of(rollout)
         known.wish = known.asked = wish.wish
         known.proven_at = None
@@ -192,7 +194,7 @@ class RoutedTraffic:
 
     def ask(self, manifest: Manifest, wish: SetTraffic) -> None:
         """Ask for the evidence of a wish, without waiting for it."""
-        rollout = self._rollout(manifest, wish.stable, wish.canary)
+        rollout = self._rollout(manifest, wish.stable, wish.canary, wish.subsets)
         known = self._of(rollout)
         if known.asking or self._stopped.is_set():
             return
@@ -244,7 +246,9 @@ class RoutedTraffic:
                 self._concerned.setdefault(ref, {})[key] = None
         known.refs = refs
 
-    def _rollout(self, manifest: Manifest, stable: str, canary: str) -> Rollout:
+    def _rollout(
+        self, manifest: Manifest, stable: str, canary: str, subsets: SubsetHashes | None = None
+    ) -> Rollout:
         """Return a Rollout as the routers see it; the same value as long as nothing of it changes."""
         metadata = manifest["metadata"]
         ping_pong = dig(manifest, "status", "canary", "stablePingPong")
@@ -253,9 +257,10 @@ class RoutedTraffic:
         if kept is None or kept[0] != of:
             kept = (of, {})
             self._rollouts[metadata["namespace"], metadata["name"]] = kept
-        if (stable, canary) not in kept[1]:
-            kept[1][stable, canary] = rollout_of(manifest, stable, canary)
-        return kept[1][stable, canary]
+        hashes = stable, canary, subsets
+        if hashes not in kept[1]:
+            kept[1][hashes] = rollout_of(manifest, *hashes)
+        return kept[1][hashes]
 
     def _of(self, rollout: Rollout) -> _Known:
         return self._known.setdefault((rollout.namespace, rollout.name), _Known())
@@ -286,13 +291,15 @@ class RoutedTraffic:
         return Evidence.WRITTEN, ()
 
 
-def rollout_of(manifest: Manifest, stable: str, canary: str) -> Rollout:
+def rollout_of(manifest: Manifest, stable: str, canary: str, subsets: SubsetHashes | None = None) -> Rollout:
     """Return a Rollout as the routers see it, with its roles as the controller knows them.
+
+    `subsets` are the hashes that subsets are to select; None leaves them as they are.
 
     Raises:
         ManifestError, UnsupportedError: its routing has faults.
     """
-    rollout = parse_rollout(manifest)
+    rollout = replace(parse_rollout(manifest), subsets=subsets or SubsetHashes())
     if rollout.hashes is not None:
         hashes = ReleaseHashes(stable, canary, reported_stable=stable, reported_newest=canary)
         return replace(rollout, hashes=hashes)

@@ -7,12 +7,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rollway.controller.spec import ABORT_SCALE_DOWN_DELAY_S
+from rollway.controller.subsets import is_settled, stable_is_selected
 from rollway.controller.world import whole_second
 from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from rollway.controller.release import Plan, Release
+    from rollway.routers.model import SubsetHashes
 
 
 def shown_weight(release: Release) -> int:
@@ -26,7 +28,7 @@ def is_proven(release: Release, plan: Plan, wish: Traffic) -> bool:
     traffic = release.world.traffic
     if traffic is None:
         return False
-    if not traffic.proves(wish):
+    if not traffic.proves(wish, _subsets(plan)):
         plan.waiting.append(traffic.problem or f"weight {wish.split} is not {traffic.level.name.lower()} yet")
         return False
     return True
@@ -35,7 +37,7 @@ def is_proven(release: Release, plan: Plan, wish: Traffic) -> bool:
 def is_drained(release: Release, plan: Plan, wish: Traffic) -> bool:
     """Return whether a wish has been proven for so long that no request is left where the weight was."""
     traffic = release.world.traffic
-    if traffic is None or traffic.proven_at is None or not traffic.proves(wish):
+    if traffic is None or traffic.proven_at is None or not traffic.proves(wish, _subsets(plan)):
         return False
     due = traffic.proven_at + traffic.drain
     if release.now < due:
@@ -44,12 +46,20 @@ def is_drained(release: Release, plan: Plan, wish: Traffic) -> bool:
     return True
 
 
+def _subsets(plan: Plan) -> SubsetHashes | None:
+    """Return what the subsets of a router are to select now."""
+    return plan.wish.subsets if plan.wish else None
+
+
 def promoted_wish(release: Release, plan: Plan, stable_service: str) -> Traffic:
     """Return the traffic of a promoted release: all to stable, once the stable Service leads to the promoted pods."""
     shown, total = shown_weight(release), release.spec.strategy.total
-    reached = release.is_empty or release.serves(stable_service, release.stable)
-    if shown and stable_service and not reached:
+    reached = not stable_service or release.is_empty or release.serves(stable_service, release.stable)
+    if shown and not reached:
         plan.waiting.append(f"Service {stable_service} has to lead to pods of the promoted release")
+        return Traffic(Split(shown, total))
+    if shown and not (stable_is_selected(release) and is_settled(release)):
+        plan.waiting.append("the stable subset has to select the promoted release, in the data plane as well")
         return Traffic(Split(shown, total))
     return Traffic(Split(0, total))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rollway.controller.spec import Canary
+from rollway.controller.subsets import shown_subsets
 from rollway.controller.world import HASH_LABEL
 from rollway.routers.objects import dig
 
@@ -63,7 +64,9 @@ def _move(release: Release, plan: Plan, name: str, target: ReplicaSet) -> None:
 
 
 def referenced(release: Release, replica_set: ReplicaSet) -> bool:
-    """Return whether a Service of the Rollout selects a ReplicaSet, or still leads to its pods."""
+    """Return whether a Service or a subset of the Rollout selects a ReplicaSet, or a Service still leads to its pods."""
+    if replica_set.pod_hash in (shown_subsets(release) or ()):
+        return True
     pods = {pod.name for pod in release.world.pods if pod.pod_hash == replica_set.pod_hash}
     return any(
         selected_hash(service) == replica_set.pod_hash

@@ -135,7 +135,7 @@ def _is_verified(release: Release, traffic: TrafficState) -> bool:
     same = dig(before, "canary", "weight") == traffic.shown.split.canary
     if traffic.wish is None and same:
         return bool(before.get("verified"))
-    return traffic.proves(traffic.shown)
+    return traffic.is_proven
 
 
 def _weight(weight: int, service: str, pod_hash: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from rollway.routers.traffic import Evidence
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rollway.routers.model import SubsetHashes
     from rollway.routers.objects import Manifest
     from rollway.routers.traffic import Traffic
 
@@ -144,10 +145,21 @@ class TrafficState(NamedTuple):
     level: Evidence = Evidence.WRITTEN
     problem: str = ""
     """Why the wish could not be written, or is not shown: for people."""
+    subsets: SubsetHashes | None = None
+    """What the subsets of the router select; None where it leads to Services."""
 
-    def proves(self, wish: Traffic) -> bool:
+    @property
+    def is_proven(self) -> bool:
+        """Whether the evidence is there for what the objects show."""
+        return self.shown is not None and self.wish == self.shown and self.proven_at is not None
+
+    def shows(self, wish: Traffic, subsets: SubsetHashes | None = None) -> bool:
+        """Return whether the objects show a wish, and subsets that select these hashes."""
+        return self.shown == wish and self.subsets == subsets
+
+    def proves(self, wish: Traffic, subsets: SubsetHashes | None = None) -> bool:
         """Return whether the objects show a wish, and the evidence for it is there."""
-        return self.shown == wish and self.wish == wish and self.proven_at is not None
+        return self.shows(wish, subsets) and self.is_proven
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.controller.testing.api import Key
 from rollway.controller.world import HASH_LABEL, TrafficState
+from rollway.routers.model import SubsetHashes
 from rollway.routers.objects import dig
 from rollway.routers.traffic import Evidence, Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from rollway.controller.decision import SetTraffic
@@ -65,26 +67,55 @@ class Routes(NamedTuple):
 class DataPlane:
     """Routing objects, and a data plane that loads them some time later, or not for a while."""
 
-    def __init__(self, simulation: Simulation) -> None:
+    def __init__(self, simulation: Simulation, rollout: Manifest) -> None:
         self._simulation = simulation
         self.written: Routes | None = None
         self.loaded: Routes | None = None
+        self.subsets = self.loaded_subsets = SubsetHashes() if has_subsets(rollout) else None
+        """What the subsets select, as written and as loaded; None where the routes lead to Services."""
         self.version = 0
         self.slowest_s = 1.5
 
-    def write(self, wish: Traffic, roles: Roles) -> None:
+    def write(self, wish: Traffic, roles: Roles, subsets: SubsetHashes | None) -> None:
         """Store a wish, and load it later; one that is not the newest any more is not loaded."""
-        self.written = routes = Routes(wish, roles)
+        if subsets != self.subsets:
+            self._write_subsets(subsets)
         self.version += 1
-        version = self.version
+        if self.written == Routes(wish, roles):
+            return
+        self.written = routes = Routes(wish, roles)
 
         def load() -> None:
-            if version == self.version:
+            if self.written is routes:
                 self.loaded = routes
                 self._simulation.invariants.note_reached()
                 self._simulation.tell(f"the data plane loads {wish.split}")
 
+        self._later(load)
+
+    def _write_subsets(self, subsets: SubsetHashes | None) -> None:
+        """Store subsets, which are loaded apart from the weights: they are objects of another kind."""
+        self.subsets = subsets
+
+        def load() -> None:
+            if self.subsets is subsets:
+                self.loaded_subsets = subsets
+                self._simulation.invariants.note_reached()
+                self._simulation.tell(f"the data plane loads {subsets}")
+
+        self._later(load)
+
+    def _later(self, load: Callable[[], None]) -> None:
         self._simulation.clock.after(self._simulation.random.uniform(0.05, self.slowest_s), load)
+
+    def shares_by_hash(self, selected: Callable[[str], str]) -> dict[str, int]:
+        """Return the weight of each hash as it is loaded; `selected` returns the hash that a Service selects."""
+        if self.loaded is None:
+            return {}
+        split, roles, subsets = self.loaded.traffic.split, self.loaded.roles, self.loaded_subsets
+        hashes = subsets or SubsetHashes(selected(roles.stable), selected(roles.canary))
+        shares = {hashes.stable: split.total - split.canary}
+        return {**shares, hashes.canary: shares.get(hashes.canary, 0) + split.canary}
 
 
 class SimulatedRouting:
@@ -92,7 +123,7 @@ class SimulatedRouting:
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
-        self._asked: Traffic | None = None
+        self._asked: SetTraffic | None = None
         self._wish: Traffic | None = None
         self._proven_at: datetime | None = None
         self._version = 0
@@ -117,19 +148,26 @@ class SimulatedRouting:
             shown = self._by_services(rollout)
         if self._version != self._simulation.data_plane.version:
             self._proven_at = None  # somebody has written since
-        state = TrafficState(shown, self._wish, self._proven_at, level=Evidence.LOADED, problem=self._problem)
+        state = TrafficState(
+            shown,
+            self._wish,
+            self._proven_at,
+            level=Evidence.LOADED,
+            problem=self._problem,
+            subsets=self._simulation.data_plane.subsets,
+        )
         return state, ()
 
     def set(self, rollout: Manifest, wish: SetTraffic) -> None:
         """Write a wish."""
         simulation = self._simulation
         simulation.invariants.set_traffic(wish)
-        self._asked = self._wish = wish.wish
+        self._asked, self._wish = wish, wish.wish
         self._proven_at = None
         after = simulation.trouble(f"traffic {wish.wish.split}")
-        simulation.tell(f"traffic {wish.wish.split}")
+        simulation.tell(f"traffic {wish.wish.split}{f' {wish.subsets}' if wish.subsets else ''}")
         if is_routed(rollout):
-            simulation.data_plane.write(wish.wish, roles_of(rollout))
+            simulation.data_plane.write(wish.wish, roles_of(rollout), wish.subsets)
         else:
             self._switch(rollout, wish)
         simulation.wake()
@@ -163,11 +201,11 @@ class SimulatedRouting:
 
     def ask(self, rollout: Manifest, wish: SetTraffic) -> None:
         """Ask whether a wish is loaded; the answer comes later."""
-        self._asked = wish.wish
+        self._asked = wish
         plane, simulation = self._simulation.data_plane, self._simulation
 
         def answer() -> None:
-            if self._asked != wish.wish or self is not simulation.routing:
+            if self._asked != wish or self is not simulation.routing:
                 return
             roles = roles_of(rollout)
             loaded = plane.loaded.seen_by(roles) if plane.loaded else None
@@ -176,13 +214,13 @@ class SimulatedRouting:
                 loaded = shown = self._by_services(rollout)
             if self._wish != wish.wish:
                 self._wish, self._proven_at = wish.wish, None
-            if loaded == shown == wish.wish:
+            if loaded == shown == wish.wish and plane.loaded_subsets == plane.subsets == wish.subsets:
                 if self._proven_at is None:
                     self._proven_at, self._version = simulation.clock.now, plane.version
                     simulation.wake()
             else:
                 self._proven_at = None
-                if shown == wish.wish:
+                if shown == wish.wish and plane.subsets == wish.subsets:
                     simulation.clock.after(0.2, answer)
                 else:
                     simulation.wake()
@@ -194,3 +232,8 @@ def is_routed(rollout: Manifest) -> bool:
     """Return whether a Rollout has a router."""
     strategy = rollout["spec"]["strategy"]
     return "trafficRouting" in (strategy.get("canary") or strategy.get("blueGreen") or {})
+
+
+def has_subsets(rollout: Manifest) -> bool:
+    """Return whether the router of a Rollout leads to subsets of one Service."""
+    return bool(dig(rollout, "spec", "strategy", "canary", "trafficRouting", "istio", "destinationRule"))

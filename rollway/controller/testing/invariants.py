@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rollway.controller.decision import Patch
+from rollway.controller.services import selected_hash
 from rollway.controller.spec import (
     ABORT_SCALE_DOWN_DELAY_S,
     MAX_UNAVAILABLE,
@@ -14,15 +15,18 @@ from rollway.controller.spec import (
 )
 from rollway.controller.testing.api import Key
 from rollway.controller.testing.data_plane import is_routed, roles_of
+from rollway.controller.testing.kubernetes import hash_of, is_ready
 from rollway.controller.world import HASH_LABEL, ReplicaSet
 from rollway.releases.phase import unobserved
 from rollway.routers.held_weight import held_weight_of
+from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from rollway.controller.decision import Create, Delete, Evict, SetTraffic
     from rollway.controller.testing.simulation import Simulation
+    from rollway.routers.model import SubsetHashes
     from rollway.routers.objects import Manifest
 
 
@@ -63,9 +67,14 @@ class Invariants:
         """Weight goes up only to a Service with ready pods of the new release."""
         simulation, written = self._simulation, self._simulation.data_plane.written
         roles = roles_of(self.observed)
+        if wish.subsets:
+            self._subsets_move(wish.subsets)
         before = written.seen_by(roles).split.canary if written else 0
         self._goes_to_held(before, wish.wish.split.canary)
         if wish.wish.split.canary <= before or not is_routed(self.observed):
+            return
+        if wish.subsets:
+            self._subset_gets_more(wish)
             return
         known = simulation.cache.get(Key("Endpoints", roles.canary), {}).get("pods", [])
         if not any(f"-{wish.canary}-" in name for name in known):
@@ -86,6 +95,41 @@ class Invariants:
             return
         if not min(before, held.weight) <= after <= max(before, held.weight):
             self.fail(f"weight {held.weight} is held, and the canary goes from {before} to {after}")
+
+    def _subsets_move(self, wanted: SubsetHashes) -> None:
+        """Check that a subset moves only to available pods, and not while anything leads to it."""
+        plane = self._simulation.data_plane
+        before = plane.subsets
+        if before is None or not self._asked:
+            return
+        split = plane.written.traffic.split if plane.written else Split(0, 100)
+        for selected, pod_hash, share in (
+            (before.stable, wanted.stable, split.total - split.canary),
+            (before.canary, wanted.canary, split.canary),
+        ):
+            if pod_hash == selected:
+                continue
+            if selected and share:
+                self.fail(f"a subset with {share} of the traffic would move from {selected} to {pod_hash}")
+            self.selected("of a subset", pod_hash)
+            if not selected and share:
+                self._is_whole(pod_hash)
+
+    def _is_whole(self, pod_hash: str) -> None:
+        """Check that all pods of a release are there before a subset that led to every pod is narrowed to them."""
+        for each in self._known_sets():
+            if each.pod_hash == pod_hash and each.available < min(each.desired, self._asked):
+                self.fail(f"{each.available} of {each.desired} pods of {pod_hash} would get everything")
+
+    def _subset_gets_more(self, wish: SetTraffic) -> None:
+        """Check that a subset gets weight only when the data plane has it, with a pod that is ready."""
+        simulation = self._simulation
+        loaded = simulation.data_plane.loaded_subsets
+        if wish.subsets is None or wish.subsets.canary != wish.canary or loaded != wish.subsets:
+            self.fail(f"weight {wish.wish.split} to {wish.subsets}, and the data plane has {loaded}")
+        pods = [each for key, each in simulation.cache.items() if key.kind == "Pod"]
+        if not any(is_ready(pod) and hash_of(pod) == wish.canary for pod in pods):
+            self.fail(f"weight {wish.wish.split} to a subset without ready pods of {wish.canary}")
 
     def write(self, write: Create | Patch | Delete | Evict) -> None:
         """A Service moves only to ready pods, and no ReplicaSet shrinks whose pods are needed, or may get traffic."""
@@ -153,14 +197,16 @@ class Invariants:
 
     def _gets_no_traffic(self, shrinking: ReplicaSet) -> None:
         """Check that no traffic goes there, as the data plane really has it."""
-        for service, share in self._shares().items():
-            if share and self._selected(service) == shrinking.pod_hash:
-                self.fail(
-                    f"ReplicaSet {shrinking.name} gets no pods, and Service {service} sends {share} to it"
-                )
-
-        loaded = self._simulation.data_plane.loaded
-        if loaded and loaded.traffic.routes and self._selected(loaded.roles.canary) == shrinking.pod_hash:
+        share = self._shares().get(shrinking.pod_hash)
+        if share:
+            self.fail(f"ReplicaSet {shrinking.name} gets no pods, and {share} of the traffic goes to it")
+        plane = self._simulation.data_plane
+        loaded = plane.loaded
+        if loaded is None or not loaded.traffic.routes:
+            return
+        subsets = plane.loaded_subsets
+        canary = subsets.canary if subsets else self._selected(loaded.roles.canary)
+        if canary == shrinking.pod_hash:
             self.fail(
                 f"ReplicaSet {shrinking.name} gets no pods, and routes lead to it: {loaded.traffic.routes}"
             )
@@ -194,20 +240,20 @@ class Invariants:
             )
 
     def _shares(self) -> dict[str, int]:
-        """Return the weights of the Services that users reach, as they really are."""
+        """Return the weight of each pod-template hash that users reach, as it really is."""
         rollout = self._simulation.rollout
         if is_routed(rollout):
-            loaded = self._simulation.data_plane.loaded
-            return loaded.shares if loaded else {}
-        return {roles_of(rollout).stable: 100} if "blueGreen" in rollout["spec"]["strategy"] else {}
+            return self._simulation.data_plane.shares_by_hash(self._selected)
+        blue_green = "blueGreen" in rollout["spec"]["strategy"]
+        return {self._selected(roles_of(rollout).stable): 100} if blue_green else {}
 
     def _selected(self, service: str) -> str:
-        selector = self._simulation.store.objects[Key("Service", service)]["spec"]["selector"]
-        return str(selector.get(HASH_LABEL, ""))
+        """Return the hash that a Service selects; empty where it selects none, or is gone."""
+        return selected_hash(self._simulation.store.objects.get(Key("Service", service)))
 
     def note_reached(self) -> None:
         """Note to which pods traffic leads now, and led until now."""
-        serving = {self._selected(service) for service, share in self._shares().items() if share}
+        serving = {pod_hash for pod_hash, share in self._shares().items() if share}
         for pod_hash in serving | self._serving:
             self._reached[pod_hash] = self._simulation.clock.now
         self._serving = serving
@@ -224,5 +270,6 @@ class Invariants:
         if weights and weights.get("verified"):
             loaded = simulation.data_plane.loaded
             service, shown = weights["canary"].get("serviceName", ""), weights["canary"]["weight"]
-            if loaded is None or loaded.shares[service] != shown:
+            has = loaded.traffic.split.canary if loaded and not service else loaded and loaded.shares[service]
+            if has != shown:
                 self.fail(f"the status says that weight {shown} is verified, and the data plane has {loaded}")

@@ -292,6 +292,9 @@ def _check_traffic(simulation: Simulation) -> None:
     traffic = loaded.seen_by(roles_of(simulation.rollout)) if loaded else None
     if traffic and (traffic.split.canary or traffic.routes):
         simulation.invariants.fail(f"the data plane still has {loaded}")
+    subsets = simulation.data_plane.loaded_subsets
+    if subsets and set(subsets) != {simulation.status["stableRS"]}:
+        simulation.invariants.fail(f"the data plane still has {subsets}")
     for service in simulation.store.of("Service"):
         selected = service["spec"]["selector"].get(HASH_LABEL)
         if selected not in (None, simulation.status["stableRS"]):

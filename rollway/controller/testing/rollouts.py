@@ -9,7 +9,17 @@ if TYPE_CHECKING:
 
     from rollway.routers.objects import Manifest
 
-KINDS = ("routed", "routed", "dynamic", "ping-pong", "basic", "blue-green", "blue-green", "routed blue-green")
+KINDS = (
+    "routed",
+    "routed",
+    "dynamic",
+    "subsets",
+    "ping-pong",
+    "basic",
+    "blue-green",
+    "blue-green",
+    "routed blue-green",
+)
 
 
 def rollout(strategy: Manifest, *, replicas: int = 4, **spec: Any) -> Manifest:
@@ -51,6 +61,19 @@ def routed_canary(*steps: Manifest, **fields: Any) -> Manifest:
     """Return a canary strategy with a router, the Services `stable` and `canary`, and steps."""
     body = {"stableService": "stable", "canaryService": "canary", "steps": list(steps), **fields}
     return {"canary": {"trafficRouting": {"nginx": {}}} | body}
+
+
+SUBSETS: Manifest = {
+    "istio": {
+        "virtualService": {"name": "web"},
+        "destinationRule": {"name": "web", "stableSubsetName": "stable", "canarySubsetName": "canary"},
+    }
+}
+
+
+def by_subsets(*steps: Manifest, **fields: Any) -> Manifest:
+    """Return a canary strategy whose router leads to subsets of one Service, so that no role has one of its own."""
+    return {"canary": {"trafficRouting": SUBSETS, "steps": list(steps), **fields}}
 
 
 def blue_green(**fields: Any) -> Manifest:
@@ -120,14 +143,14 @@ def _random_canary(chance: random.Random, kind: str) -> Manifest:
         }
     routes = [{"name": "testers"}, {"name": "staff"}, {"name": "mirror"}]
     body = {
-        "trafficRouting": {"nginx": {}, "managedRoutes": routes},
+        "trafficRouting": {**(SUBSETS if kind == "subsets" else {"nginx": {}}), "managedRoutes": routes},
         "steps": random_steps(chance, routed=True),
     }
     if kind == "ping-pong":
         body["pingPong"] = {"pingService": "stable", "pongService": "canary"}
-    else:
+    elif kind != "subsets" or chance.random() < 0.3:
         body |= {"stableService": "stable", "canaryService": "canary"}
-    if kind == "dynamic":
+    if kind == "dynamic" or (kind == "subsets" and chance.random() < 0.3):
         body["dynamicStableScale"] = True
     elif chance.random() < 0.3:
         body["scaleDownDelaySeconds"] = chance.choice([0, 5, 60])

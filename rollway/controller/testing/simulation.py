@@ -71,7 +71,7 @@ class Simulation:
                     "spec": {"selector": {"app": self.name}},
                 }
             )
-        self.data_plane = DataPlane(self)
+        self.data_plane = DataPlane(self, rollout)
         self.store.create(rollout)
         self._due: datetime | None = None
         self._failures = 0

@@ -17,7 +17,7 @@ PACKAGE = BackendPackage(
     addresses=(ADMIN, ISTIOD),
     kinds=(
         ("networking.istio.io", "VirtualService", Access.SHARED),
-        ("networking.istio.io", "DestinationRule", Access.READ),
+        ("networking.istio.io", "DestinationRule", Access.SHARED),
     ),
     install=(("networking.istio.io", "install Istio, or its CRDs from istio.io/api"),),
 )

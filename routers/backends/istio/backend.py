@@ -21,6 +21,7 @@ from rollway.routers.backends.endpoints import (
 )
 from rollway.routers.backends.istio import managed_routes
 from rollway.routers.backends.istio.affinity import check_affinity
+from rollway.routers.backends.istio.subsets import check_names, read_hashes, rule_need, with_hashes
 from rollway.routers.backends.istio.virtual_service import (
     FIELDS,
     GROUP,
@@ -62,7 +63,7 @@ class IstioBackend:
     )
 
     def needs(self, rollout: Rollout) -> Sequence[Need]:
-        """Share the VirtualServices that the Rollout names; read its DestinationRule and Services."""
+        """Share the VirtualServices that the Rollout names; read its DestinationRule, or share its subsets, and its Services."""
         needs = [
             Need(
                 GROUP,
@@ -81,15 +82,16 @@ class IstioBackend:
         ]
         rule = rule_ref(rollout)
         if rule:
+            needs.append(rule_need(rollout, rule))
             # Which Service the subsets belong to stands in the rule, so all slices of its namespace are asked for.
-            needs.append(Need(GROUP, rule.kind, rule.name, rule.namespace))
             needs += [slice_need(rule.namespace), pod_need(rule.namespace)]
             return [*needs, *service_needs(rollout)]
         return [*needs, *service_needs(rollout), *endpoint_needs(rollout)]
 
     def render(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Manifest]:
-        """Return a copy of each VirtualService with the wanted weights in the routes that carry them."""
-        wanted: list[Manifest] = []
+        """Return the DestinationRule with the wanted hashes, and each VirtualService with the wanted weights."""
+        # A subset is written before the weight that may lead to it.
+        wanted: list[Manifest] = list(with_hashes(rollout, live))
         errors: list[RollwayError] = []
         for service in stanza_of(rollout).virtual_services:
             try:
@@ -103,13 +105,14 @@ class IstioBackend:
 
     def observe(self, rollout: Rollout, live: Live) -> Sequence[Reading]:
         """Read the weights and the live routes of each route that carries weights."""
-        return list(managed_routes.readings(rollout, live))
+        subsets = read_hashes(rollout, live)
+        return [reading._replace(subsets=subsets) for reading in managed_routes.readings(rollout, live)]
 
     def check(self, rollout: Rollout, want: Traffic, live: Live) -> Sequence[Finding]:
         """Report routes that Envoy rejects, of subsets that do not exist, and of shares that come out differently."""
         findings = [
             *unknown_services(rollout, live),
-            *_check_subsets(rollout, want, live),
+            *check_names(rollout, want, live),
             *_check_ready(rollout, want, live),
             *check_affinity(rollout, want, live),
         ]
@@ -165,28 +168,6 @@ def _wanted(rollout: Rollout, service: IstioVirtualService, want: Traffic, live:
                 ref=ref_of(service),
             )
     return changed
-
-
-def _check_subsets(rollout: Rollout, want: Traffic, live: Live) -> Iterator[Finding]:
-    rule, ref = stanza_of(rollout).destination_rule, rule_ref(rollout)
-    if rule is None or ref is None:
-        return
-    subsets = dig(live[ref].manifest, "spec", "subsets")
-    listed = subsets if isinstance(subsets, list) else []
-    labels = {str(dig(entry, "name")): dig(entry, "labels") for entry in listed}
-    for name, weight in (
-        (rule.stable_subset_name, want.split.stable),
-        (rule.canary_subset_name, want.split.canary),
-    ):
-        if name not in labels:
-            severity = Severity.REFUSAL if weight else Severity.NOTE
-            message = f"has no subset {name}: requests for it would be answered with 503"
-            yield Finding("istio-subset-missing", severity, ref, message, "add the subset")
-    if rule.stable_subset_name in labels and labels[rule.stable_subset_name] == labels.get(
-        rule.canary_subset_name
-    ):
-        message = f"subsets {rule.stable_subset_name} and {rule.canary_subset_name} have the same labels, so both select the same pods"
-        yield Finding("istio-subsets-alike", Severity.NOTE, ref, message)
 
 
 def _check_ready(rollout: Rollout, want: Traffic, live: Live) -> Iterator[Finding]:

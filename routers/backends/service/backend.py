@@ -14,7 +14,6 @@ from rollway.routers.backends.endpoints import readiness_findings, slice_need
 from rollway.routers.backends.service.pods import pod_need, readiness
 from rollway.routers.backends.service.release import (
     CANARY_ANNOTATION,
-    HASH_LABEL,
     STABLE_ANNOTATION,
     Memory,
     active_ref,
@@ -24,6 +23,7 @@ from rollway.routers.backends.service.release import (
 )
 from rollway.routers.errors import AmbiguousError, RefusedError, UnknownRolesError
 from rollway.routers.findings import Finding, Severity
+from rollway.routers.model import HASH_LABEL
 from rollway.routers.objects import Access, Need, dig, duplicate
 from rollway.routers.traffic import Capabilities, Outcome, Reading, Traffic
 from rollway.routers.weights import Split

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rollway.routers.backends.endpoints import Ready
-from rollway.routers.backends.service.release import HASH_LABEL
-from rollway.routers.model import CANARY, STABLE
+from rollway.routers.model import CANARY, HASH_LABEL, STABLE
 from rollway.routers.objects import Need, dig
 
 if TYPE_CHECKING:

@@ -12,14 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rollway.routers.errors import InvalidInputError, ManifestError, UnsupportedError
-from rollway.routers.model import ReleaseHashes
+from rollway.routers.model import HASH_LABEL, ReleaseHashes
 from rollway.routers.objects import ObjectRef, dig
 
 if TYPE_CHECKING:
     from rollway.routers.model import Rollout
     from rollway.routers.objects import Live, Manifest
 
-HASH_LABEL = "rollouts-pod-template-hash"
 STABLE_ANNOTATION = "rollway.dev/stable-hash"
 CANARY_ANNOTATION = "rollway.dev/canary-hash"
 

@@ -1,0 +1,74 @@
+"""Which pods the subsets of a router select, by the pod-template hash. Pure.
+
+A subset moves to another release only while nothing leads to it, and a weight only to a subset whose data plane has answered
+since. So users never reach a subset that is on its way.
+
+Source: Argo Rollouts, `UpdateHash` in `rollout/trafficrouting/istio/istio.go`. Different on purpose: Argo moves the canary subset
+as soon as the new ReplicaSet is there, and refuses while any pod of it is missing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rollway.routers.model import SubsetHashes
+
+if TYPE_CHECKING:
+    from rollway.controller.release import Plan, Release
+    from rollway.controller.world import ReplicaSet
+    from rollway.routers.traffic import Traffic
+
+
+def shown_subsets(release: Release) -> SubsetHashes | None:
+    """Return what the subsets select; None where no router has subsets."""
+    traffic = release.world.traffic
+    return traffic.subsets if traffic else None
+
+
+def wanted_subsets(release: Release, plan: Plan, wish: Traffic) -> SubsetHashes | None:
+    """Return what the subsets are to select beside a wish; None where no router has subsets."""
+    shown = shown_subsets(release)
+    if shown is None:
+        return None
+    stable, canary = shown
+    if release.stable and _has_pods(release, plan, "stable", stable, release.stable):
+        stable = release.stable.pod_hash
+    target = release.stable if plan.progress.aborted else release.new
+    if target and _is_unused(release, wish) and _has_pods(release, plan, "canary", canary, target):
+        canary = target.pod_hash
+    return SubsetHashes(stable, canary)
+
+
+def _has_pods(release: Release, plan: Plan, role: str, selected: str, target: ReplicaSet) -> bool:
+    """Return whether a subset can select a ReplicaSet: with all its pods where it had no hash, and so those of every release."""
+    needed = 1 if selected else max(target.desired, 1)
+    if selected == target.pod_hash or target.available >= needed or release.is_empty:
+        return True
+    plan.waiting.append(
+        f"{target.available} of {needed} pods that the {role} subset is to select (ReplicaSet {target.name}) are available"
+    )
+    return False
+
+
+def _is_unused(release: Release, wish: Traffic) -> bool:
+    """Return whether nothing leads to the canary subset, and nothing is to."""
+    traffic = release.world.traffic
+    return wish.is_all_stable and traffic is not None and traffic.proves(wish, traffic.subsets)
+
+
+def canary_is_new(release: Release) -> bool:
+    """Return whether the canary subset, if there is one, selects the new release."""
+    shown = shown_subsets(release)
+    return shown is None or shown.canary == release.new.pod_hash
+
+
+def stable_is_selected(release: Release) -> bool:
+    """Return whether the stable subset, if there is one, selects the stable release."""
+    shown = shown_subsets(release)
+    return shown is None or release.is_empty or (release.stable or release.new).pod_hash == shown.stable
+
+
+def is_settled(release: Release) -> bool:
+    """Return whether the subsets, if there are any, are as the data plane has them."""
+    traffic = release.world.traffic
+    return traffic is None or traffic.subsets is None or release.is_empty or traffic.is_proven
