@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Python compiles the modules that are imported, and most of those that are installed never are.
 export PIP_NO_COMPILE := 1
 
-.PHONY: help demo test gates tests simulate integration cluster-tests cluster-tests-all integration-kind kind-images traffic deploy picture lab cluster bench wheel clean
+.PHONY: help demo rollout-demo test gates tests simulate integration cluster-tests cluster-tests-all integration-kind kind-images traffic deploy picture lab cluster bench wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -26,6 +26,10 @@ help:  ## list the targets
 
 demo: .venv/ready  ## set a weight with each backend in a scratch copy of examples/shop
 	@$(BIN)/python examples/demo.py
+
+rollout-demo: .venv/ready  ## a release by `rollway controller`, with live requests; no cluster is needed (PAUSE=4 seconds at each weight)
+	@$(BIN)/python integration/programs/warm.py --live >/dev/null
+	@$(BIN)/python integration/programs/sandbox.py $(abspath $(BIN))/python integration/programs/rollout_demo.py $(if $(PAUSE),--pause $(PAUSE))
 
 test: gates tests  ## every gate and every test
 

@@ -1,3 +1,3 @@
-"""Load the fixtures; see `harness/plugin.py` and `harness/traffic_plugin.py`."""
+"""Load the fixtures; see `harness/plugin.py`, `harness/controller_plugin.py` and `harness/traffic_plugin.py`."""
 
-pytest_plugins = ["harness.plugin", "harness.traffic_plugin"]
+pytest_plugins = ["harness.plugin", "harness.controller_plugin", "harness.traffic_plugin"]

@@ -2,116 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
-import random
-import signal
 import time
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from harness import crds
-from harness.full_control_plane import NODE, FullControlPlane
-from harness.releasing import ControllerProcess, Shop, image_of, template
+from harness.controller_plugin import CONTROLLER_GROUP
+from harness.releasing import NGINX_CANARY, PAIR, ControllerProcess, Shop, image_of, template, verb
 from harness.waiting import until
 from rollway.controller.hashes import pod_template_hash, steps_hash
-from rollway.routers.errors import RollwayError
-from rollway.routers.kube.client import MERGE_PATCH, Target
 from rollway.routers.model import INSTANCE_ID, INSTANCE_LABEL
-from rollway.routers.stores.cluster import ClusterStore
-from running import rollway
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from rollway.routers.kube.client import Client
     from rollway.routers.objects import Manifest
 
-# One control plane serves the whole file, so one worker runs it.
-pytestmark = [pytest.mark.local, pytest.mark.xdist_group("controller")]
+pytestmark = CONTROLLER_GROUP
 
-NGINX = {"nginx": {"stableIngress": "web"}}
-PAIR = {"stableService": "stable", "canaryService": "canary"}
 BLUE_GREEN = {"activeService": "active", "previewService": "preview"}
-_NAMES = (f"shop-{number}" for number in itertools.count(1))
-
-
-@pytest.fixture(scope="module")
-def plane(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FullControlPlane]:
-    """A control plane with our CRDs and one node."""
-    found = FullControlPlane(tmp_path_factory.mktemp("plane"), request.config.getoption("--kubernetes"))
-    try:
-        found.start()
-        with closing(ClusterStore.open(str(found.kubeconfig()), cache=False)) as store:
-            for crd in crds.own():
-                store.client.create(crd)
-            store.client.create(NODE)
-            until(lambda: _serves_rollouts(store.client), "Rollouts are served")
-        yield found
-    finally:
-        found.stop()
-
-
-def _serves_rollouts(client: Client) -> bool:
-    try:
-        client.discovery.refresh()
-        client.list(Target("argoproj.io", "Rollout"))
-    except RollwayError:
-        return False
-    return True
-
-
-@pytest.fixture(scope="module")
-def client(plane: FullControlPlane) -> Iterator[Client]:
-    """An administrator of the cluster."""
-    with closing(ClusterStore.open(str(plane.kubeconfig()), cache=False)) as store:
-        yield store.client
-
-
-@pytest.fixture(scope="module")
-def start(
-    plane: FullControlPlane, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[..., ControllerProcess]]:
-    """Start a replica of the controller; it ends with the module."""
-    folder = tmp_path_factory.mktemp("controllers")
-    running: list[ControllerProcess] = []
-
-    def begin(*words: str) -> ControllerProcess:
-        running.append(
-            ControllerProcess(plane.kubeconfig(), folder / f"{len(running)}.log", "--drain", "0s", *words)
-        )
-        return running[-1]
-
-    yield begin
-    for each in running:
-        each.stop()
-
-
-@pytest.fixture(scope="module")
-def controller(start: Callable[..., ControllerProcess]) -> ControllerProcess:
-    """The controller of most tests."""
-    found = start("--log-format", "json")
-    found.wait_ready()
-    return found
-
-
-@pytest.fixture
-def shop(
-    controller: ControllerProcess, client: Client, plane: FullControlPlane, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Shop]:
-    """Make a namespace with Services, which the verbs find as well."""
-    monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig()))
-    return lambda *services: Shop(client, next(_NAMES), services)
-
-
-def verb(shop: Shop, *words: str, code: int = 0) -> str:
-    """Run a verb in a shop's namespace, and return what it printed."""
-    ran = rollway(*words, "-n", shop.namespace)
-    assert ran.code == code, ran.stdout + ran.stderr
-    return ran.stdout
 
 
 def test_the_first_release_goes_straight_to_healthy(shop: Callable[..., Shop]) -> None:
@@ -131,7 +38,7 @@ def test_a_canary_moves_the_weight_step_by_step(shop: Callable[..., Shop]) -> No
     web = shop("stable", "canary")
     web.ingress()
     steps = [{"setWeight": 20}, {"pause": {}}, {"setWeight": 60}, {"pause": {"duration": 1}}]
-    canary = {**PAIR, "trafficRouting": NGINX, "steps": steps, "scaleDownDelaySeconds": 3}
+    canary = {**NGINX_CANARY, "steps": steps, "scaleDownDelaySeconds": 3}
     web.rollout({"canary": canary}, replicas=4)
     web.wait_healthy()
     web.set_image("v2")
@@ -340,7 +247,7 @@ def test_a_rollout_of_argo_is_taken_over_at_its_pause(shop: Callable[..., Shop])
     web = shop("stable", "canary")
     web.ingress()
     steps: list[Any] = [{"setWeight": 20}, {"pause": {}}, {"setWeight": 60}]
-    canary = {**PAIR, "trafficRouting": NGINX, "steps": steps, "scaleDownDelaySeconds": 1}
+    canary = {**NGINX_CANARY, "steps": steps, "scaleDownDelaySeconds": 1}
     rollout = web.rollout({"canary": canary}, replicas=3, instance="", template=template("v2"))
     _leave_as_argo_does(web, rollout, steps)
     sets = {each["metadata"]["uid"]: each["spec"]["replicas"] for each in web.items("ReplicaSet")}
@@ -432,61 +339,3 @@ def _canary_ingress(web: Shop, owner: Manifest) -> None:
         "ownerReferences": [owner],
     }
     web.create("networking.k8s.io/v1", "Ingress", "web-web-canary", {"metadata": metadata, "spec": spec})
-
-
-def test_it_ends_the_same_whenever_the_controller_is_killed(
-    client: Client, start: Callable[..., ControllerProcess]
-) -> None:
-    """With SIGKILL at random moments of an update, the next process goes on, and the release ends as it should."""
-    web = Shop(client, next(_NAMES), ("stable", "canary"))
-    web.ingress()
-    steps = [{"setWeight": weight} for weight in (10, 20, 40, 60, 80)]
-    canary = {**PAIR, "trafficRouting": NGINX, "steps": steps, "scaleDownDelaySeconds": 1}
-    web.rollout({"canary": canary}, replicas=3, instance="killed")
-    words = ("--instance-id", "killed", "--workers", "2")
-    running = start(*words)
-    web.wait_healthy()
-    moments = random.Random(19)
-    web.set_image("v2")
-    for _ in range(4):
-        time.sleep(moments.uniform(0, 0.8))
-        running.stop(signal.SIGKILL)
-        _free_lease(client, "rollway-controller-killed")
-        running = start(*words)
-        running.wait_ready()
-    web.wait_healthy(60)
-    until(lambda: not web.pods("v1"), "the old pods go")
-    assert len(web.items("ReplicaSet")) == 2
-    until(lambda: web.selected("stable") == "v2" and web.weight() in ("", "0"), "all traffic is with stable")
-    assert web.pods("v2") == 3
-    running.stop()
-
-
-def _free_lease(client: Client, name: str) -> None:
-    """Let the Lease of a killed process be free at once, so that nobody waits until it has run out."""
-    target = Target("coordination.k8s.io", "Lease", "default", name)
-    client.patch(target, {"spec": {"holderIdentity": ""}}, MERGE_PATCH)
-
-
-def test_another_replica_leads_as_soon_as_the_leader_ends(
-    client: Client, start: Callable[..., ControllerProcess]
-) -> None:
-    """On SIGTERM the leader gives its Lease back, the other replica leads, and an update goes on."""
-    web = Shop(client, next(_NAMES))
-    web.rollout({"canary": {"steps": [{"setWeight": 50}, {"pause": {}}]}}, instance="pair")
-    first = start("--instance-id", "pair")
-    until(first.leads, "the first one leads")
-    second = start("--instance-id", "pair")
-    second.wait_ready()
-    web.wait_healthy()
-    web.set_image("v2")
-    assert not second.leads()
-    begin = time.monotonic()
-    assert first.stop() == 0
-    ended = time.monotonic() - begin
-    until(second.leads, "the second one leads")
-    print(
-        f"the leader ended {ended:.2f} s after SIGTERM, the other one led after {time.monotonic() - begin:.2f} s"
-    )
-    web.wait(lambda status: status.get("phase") == "Paused", "the pause")
-    assert second.stop() == 0

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from harness import tools
 from harness.daemon import Daemon
+from harness.full_control_plane import KUBELET
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from data_planes import PodPorts
     from harness.api import Api
-
-_ADDRESS, _PORT = "10.244.255.254", 10250
 
 
 class Kubelet:
@@ -24,16 +23,20 @@ class Kubelet:
         self._file = folder / "pod-ports.json"
         self._ports: PodPorts = {}
         self._file.write_text("{}")
-        command = [str(tools.kubelet().path()), f"{_ADDRESS}:{_PORT}", str(self._file)]
+        command = [str(tools.kubelet().path()), ":".join(map(str, KUBELET)), str(self._file)]
         self._daemon = Daemon("kubelet", command, folder)
+
+    def run(self) -> None:
+        """Start it where the node is registered already."""
+        self._daemon.start()
 
     def start(self, api: Api) -> None:
         """Start it, and register its address with the API server."""
-        self._daemon.start()
+        self.run()
         node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node"}}
         status = {
-            "addresses": [{"type": "InternalIP", "address": _ADDRESS}],
-            "daemonEndpoints": {"kubeletEndpoint": {"Port": _PORT}},
+            "addresses": [{"type": "InternalIP", "address": KUBELET[0]}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET[1]}},
         }
         api.put({**node, "status": status})
 

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rollway.routers.errors import ConflictError, NotFoundError, RollwayError
+from rollway.routers.kube.client import Client
 from rollway.routers.kube.connection import Connection
 from rollway.routers.kube.discovery import Discovery, Resource
 from rollway.routers.kube.failures import RequestInfo
@@ -97,10 +98,15 @@ class Api:
             "PATCH", like, body, name, query={"fieldManager": manager}, content_type=content_type
         )
 
-    def delete(self, like: Manifest) -> None:
+    @property
+    def client(self) -> Client:
+        """The same access for what needs rollway's own client."""
+        return Client(self.connection, self._discovery)
+
+    def delete(self, like: Manifest, query: dict[str, str] | None = None) -> None:
         """Delete an object, if it is there."""
         with contextlib.suppress(NotFoundError):
-            self._send("DELETE", like, None, like["metadata"]["name"], query={})
+            self._send("DELETE", like, None, like["metadata"]["name"], query=query or {})
 
     def clear(self, api_version: str, kind: str, namespace: str) -> list[Manifest]:
         """Delete all objects of a kind in a namespace, and return them; those with a finalizer stay until it is gone."""

@@ -15,6 +15,7 @@ from harness.process import ROLLWAY
 from harness.waiting import until
 from rollway.routers.kube.client import JSON_PATCH, MERGE_PATCH, Target
 from rollway.routers.model import INSTANCE_ID, INSTANCE_LABEL
+from running import rollway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,7 +30,11 @@ _GROUPS = {
     "Deployment": "apps",
     "Ingress": "networking.k8s.io",
     "Lease": "coordination.k8s.io",
+    "HorizontalPodAutoscaler": "autoscaling",
 }
+PAIR = {"stableService": "stable", "canaryService": "canary"}
+NGINX_CANARY: Manifest = {**PAIR, "trafficRouting": {"nginx": {"stableIngress": "web"}}}
+"""A canary through the Ingress of `Shop.ingress`."""
 
 
 class ControllerProcess:
@@ -90,7 +95,7 @@ class Shop:
         self.namespace = namespace
         client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
         for name in services:
-            spec = {"selector": {"app": "web"}, "ports": [{"port": 80}]}
+            spec = {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]}
             self.create("v1", "Service", name, {"spec": spec})
 
     def create(self, version: str, kind: str, name: str, body: Manifest) -> Manifest:
@@ -100,11 +105,16 @@ class Shop:
         stored: Manifest = self.client.create(manifest).body
         return stored
 
-    def ingress(self) -> None:
-        """Create the Ingress `web` of ingress-nginx that leads to the Service `stable`."""
-        backend = {"service": {"name": "stable", "port": {"number": 80}}}
+    @property
+    def host(self) -> str:
+        """The host of its Ingress."""
+        return f"{self.namespace}.example.com"
+
+    def ingress(self, service: str = "stable") -> None:
+        """Create the Ingress `web` of ingress-nginx that leads to a Service."""
+        backend = {"service": {"name": service, "port": {"number": 80}}}
         paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
-        rules = [{"host": f"{self.namespace}.example.com", "http": {"paths": paths}}]
+        rules = [{"host": self.host, "http": {"paths": paths}}]
         spec = {"ingressClassName": "nginx", "rules": rules}
         self.create("networking.k8s.io/v1", "Ingress", "web", {"spec": spec})
 
@@ -202,6 +212,13 @@ class Shop:
         return counts
 
 
+def verb(shop: Shop, *words: str, code: int = 0) -> str:
+    """Run a verb in a shop's namespace, and return what it printed."""
+    ran = rollway(*words, "-n", shop.namespace)
+    assert ran.code == code, ran.stdout + ran.stderr
+    return ran.stdout
+
+
 def image_of(pod_template: Manifest) -> str:
     """Return the image of the first container."""
     return str(pod_template["spec"]["containers"][0]["image"])
@@ -209,5 +226,16 @@ def image_of(pod_template: Manifest) -> str:
 
 def template(image: str) -> Manifest:
     """Return the pod template of the Rollouts of these tests."""
-    container = {"name": "web", "image": image, "ports": [{"containerPort": 80}]}
+    container = {"name": "web", "image": image, "ports": [{"containerPort": 8080}]}
     return {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [container]}}
+
+
+def serving_template(image: str) -> Manifest:
+    """Return a pod template of an image of `echo` whose pods lose no request when they come and go."""
+    given = template(image)
+    (container,) = given["spec"]["containers"]
+    probe = {"httpGet": {"path": "/-/ready", "port": 8080}, "periodSeconds": 1, "failureThreshold": 1}
+    # ingress-nginx posts its endpoints every two seconds, and its workers look once a second.
+    container |= {"readinessProbe": probe, "lifecycle": {"preStop": {"sleep": {"seconds": 4}}}}
+    given["spec"]["terminationGracePeriodSeconds"] = 15
+    return given

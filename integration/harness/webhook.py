@@ -6,13 +6,11 @@ import base64
 import contextlib
 import json
 import secrets
-import ssl
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import trustme
+
+from harness.https_server import Handler, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,34 +24,21 @@ WORDS = "weights change on weekdays only"
 def refusing_webhook(namespace: Namespace, *resources: str, answering: bool = True) -> Iterator[None]:
     """Let a webhook refuse every write of some resources in a namespace; with `answering` off it fails instead."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *_words: Any) -> None:
-            """Print nothing."""
-
-        def do_POST(self) -> None:
+    class Refuse(Handler):
+        def do_POST(self) -> None:  # noqa: N802 - http.server calls it so
             review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             response = {"uid": review["request"]["uid"], "allowed": False, "status": {"message": WORDS}}
-            body = json.dumps(
-                {"apiVersion": review["apiVersion"], "kind": review["kind"], "response": response}
-            )
-            self.send_response(200 if answering else 500)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body.encode())
+            answer = {"apiVersion": review["apiVersion"], "kind": review["kind"], "response": response}
+            self.answer(answer, 200 if answering else 500)
 
-    authority = trustme.CA()
     host = namespace.cluster.host
     if not host:
         pytest.skip("the API server of an existing cluster does not find this machine")
-    server = ThreadingHTTPServer((host, 0), Handler)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(host).configure_cert(context)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
+    with serving(host, Refuse) as address:
+        yield from _asked(namespace, resources, f"https://{host}:{address.port}/", address.authority)
+
+
+def _asked(namespace: Namespace, resources: tuple[str, ...], url: str, authority: bytes) -> Iterator[None]:
     name = f"refuse-{secrets.token_hex(3)}.rollway.dev"
     configuration = {
         "apiVersion": "admissionregistration.k8s.io/v1",
@@ -63,8 +48,8 @@ def refusing_webhook(namespace: Namespace, *resources: str, answering: bool = Tr
             {
                 "name": name,
                 "clientConfig": {
-                    "url": f"https://{host}:{server.server_address[1]}/",
-                    "caBundle": base64.b64encode(authority.cert_pem.bytes()).decode(),
+                    "url": url,
+                    "caBundle": base64.b64encode(authority).decode(),
                 },
                 "rules": [
                     {
@@ -87,9 +72,6 @@ def refusing_webhook(namespace: Namespace, *resources: str, answering: bool = Tr
         yield
     finally:
         namespace.api.delete(configuration)
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _wait_until_asked(namespace: Namespace, resources: tuple[str, ...]) -> None:

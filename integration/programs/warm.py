@@ -26,6 +26,7 @@ def main() -> None:
     )
     parser.add_argument("--kind-images", choices=kind.SOURCES, default="auto")
     parser.add_argument("--traffic", action="store_true", help="also what the data planes need")
+    parser.add_argument("--live", action="store_true", help="also what releases with live requests need")
     words = parser.parse_args()
     if words.versions:
         print(*tools.KUBERNETES)
@@ -40,12 +41,12 @@ def main() -> None:
             tools.module_folder("sigs.k8s.io/kwok", "kwok")
         if words.cluster == "kind":
             make_images(words.kind_images)
+        if words.traffic or words.live:
+            print(f"{debian.NGINX[0]}: {debian.unpacked(debian.NGINX)}")
+            build(tools.kubelet(), tools.ingress_nginx(), tools.pod("echo"))
         if words.traffic:
-            for packages in (debian.NGINX, debian.PROMETHEUS):
-                print(f"{packages[0]}: {debian.unpacked(packages)}")
-            build(
-                tools.kubelet(), tools.ingress_nginx(), tools.traefik_mesh(), tools.traefik(), tools.istiod()
-            )
+            print(f"{debian.PROMETHEUS[0]}: {debian.unpacked(debian.PROMETHEUS)}")
+            build(tools.traefik_mesh(), tools.traefik(), tools.istiod())
     except tools.MissingToolError as error:
         sys.exit(f"the integration tests cannot run here: {error}")
     print(f"ready after {time.monotonic() - started:.0f} s")
