@@ -1,3 +1,8 @@
-"""Load the fixtures; see `harness/plugin.py`, `harness/controller_plugin.py` and `harness/traffic_plugin.py`."""
+"""Load the fixtures; see the plugins in `harness/`."""
 
-pytest_plugins = ["harness.plugin", "harness.controller_plugin", "harness.traffic_plugin"]
+pytest_plugins = [
+    "harness.argo_plugin",
+    "harness.plugin",
+    "harness.controller_plugin",
+    "harness.traffic_plugin",
+]

@@ -31,6 +31,9 @@ _GROUPS = {
     "Ingress": "networking.k8s.io",
     "Lease": "coordination.k8s.io",
     "HorizontalPodAutoscaler": "autoscaling",
+    "VirtualService": "networking.istio.io",
+    "DestinationRule": "networking.istio.io",
+    "TrafficSplit": "split.smi-spec.io",
 }
 PAIR = {"stableService": "stable", "canaryService": "canary"}
 NGINX_CANARY: Manifest = {**PAIR, "trafficRouting": {"nginx": {"stableIngress": "web"}}}

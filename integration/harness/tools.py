@@ -142,6 +142,11 @@ def hashes(flavour: str) -> Tool:
     return Tool("hashes", ".", "hashes", modfile=pins[flavour])
 
 
+def argo_rollouts(program: str) -> Tool:
+    """Return a program of Argo Rollouts: `rollouts-controller` or `kubectl-argo-rollouts`."""
+    return Tool("argo-rollouts", f"github.com/argoproj/argo-rollouts/cmd/{program}", program)
+
+
 def module_folder(path: str, pinned_by: str = "crds") -> Path:
     """Return the folder of a module that a folder of `../tools` pins, downloaded now unless Go's cache has it."""
     _go(["go", "mod", "download", path], TOOLS / pinned_by)

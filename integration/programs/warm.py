@@ -39,6 +39,7 @@ def main() -> None:
             build(tools.hashes("current"), tools.hashes("old"))
             build(*(tools.kubernetes(program, words.kubernetes) for program in CONTROLLERS), tools.kwok())
             tools.module_folder("sigs.k8s.io/kwok", "kwok")
+            build(*map(tools.argo_rollouts, ("rollouts-controller", "kubectl-argo-rollouts")))
         if words.cluster == "kind":
             make_images(words.kind_images)
         if words.traffic or words.live:
