@@ -147,6 +147,12 @@ def argo_rollouts(program: str) -> Tool:
     return Tool("argo-rollouts", f"github.com/argoproj/argo-rollouts/cmd/{program}", program)
 
 
+def conditions(release: str) -> Tool:
+    """Return the program that decides conditions with the code of Argo Rollouts `1.9` or `1.10`; see its `main.go`."""
+    pins = {"1.9": "go.mod", "1.10": "new.mod"}
+    return Tool("conditions", ".", "conditions", modfile=pins[release])
+
+
 def module_folder(path: str, pinned_by: str = "crds") -> Path:
     """Return the folder of a module that a folder of `../tools` pins, downloaded now unless Go's cache has it."""
     _go(["go", "mod", "download", path], TOOLS / pinned_by)

@@ -37,6 +37,7 @@ def main() -> None:
         if words.cluster == "local":
             build(tools.etcd(), tools.kubernetes("kube-apiserver", words.kubernetes))
             build(tools.hashes("current"), tools.hashes("old"))
+            build(tools.conditions("1.9"), tools.conditions("1.10"))
             build(*(tools.kubernetes(program, words.kubernetes) for program in CONTROLLERS), tools.kwok())
             tools.module_folder("sigs.k8s.io/kwok", "kwok")
             build(*map(tools.argo_rollouts, ("rollouts-controller", "kubectl-argo-rollouts")))
