@@ -97,7 +97,9 @@ class _FileText:
     def _edited(self, wanted: Any) -> str:
         number = self.place.placed.document
         try:
-            return yaml_text.edit(self.section.text, number, wanted, is_json=self.is_json)
+            return yaml_text.edit(
+                self.section.text, number, wanted, documents=self.section.documents, is_json=self.is_json
+            )
         except UnwritableError as error:
             raise UnwritableError(
                 f"{self.place.path}: {error.message}", hint="simplify that part of the file by hand"

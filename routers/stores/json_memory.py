@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from rollway.routers.objects import dig
-from rollway.routers.render import to_json
 from rollway.routers.stores.manifests import objects, sections
 from rollway.routers.stores.originals import Memory, memory_of, subject_of
 from rollway.routers.stores.yaml_nodes import Node, roots
+from rollway.routers.stores.yaml_text import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -16,12 +16,11 @@ import yaml
 from rollway.routers.differences import Relocation, aligned
 from rollway.routers.errors import UnwritableError
 from rollway.routers.objects import dig
-from rollway.routers.render import to_json
 from rollway.routers.stores.manifests import UnreadableError, parse
 from rollway.routers.stores.yaml_nodes import Node, roots, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rollway.routers.objects import Pointer
 
@@ -33,6 +32,10 @@ _IMAGE = re.compile(
 # Words that YAML 1.1 or 1.2 parsers read as something else than text.
 _RESERVED = {"true", "false", "yes", "no", "on", "off", "y", "n", "null", "none", "nan", "inf"}
 _PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*\s+)+")
+# Characters that JSON leaves as they are and YAML does not: they are no part of its printable set (YAML 1.1, 5.1)
+# or break the line.
+_UNPRINTABLE = "[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]"
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class _Edit(NamedTuple):
@@ -41,19 +44,23 @@ class _Edit(NamedTuple):
     text: str
 
 
-def edit(text: str, document: int, new: Any, *, is_json: bool = False) -> str:
+def edit(
+    text: str, document: int, new: Any, *, documents: Sequence[Any] | None = None, is_json: bool = False
+) -> str:
     """Return the text with one document changed to `new`, all else as it was.
+
+    `documents` are those of the text, where they are known.
 
     Raises:
         UnwritableError: the text cannot take the change (for example, a value that two places share through an anchor in a
             way that cannot be parted).
     """
-    documents = parse(text, is_json=is_json)
+    documents = parse(text, is_json=is_json) if documents is None else documents
     if documents[document] == new:
         return text
     if not text.endswith("\n") and not is_json:
         newline = "\r\n" if "\r\n" in text else "\n"
-        if parse(text + newline) == documents:  # else the last value is a block scalar
+        if parse(text + newline) == [*documents]:  # else the last value is a block scalar
             return edit(text + newline, document, new).removesuffix(newline)
     try:
         changed = _Editor(text, roots(text)[document], documents[document], new, is_json=is_json).run()
@@ -118,6 +125,14 @@ def scalar(value: Any, style: str | None = None, *, is_json: bool = False) -> st
         if style != '"' and _PLAIN.fullmatch(value) and value.lower() not in _RESERVED:
             return value
     return to_json(value)
+
+
+def to_json(value: Any) -> str:
+    """Write a value as JSON that YAML reads as the same value."""
+    text = _encode(value)
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return re.sub(_UNPRINTABLE, lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
 def _is_image(value: Any) -> bool:
