@@ -208,10 +208,15 @@ def removal_of(present: LiveObject, need: Need) -> Change:
     return removal._replace(action=Action.APPLY, after=before, patch=patch)
 
 
-@functools.lru_cache(maxsize=4096)
 def pointer(path: Pointer) -> str:
     """Write a path as a JSON pointer (RFC 6901)."""
-    return str(JsonPointer.from_parts(path).path)
+    return str(_pointer(path).path)
+
+
+@functools.lru_cache(maxsize=4096)
+def _pointer(path: Pointer) -> JsonPointer:
+    """Keep the pointers to the few places where objects change."""
+    return JsonPointer.from_parts(path)
 
 
 def _changed_fields(edit: Edit) -> Iterator[Edit]:
@@ -331,7 +336,7 @@ def _instantiate(pattern: str, path: Pointer) -> Pointer | None:
 
 def lookup(value: Any, path: Pointer) -> Any:
     """Return the value at a path, or the marker for none."""
-    return JsonPointer.from_parts(path).resolve(value, MISSING)
+    return _pointer(path).resolve(value, MISSING)
 
 
 def fingerprint(

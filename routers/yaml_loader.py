@@ -7,6 +7,7 @@ what an API server would make of it.
 from __future__ import annotations
 
 import json
+import operator
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 
 _KNOWN_LIMIT = 20_000
 _known_tags: dict[str, str] = {}
+_known_values: dict[tuple[str, str], Any] = {}
 _Base: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _STR, _MAP, _SEQ, _MERGE = (f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq", "merge"))
 _TEXT_TAGS = {_STR, "tag:yaml.org,2002:value"}
-_SCALAR_NODE = yaml.ScalarNode
+_SCALAR_NODE, _MAPPING_NODE, _SEQUENCE_NODE = yaml.ScalarNode, yaml.MappingNode, yaml.SequenceNode
 _SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float")}
 
 # JSON writes a character above U+FFFF as two escapes, which no YAML parser takes.
@@ -65,10 +67,15 @@ class _Loader(_Base):  # type: ignore[misc] # the base is chosen when the module
         for first, resolvers in _Base.yaml_implicit_resolvers.items()
     }
 
+    # PyYAML calls these for every node, to resolve tags by their place, and no place has a tag here. So they are functions
+    # without an effect, of the fastest kind.
+    descend_resolver: Any = staticmethod(operator.is_)
+    ascend_resolver: Any = staticmethod(dict)
+
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
         """Give a node its tag. The words of manifests repeat, so the answers for plain ones are kept."""
         if kind is not _SCALAR_NODE:
-            return _MAP if kind is yaml.MappingNode else _SEQ
+            return _MAP if kind is _MAPPING_NODE else _SEQ
         if not implicit[0]:
             return _STR
         tag = _known_tags.get(value)
@@ -83,21 +90,22 @@ class _Loader(_Base):  # type: ignore[misc] # the base is chosen when the module
         return self._build(node, {})
 
     def _build(self, node: yaml.Node, built: dict[yaml.Node, Any]) -> Any:
-        if isinstance(node, yaml.ScalarNode):
-            return node.value if node.tag in _TEXT_TAGS else self._scalar(node)
+        tag = node.tag
+        if isinstance(node, _SCALAR_NODE):
+            return node.value if tag in _TEXT_TAGS else self._scalar(tag, node)
         if node in built:
             return built[node]
-        if node.tag == _MAP and isinstance(node, yaml.MappingNode):
+        if tag == _MAP and isinstance(node, _MAPPING_NODE):
             mapping: dict[str, Any] = {}
             built[node] = mapping
             self._fill(mapping, node, built)
             return mapping
-        if node.tag == _SEQ and isinstance(node, yaml.SequenceNode):
+        if tag == _SEQ and isinstance(node, _SEQUENCE_NODE):
             items: list[Any] = []
             built[node] = items
             items += [self._build(item, built) for item in node.value]
             return items
-        raise _problem(f"no manifest has the tag {node.tag!r}", node)
+        raise _problem(f"no manifest has the tag {tag!r}", node)
 
     def _fill(self, mapping: dict[str, Any], node: yaml.MappingNode, built: dict[yaml.Node, Any]) -> None:
         for key, value in node.value:
@@ -108,10 +116,16 @@ class _Loader(_Base):  # type: ignore[misc] # the base is chosen when the module
                 return
             mapping[key.value if key.tag == _STR else self._key(key)] = self._build(value, built)
 
-    def _scalar(self, node: yaml.ScalarNode) -> Any:
-        if node.tag not in _SCALARS:
-            raise _problem(f"no manifest has the tag {node.tag!r}", node)
-        return self.yaml_constructors[node.tag](self, node)
+    def _scalar(self, tag: str, node: yaml.Node) -> Any:
+        known = _known_values.get((tag, node.value), _known_values)
+        if known is not _known_values:
+            return known
+        if tag not in _SCALARS:
+            raise _problem(f"no manifest has the tag {tag!r}", node)
+        value = self.yaml_constructors[tag](self, node)
+        if len(_known_values) < _KNOWN_LIMIT:
+            _known_values[tag, node.value] = value
+        return value
 
     def _key(self, node: yaml.Node) -> str:
         """Make every key text, as JSON does."""

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -266,8 +267,9 @@ def test_the_owner_of_an_edited_file_stays(tmp_path: Path, monkeypatch: pytest.M
     """A file keeps its owner and its group; who may not give it the owner at least keeps the group."""
     write(tmp_path, rollout_yaml=m.rollout(ISTIO), web_yaml=m.virtual_service())
     real, asked = os.stat, []
+    now = {"st_mtime_ns": time.time_ns(), "st_ctime_ns": time.time_ns()}
     other = os.stat_result(
-        (0o100640, *real(tmp_path / "web.yaml")[1:4], 1234, 5678, *real(tmp_path / "web.yaml")[6:])
+        (0o100640, *real(tmp_path / "web.yaml")[1:4], 1234, 5678, *real(tmp_path / "web.yaml")[6:]), now
     )
     monkeypatch.setattr(
         os, "stat", lambda path, **words: other if str(path).endswith("web.yaml") else real(path, **words)
@@ -283,6 +285,35 @@ def test_the_owner_of_an_edited_file_stays(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.undo()
     assert asked == [(-1, 5678), (1234, -1)]
     assert (tmp_path / "web.yaml").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_file_is_read_again_where_it_may_have_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that has settled is read once, and again after an edit that keeps its size and its time of change."""
+    path, read = tmp_path / "web.yaml", files.read
+    opened: list[str] = []
+    path.write_bytes(b"weight: 10")
+
+    def counted(name: str) -> bytes | None:
+        opened.append(name)
+        return read(name)
+
+    monkeypatch.setattr(files, "read", counted)
+    contents = files.Contents()
+    assert [contents.read(str(path)) for _ in range(2)] == [b"weight: 10"] * 2
+    assert len(opened) == 2, "written just now, it might be written again at the same time of its clock"
+    later = time.time_ns() + 60 * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: later)
+    assert [contents.read(str(path)) for _ in range(3)] == [b"weight: 10"] * 3
+    assert len(opened) == 3
+    times = path.stat()
+    time.sleep(0.02)  # the clock of a file system moves every few milliseconds
+    path.write_bytes(b"weight: 20")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert contents.read(str(path)) == b"weight: 20"
+    path.unlink()
+    assert contents.read(str(path)) is None
 
 
 def test_what_is_missing_is_told_with_what_was_skipped(tmp_path: Path) -> None:

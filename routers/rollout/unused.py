@@ -5,6 +5,7 @@ What is acted on is what the schema speaks of, so a field that rollway learns ab
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -102,6 +103,7 @@ def _nearest(key: Any, known: Iterable[str]) -> str:
     return "".join(difflib.get_close_matches(word, possible, n=1, cutoff=_ALIKE))
 
 
+@functools.lru_cache(maxsize=4096)
 def _ratio_at_most(word: str, name: str) -> float:
     """Return how alike two words are at most, by the letters that both have in any order."""
     common = Counter(word) & Counter(name)

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from rollway.routers.errors import StoreError
@@ -19,6 +20,8 @@ SUFFIXES = (".yaml", ".yml", ".json")
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _TEMPORARY = ".rollway-"
 _NAME_LIMIT = 255
+_CLOCK_STEP = 2_000_000_000
+"""More nanoseconds than between two times that a file system can tell apart; FAT counts in two seconds."""
 
 
 def walk(path: str) -> list[str]:
@@ -112,6 +115,35 @@ def read(path: str) -> bytes | None:
         os.close(descriptor)
 
 
+class Contents:
+    """The bytes of files, each read again only where it may have changed since.
+
+    A file with the same times is the same, unless it was written so shortly before it was read that the clock of its
+    file system may have stood still in between: https://git-scm.com/docs/racy-git.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[tuple[int, ...], bytes]] = {}
+
+    def read(self, path: str) -> bytes | None:
+        """Return the bytes of a file, the same object while they are the same, or None when it cannot be read."""
+        try:
+            status = os.stat(path)
+        except OSError:
+            return None
+        now = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        then, known = self._known.get(path, ((), None))
+        if known is not None and now == then:
+            return known
+        moment = time.time_ns()
+        raw = read(path)
+        if raw is not None:
+            raw = known if raw == known else raw
+            settled = moment - max(now[-2:]) > _CLOCK_STEP
+            self._known[path] = (now if settled else (), raw)
+        return raw
+
+
 def decode(raw: bytes) -> tuple[bytes, str]:
     """Split a file into its byte order mark and its text (UTF-8; nothing is translated).
 
@@ -179,7 +211,8 @@ def replace(path: str, raw: bytes) -> None:
 
 def refuse_unwritable(path: str) -> None:
     """Raise StoreError when the folder of a file does not let the caller replace it, and write nothing."""
-    folder = os.path.dirname(os.path.realpath(path))
+    target = os.path.realpath(path) if os.path.islink(path) else path
+    folder = os.path.dirname(target) or "."
     if not os.access(folder, os.W_OK | os.X_OK):
         raise StoreError(f"{path} cannot be written: no permission for {folder}")
 

@@ -6,7 +6,6 @@ escapes. What cannot be read is kept with its place, so that nothing is overlook
 
 from __future__ import annotations
 
-import hashlib
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -71,7 +70,7 @@ class Place(NamedTuple):
 class ParsedFile(NamedTuple):
     """What a file holds, as far as it can be read."""
 
-    digest: bytes
+    raw: bytes
     objects: tuple[PlacedManifest, ...] = ()
     text: str = ""
     """The text, where it remembers in comments what an object was at first."""
@@ -97,6 +96,7 @@ class ManifestFiles:
         self.path = path
         self.namespace = namespace
         self._root = root
+        self._contents = files.Contents()
         self._parsed: dict[str, ParsedFile] = {}
         self._overlays: Overlays | None = None
 
@@ -106,13 +106,12 @@ class ManifestFiles:
 
     def raw(self, path: str) -> bytes | None:
         """Return the bytes of a manifest, or None when it cannot be read."""
-        return files.read(path)
+        return self._contents.read(path)
 
     def parse(self, path: str, raw: bytes) -> ParsedFile:
         """Return what the bytes of a file hold; those that it had the last time are not parsed again."""
-        digest = hashlib.blake2b(raw, digest_size=16).digest()
         known = self._parsed.get(path)
-        if known and known.digest == digest:
+        if known and known.raw == raw:
             return known
         try:
             text, is_json = files.decode(raw)[1], path.endswith(".json")
@@ -122,11 +121,11 @@ class ManifestFiles:
             divided = sections(text, is_json=is_json)
             remembering = text if originals.MARK in text else ""
             parsed = ParsedFile(
-                digest, tuple(objects(divided)), remembering, memories, tuple(unreadable(divided))
+                raw, tuple(objects(divided)), remembering, memories, tuple(unreadable(divided))
             )
         except UnicodeError as error:
             text = raw.decode("utf-16" if raw[:2] in files.UTF16_MARKS else "utf-8", "replace")
-            parsed = ParsedFile(digest, unreadable=(Unreadable(1, str(error), text=text),))
+            parsed = ParsedFile(raw, unreadable=(Unreadable(1, str(error), text=text),))
         self._parsed[path] = parsed
         return parsed
 
