@@ -11,8 +11,8 @@ import pytest
 from harness import tools
 from harness.argo_rollouts import OWN, BothControllers
 from harness.releasing import image_of
-from rollway.controller.watched_cluster import INSTANCE_LABEL
 from rollway.routers import yaml_loader
+from rollway.routers.model import INSTANCE_LABEL
 from rollway.routers.objects import dig
 from running import rollway
 

@@ -259,7 +259,7 @@ class TestEnd:
         written = simulation.data_plane.written
         assert written is not None
         simulation.data_plane.write(
-            written.traffic.__class__(written.traffic.split.__class__(80)), written.roles
+            written.traffic.__class__(written.traffic.split.__class__(80)), written.roles, None
         )
         simulation.wake()
         simulation.run(30)

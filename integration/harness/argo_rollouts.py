@@ -14,10 +14,9 @@ from harness.control_plane import flags, free_ports
 from harness.full_control_plane import NODE, FullControlPlane
 from harness.releasing import ControllerProcess, Shop
 from harness.waiting import until
-from rollway.controller.install import INSTANCE_ID
-from rollway.controller.watched_cluster import INSTANCE_LABEL
 from rollway.routers.errors import RollwayError
 from rollway.routers.kube.client import Target
+from rollway.routers.model import INSTANCE_ID, INSTANCE_LABEL
 from rollway.routers.stores.cluster import ClusterStore
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ ANSWERS = HERE.parent.parent / "tests" / "condition_answers.json"
 sys.path.insert(0, str(ANSWERS.parent))
 sys.path.insert(0, str(HERE.parent))
 
-from harness.conditions import decisions
+from harness.conditions import decisions  # noqa: E402
 
 if __name__ == "__main__":
     records = {release: decisions(release) for release in ("1.9", "1.10")}
