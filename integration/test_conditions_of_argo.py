@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-from harness.conditions import decisions
+from harness.conditions import ANSWERS, decisions
 
 pytestmark = pytest.mark.local
-ANSWERS = Path(__file__).parent.parent / "tests" / "condition_answers.json"
 
 
 @pytest.mark.parametrize("release", ["1.9", "1.10"])

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 
 from condition_cases import CASES
 
 from harness import tools
+
+ANSWERS = Path(__file__).parent.parent.parent / "tests" / "condition_answers.json"
+"""The decisions that the unit tests compare with."""
 
 
 def decisions(release: str) -> dict[str, bool | str]:

@@ -6,12 +6,13 @@ import json
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ANSWERS = HERE.parent.parent / "tests" / "condition_answers.json"
-sys.path.insert(0, str(ANSWERS.parent))
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "tests"))
 
-from harness.conditions import decisions  # noqa: E402
+from harness.conditions import (
+    ANSWERS,
+    decisions,
+)
 
 if __name__ == "__main__":
     records = {release: decisions(release) for release in ("1.9", "1.10")}

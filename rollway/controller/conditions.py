@@ -8,8 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rollway.controller.world import write_time
-from rollway.releases.phase import time_of
+from rollway.releases.phase import time_of, write_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

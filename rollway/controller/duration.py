@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rollway.controller.world import write_time
+from rollway.releases.phase import write_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

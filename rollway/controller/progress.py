@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rollway.controller.world import whole_second, write_time
-from rollway.releases.phase import time_of
+from rollway.controller.world import whole_second
+from rollway.releases.phase import time_of, write_time
 
 if TYPE_CHECKING:
     from datetime import datetime

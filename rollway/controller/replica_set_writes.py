@@ -13,8 +13,8 @@ from rollway.controller.world import (
     REVISION,
     REVISION_HISTORY,
     SCALE_DOWN_DEADLINE,
-    write_time,
 )
+from rollway.releases.phase import write_time
 from rollway.routers.objects import ObjectRef
 
 if TYPE_CHECKING:

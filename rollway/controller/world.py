@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,11 +32,6 @@ MANAGED_BY = "argo-rollouts.argoproj.io/managed-by-rollouts"
 def whole_second(when: datetime) -> datetime:
     """Return the first whole second from a time on, so that what counts from it is never shorter once it is written."""
     return when.replace(microsecond=0) + timedelta(seconds=1) if when.microsecond else when
-
-
-def write_time(when: datetime) -> str:
-    """Write a time as Kubernetes does: RFC 3339, in whole seconds, UTC."""
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _number(text: Any) -> int:

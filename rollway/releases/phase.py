@@ -6,7 +6,7 @@ the controller.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rollway.routers.objects import dig
@@ -167,6 +167,11 @@ def time_of(text: object) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else None
+
+
+def write_time(when: datetime) -> str:
+    """Write a time as Kubernetes does: RFC 3339, in whole seconds, UTC."""
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def is_same_time(one: object, other: object) -> bool:

@@ -15,6 +15,7 @@ from rollway.controller.testing.rollouts import deployment, random_rollout, rand
 from rollway.controller.testing.simulation import Faults, Simulation
 from rollway.controller.world import HASH_LABEL, write_time
 from rollway.releases.holding import is_taken_up
+from rollway.releases.phase import write_time
 from rollway.routers.held_weight import held_weight_of
 
 if TYPE_CHECKING:
