@@ -61,6 +61,15 @@ class Result:
         return bool(self.written)
 
 
+def refuse_stale(plan: Plan, expect: str) -> None:
+    """Raise StalePlanError when a plan is not the one with the fingerprint that is expected (empty: any)."""
+    if expect and plan.fingerprint != expect:
+        raise StalePlanError(
+            f"the plan for {plan.rollout.ref} has fingerprint {plan.fingerprint} now, not {expect}: an object or the wish has changed",
+            hint="look at `rollway plan` again",
+        )
+
+
 class Writer(NamedTuple):
     """Write plans to a store, within limits."""
 
@@ -81,11 +90,7 @@ class Writer(NamedTuple):
             ApplyError: a write failed after others; has what was put back and what was not.
             StoreError: the first write failed; nothing was written.
         """
-        if expect and plan.fingerprint != expect:
-            raise StalePlanError(
-                f"the plan for {plan.rollout.ref} has fingerprint {plan.fingerprint} now, not {expect}: an object or the wish has changed",
-                hint="look at `rollway plan` again",
-            )
+        refuse_stale(plan, expect)
         guards.enforce(plan, self.limits)
         findings = guards.lift(plan.findings, self.limits.allow)
         if dry_run or len(plan.changes) > 1:  # the write of a single change finds the same

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from rollway.routers.objects import Manifest
+    from rollway.routers.objects import Manifest, Pointer
 
 HELD_WEIGHT = "rollway.dev/held-weight"
 """The annotation of a Rollout."""
@@ -38,6 +38,11 @@ class HeldWeight(NamedTuple):
     since: datetime
 
     @property
+    def since_text(self) -> str:
+        """When it was asked for, as Kubernetes writes times."""
+        return self.since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    @property
     def annotation(self) -> str:
         """Write it as the value of the annotation."""
         fields = {
@@ -45,14 +50,13 @@ class HeldWeight(NamedTuple):
             "hash": self.pod_hash,
             "step": self.step,
             "by": self.by,
-            "since": self.since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "since": self.since_text,
         }
         return json.dumps(fields, ensure_ascii=False)
 
     def text(self, total: int) -> str:
         """Write it for people, as the status of the Rollout shows it."""
-        since = self.since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return f"weight {Split(self.weight, total)} is held by hand since {since} by {self.by}"
+        return f"weight {Split(self.weight, total)} is held by hand since {self.since_text} by {self.by}"
 
 
 def read_held_weight(rollout: Manifest) -> HeldWeight | None:
@@ -76,6 +80,15 @@ def read_held_weight(rollout: Manifest) -> HeldWeight | None:
     if step is not None and (type(step) is not int or step < 0):
         raise ValueError(f"step {step!r} is not a whole number from 0")
     return HeldWeight(weight, _word(fields, "hash"), step, _word(fields, "by"), _time(fields))
+
+
+def held_weight_faults(rollout: Manifest) -> list[tuple[Pointer, str]]:
+    """Return where the annotation has a fault, and which; nothing where it has none."""
+    try:
+        read_held_weight(rollout)
+    except ValueError as error:
+        return [(("metadata", "annotations", HELD_WEIGHT), str(error))]
+    return []
 
 
 def held_weight_of(rollout: Manifest) -> HeldWeight | None:

@@ -21,13 +21,19 @@ FINDINGS = (
         "Let the controller finish, or abort the release there. With rollway's controller, `rollway set-weight` in a cluster "
         "lets it hold the weight.",
     ),
+    FindingCode(
+        "held-weight",
+        "Somebody has set a weight by hand on a Rollout of rollway's controller, which holds it in place of its steps.",
+        "Nothing: it is a note. The release pauses until a promote, an abort, another update or a release of the weight.",
+        "Promote, abort, or let it go with `rollway set-weight NAME --release`.",
+    ),
 )
 
 
 def controller_in_charge(rollout: Rollout) -> Iterator[Finding]:
     """Refuse to move a Rollout whose controller writes its own traffic back: at its next step, or at any time."""
     if not rollout.is_managed:
-        yield from moved_by_controller(rollout)
+        yield from _moving(rollout)
         return
     name = rollout.name
     remedy = f"`rollway promote {name}` and `rollway abort {name}` move the release"
@@ -37,10 +43,20 @@ def controller_in_charge(rollout: Rollout) -> Iterator[Finding]:
     yield Finding("controller-in-charge", Severity.REFUSAL, rollout.ref, message, remedy)
 
 
-def moved_by_controller(rollout: Rollout) -> Iterator[Finding]:
-    """Refuse to move a Rollout that a controller takes through its steps now; that of rollway takes weights."""
-    if rollout.is_managed:
-        return
+def controller_findings(rollout: Rollout) -> Iterator[Finding]:
+    """Yield what a reader should know: whether a controller moves the Rollout now, and a weight that it holds.
+
+    That of rollway takes weights, so that nothing is refused for it.
+    """
+    if not rollout.is_managed:
+        yield from _moving(rollout)
+    if rollout.held and rollout.held.weight <= rollout.total:
+        remedy = f"`rollway set-weight {rollout.name} --release` lets it go"
+        yield Finding("held-weight", Severity.NOTE, rollout.ref, rollout.held.text(rollout.total), remedy)
+
+
+def _moving(rollout: Rollout) -> Iterator[Finding]:
+    """Refuse to move a Rollout that a controller takes through its steps now."""
     status, count = rollout.status, len(rollout.steps)
     step = status.current_step
     if status.phase in ("Progressing", "Paused") and step is not None and step < count:

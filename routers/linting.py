@@ -28,7 +28,8 @@ from rollway.routers.errors import (
     UnwritableError,
 )
 from rollway.routers.findings import Finding, FindingCode
-from rollway.routers.in_charge import moved_by_controller
+from rollway.routers.held_weight import held_weight_faults
+from rollway.routers.in_charge import controller_findings
 from rollway.routers.lookup import pointer_to, read_rollout, read_rollouts
 from rollway.routers.model import Context, Strategy
 from rollway.routers.objects import Access, Live, ObjectRef
@@ -246,14 +247,15 @@ class _Case:
             yield self._problem(NOTE, "field-not-used", message, self.item.locate(pointer))
 
     def _of_steps(self) -> Iterator[Problem]:
-        """Yield the faults of the steps that rollway does."""
-        for path, message in read_steps(self.item.manifest).faults:
+        """Yield the faults of the steps that rollway does, and of a weight that is held in place of theirs."""
+        manifest = self.item.manifest
+        for path, message in (*read_steps(manifest).faults, *held_weight_faults(manifest)):
             yield self._problem(FAULT, "manifest-fault", f"{dotted(path)}: {message}", self.item.locate(path))
 
     def _judged(self, rollout: Rollout, unusable: set[ObjectRef]) -> Iterator[Problem]:
         """Yield the findings of each backend for the weights that a Rollout may get, if it has what it needs."""
         yield from self._unsupported(rollout, Traffic(Split(0, rollout.total)))
-        yield from map(self._of_finding, moved_by_controller(rollout))
+        yield from map(self._of_finding, controller_findings(rollout))
         usable = [
             backend
             for backend in backends_of(rollout)

@@ -15,7 +15,7 @@ from rollway.routers.errors import (
     WeightError,
 )
 from rollway.routers.findings import Finding, Severity
-from rollway.routers.in_charge import controller_in_charge, moved_by_controller
+from rollway.routers.in_charge import controller_findings, controller_in_charge
 from rollway.routers.model import Context
 from rollway.routers.objects import Access, LiveObject, Need, without_server_fields
 from rollway.routers.observation import observe
@@ -115,7 +115,7 @@ def settled_traffic(rollout: Rollout, live: Live) -> Traffic | None:
 
 def check(context: Context) -> tuple[Finding, ...]:
     """Return what the data planes would report if the wish were written, and whether a controller moves the Rollout."""
-    return (*moved_by_controller(context.rollout), *simulate(context, adopt=True).findings)
+    return (*controller_findings(context.rollout), *simulate(context, adopt=True).findings)
 
 
 def wanted_objects(context: Context) -> list[Manifest]:

@@ -120,7 +120,16 @@ def test_options_that_belong_together_stand_together() -> None:
     """The help of a verb has its options under headings, those of every verb at the end."""
     text = rollway("set-weight", "--help").stdout
     headings = [line for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
-    assert headings == ["Examples:", "Rollout:", "Guards:", "Writing:", "Evidence:", "Store:", "Output:"]
+    assert headings == [
+        "Examples:",
+        "Rollout:",
+        "Guards:",
+        "Writing:",
+        "Evidence:",
+        "Controller:",
+        "Store:",
+        "Output:",
+    ]
     assert (
         text.index("Guards:") < text.index("  --max-step") < text.index("Writing:") < text.index("  --adopt")
     )

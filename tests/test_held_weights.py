@@ -296,7 +296,7 @@ class TestFaults:
         simulation = updated(routed_canary(*STEPS))
         annotate(simulation, value)
         simulation.run(30)
-        assert f"metadata.annotations[{HELD_WEIGHT}]: " in condition(simulation, "InvalidSpec")["message"]
+        assert f"metadata.annotations.{HELD_WEIGHT}: " in condition(simulation, "InvalidSpec")["message"]
         assert (simulation.status["phase"], weight(simulation)) == ("Degraded", 25)
         with pytest.raises(RefusedError, match="faults"):
             hold_weight(simulation.rollout, 30, "ann", simulation.clock.now)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rollway.routers.applying import Result
     from rollway.routers.events import Wish
     from rollway.routers.findings import Finding
+    from rollway.routers.held_weight import HeldWeight
     from rollway.routers.model import Rollout
     from rollway.routers.objects import Manifest, ObjectRef
     from rollway.routers.observation import Observation
@@ -103,9 +104,9 @@ def plan_document(rollout: Rollout, wanted: Traffic, plan: Plan | None) -> dict[
     }
 
 
-def result_document(result: Result) -> dict[str, Any]:
-    """Describe what a writing verb did."""
-    return {
+def result_document(result: Result, held: HeldWeight | None = None) -> dict[str, Any]:
+    """Describe what a writing verb did, and the weight that the controller holds by it."""
+    document = {
         "rollout": rollout_document(result.rollout),
         "wanted": traffic_document(result.want),
         "changed": result.changed,
@@ -115,6 +116,18 @@ def result_document(result: Result) -> dict[str, Any]:
         "evidence": result.verdict.evidence.name.lower() if result.verdict else None,
         "samples": samples_document(result.verdict),
         "findings": [finding_document(finding) for finding in result.findings],
+    }
+    return document | ({"held": held_document(held)} if held else {})
+
+
+def held_document(held: HeldWeight) -> dict[str, Any]:
+    """Describe a weight that is held by hand."""
+    return {
+        "weight": held.weight,
+        "hash": held.pod_hash,
+        "step": held.step,
+        "by": held.by,
+        "since": held.since_text,
     }
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollway.cli.documents import (
     finding_document,
+    held_document,
     object_document,
     object_verdict_document,
     reading_document,
@@ -62,6 +63,7 @@ def tree_document(tree: Tree, rollout: Manifest, live: LiveTraffic | None) -> di
     return {
         **release_document(rollout),
         "actualWeight": tree.actual_weight if tree.strategy == "Canary" else None,
+        "held": held_document(tree.held) if tree.held else None,
         "live": _live_document(live) if live else None,
         "images": [{"image": image, "roles": list(roles)} for image, roles in tree.images],
         "revisions": [

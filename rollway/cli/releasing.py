@@ -44,15 +44,16 @@ def run(names: Sequence[str], writing: VerbOptions, output: str, word: str, deci
     store, namespace = open_store(writing.store)
     for name in names:
         aim = carry_out(store, name, namespace, decide, writing.dry_run)
-        if output == "text":
-            _show(aim, writing.dry_run)
-        else:
-            if output == "yaml":
-                out.echo("---")
-            out.document(verb_document(word, aim, writing.dry_run), output)
+        show(word, aim, writing.dry_run, output)
 
 
-def _show(aim: Aim, dry_run: DryRun) -> None:
+def show(word: str, aim: Aim, dry_run: DryRun, output: str) -> None:
+    """Print what a verb did to a Rollout."""
+    if output != "text":
+        if output == "yaml":
+            out.echo("---")
+        out.document(verb_document(word, aim, dry_run), output)
+        return
     rollout, target = aim.rollout.ref, aim.target.ref
     whose = str(rollout) if target == rollout else f"{target}, the workload of {rollout}"
     nothing = "" if aim.effect.changes else "nothing to do: "

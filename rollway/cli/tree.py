@@ -111,6 +111,11 @@ def _summary(tree: Tree, live: LiveTraffic | None) -> Iterator[tuple[str, str]]:
         yield "  Step:", str(tree.position or "")
         yield "  SetWeight:", str(tree.set_weight)
         yield "  ActualWeight:", str(tree.actual_weight)
+    if tree.held:
+        yield (
+            "  HeldWeight:",
+            f"{tree.held.weight} by {tree.held.by} since {tree.held.since_text}",
+        )
     for index, line in enumerate(live.lines if live else ()):
         yield "" if index else "  LiveWeight:", line
     for index, (image, roles) in enumerate(tree.images):

@@ -57,8 +57,12 @@ class RouteWritingOptions(_PlanOptions):
 
 def open_to_write(options: WritingOptions | RouteWritingOptions) -> TrafficRouter:
     """Return the router of the Rollout, with what it may ask for the evidence."""
-    router, level = open_router(options.target, options.guards), options.evidence.verify
-    dry_run = bool(options.change.dry_run)
+    return with_evidence(open_router(options.target, options.guards), options)
+
+
+def with_evidence(router: TrafficRouter, options: WritingOptions | RouteWritingOptions) -> TrafficRouter:
+    """Return the router with what it may ask for the evidence, once it has written."""
+    level, dry_run = options.evidence.verify, bool(options.change.dry_run)
     if isinstance(options, WritingOptions):
         return with_probes(router, options.evidence.probes, level, dry_run=dry_run, after_write=True)
     return with_data_planes(router, options.evidence.planes, level, dry_run=dry_run, after_write=True)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from rollway.controller.decision import Patch
 from rollway.controller.progress import CANARY_PAUSE
 from rollway.controller.spec import Canary
-from rollway.routers.held_weight import HELD_WEIGHT, read_held_weight
+from rollway.routers.held_weight import HELD_WEIGHT, held_weight_of
+from rollway.routers.held_weight import held_weight_faults as faults_of_annotation
 from rollway.routers.objects import ObjectRef
+from rollway.routers.rollout import dotted
 from rollway.routers.steps import Pause
 
 if TYPE_CHECKING:
@@ -31,12 +33,9 @@ def held_weight_faults(rollout: Manifest, spec: RolloutSpec) -> Iterator[str]:
     status = rollout.get("status") or {}
     if status.get("abort") or status.get("promoteFull"):
         return
-    place = f"metadata.annotations[{HELD_WEIGHT}]"
-    try:
-        held = read_held_weight(rollout)
-    except ValueError as error:
-        yield f"{place}: {error}; `rollway set-weight {spec.name} --release` removes it"
-        return
+    for path, message in faults_of_annotation(rollout):
+        yield f"{dotted(path)}: {message}; `rollway set-weight {spec.name} --release` removes it"
+    held, place = held_weight_of(rollout), f"metadata.annotations.{HELD_WEIGHT}"
     if held is None or held.pod_hash != status.get("currentPodHash"):
         return
     strategy = spec.strategy
@@ -48,11 +47,7 @@ def held_weight_faults(rollout: Manifest, spec: RolloutSpec) -> Iterator[str]:
 
 def with_held_weight(release: Release) -> Release:
     """Return the release with the weight that is held now, if one is."""
-    try:
-        held = read_held_weight(release.world.rollout)
-    except ValueError:
-        return release  # a fault, or ended by an abort or a full promotion
-    progress = release.progress
+    held, progress = held_weight_of(release.world.rollout), release.progress
     if held is None or release.restarted or progress.fully_promoted or progress.aborted:
         return release
     # A promotion takes the pause away, or goes to another step.

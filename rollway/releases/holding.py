@@ -40,8 +40,11 @@ def hold_weight(rollout: Manifest, weight: int, by: str, now: datetime) -> Effec
         RefusedError: no update is under way, or none whose weight could be moved.
         ConflictError: the controller has not seen what was written last; it may be asked a moment later.
     """
-    _refuse(rollout, weight)
+    refuse_strategy(rollout)
     pending = unobserved(rollout)
+    if not weight and rollout.get("status") and not pending and is_promoted(rollout):
+        return Effect("no update is under way, so all traffic is with stable")
+    _refuse(rollout, weight)
     if pending:
         raise ConflictError(f"{_ref(rollout)}: waiting for {pending}")
     status = rollout["status"]
@@ -65,14 +68,24 @@ def release_weight(rollout: Manifest) -> Effect:
     return Effect(f"no weight is held any more{_onward(rollout)}", spec=operations)
 
 
+def take_back(rollout: Manifest, held: HeldWeight, before: str | None) -> Effect:
+    """Undo what `hold_weight` has written, where that is still there: the annotation is as it was before."""
+    value = dig(rollout, *_HELD)
+    if held_weight_of(rollout) != held or value == before:
+        return Effect("another weight is held meanwhile, or none")
+    path = pointer(_HELD)
+    back = {"op": "remove", "path": path} if before is None else {"op": "add", "path": path, "value": before}
+    return Effect("no weight is held", spec=({"op": "test", "path": path, "value": value}, back))
+
+
 def is_taken_up(rollout: Manifest, held: HeldWeight) -> bool:
     """Return whether the controller reports that it holds a weight."""
     return held.text(total_of(rollout)) in str(dig(rollout, "status", "message") or "")
 
 
-def _refuse(rollout: Manifest, weight: int) -> None:
-    """Raise what keeps a weight from being held."""
-    ref, name, status = _ref(rollout), rollout["metadata"]["name"], rollout.get("status") or {}
+def refuse_strategy(rollout: Manifest) -> None:
+    """Raise UnsupportedError for a Rollout whose strategy has no weight that could be held."""
+    ref, name = _ref(rollout), rollout["metadata"]["name"]
     if strategy_of(rollout) != "Canary":
         raise UnsupportedError(
             f"{ref} is blue-green: its users go from one release to the other at once, and no weight can be held",
@@ -83,6 +96,11 @@ def _refuse(rollout: Manifest, weight: int) -> None:
             f"{ref} has no trafficRouting: the share of its pods is its weight, and no other can be held",
             hint="add trafficRouting, or write a setWeight step",
         )
+
+
+def _refuse(rollout: Manifest, weight: int) -> None:
+    """Raise what keeps a weight from being held."""
+    ref, name, status = _ref(rollout), rollout["metadata"]["name"], rollout.get("status") or {}
     if not status.get("stableRS"):
         raise RefusedError(f"{ref}: no controller has taken it up yet, so none can hold a weight")
     invalid = next(

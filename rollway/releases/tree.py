@@ -11,12 +11,14 @@ from rollway.releases.phase import Phase, phase_of, replicas_of, time_of
 from rollway.releases.pods import PodState, state_of
 from rollway.releases.position import Position, position_of, set_weight_of, strategy_of, total_of
 from rollway.releases.revisions import annotation, hash_of, number_of, owned_by, roles_of
+from rollway.routers.held_weight import held_weight_of
 from rollway.routers.objects import dig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from rollway.routers.held_weight import HeldWeight
     from rollway.routers.objects import Manifest
 
 DEADLINE = "scale-down-deadline"
@@ -125,6 +127,8 @@ class Tree(NamedTuple):
     position: Position | None
     set_weight: int
     actual_weight: int
+    held: HeldWeight | None
+    """The weight that is held by hand in place of that of the steps."""
     images: tuple[tuple[str, tuple[str, ...]], ...]
     """Each image that runs, with the roles of its pods."""
     replicas: Replicas
@@ -152,6 +156,7 @@ def tree_of(rollout: Manifest, related: Related) -> Tree:
         position=position_of(rollout),
         set_weight=set_weight_of(rollout),
         actual_weight=actual_weight_of(rollout, replica_sets),
+        held=held_weight_of(rollout),
         images=_images(replica_sets, experiments, related),
         replicas=replica_counts(rollout),
         revisions=tuple(

@@ -20,7 +20,7 @@ from rollway.routers.errors import (
 )
 from rollway.routers.findings import Finding, FindingCode, Severity
 from rollway.routers.kube import port_forward
-from rollway.routers.kube.access import is_allowed
+from rollway.routers.kube.access import is_allowed, user_name
 from rollway.routers.kube.client import Client, Target
 from rollway.routers.kube.connection import TIMEOUT_S, Connection
 from rollway.routers.kube.discovery import Discovery
@@ -175,6 +175,14 @@ class ClusterStore:
     ) -> bool:
         """Ask the API server; see `rollway.routers.stores.ClusterAccess`."""
         return is_allowed(self.connection, verb, resource, group, namespace=namespace, name=name)
+
+    def user_name(self) -> str:
+        """Return the name by which the API server knows the caller; empty where it does not say.
+
+        Raises:
+            StoreError: the API server cannot be asked.
+        """
+        return user_name(self.connection)
 
     def field_managers(self, ref: ObjectRef) -> list[str]:
         """Return who has written fields of an object; see `rollway.routers.stores.ClusterAccess`."""

@@ -44,6 +44,11 @@ def plan(
 ) -> None:
     """Show what a weight would change, and write nothing. Exit code 3: changes are pending."""
     router = open_router(target, guards)
+    if router.rollout.instance_id:
+        from rollway.cli.holding import is_for_controller  # noqa: PLC0415 - as in set-weight
+        from rollway.releases.held_traffic import reviewable  # noqa: PLC0415
+
+        router = reviewable(router) if is_for_controller(router, guards) else router
     split = router.rollout.split(weight)
     value = router.plan(weight, adopt=planning.adopt)
     if output == "markdown":

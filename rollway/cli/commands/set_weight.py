@@ -8,8 +8,11 @@ from rollway.cli.group import Command, Option
 from rollway.cli.options import output_option
 from rollway.cli.parameters import options
 from rollway.cli.requests import MATCH, header_condition
-from rollway.cli.writing import WritingOptions, open_to_write, write
+from rollway.cli.stores import open_router
+from rollway.cli.writing import WritingOptions, open_to_write, with_evidence, write
 from rollway.routers.traffic import HeaderRoute, RequestMatch
+
+CONTROLLER = "Controller"
 
 
 @click.command(
@@ -20,14 +23,51 @@ from rollway.routers.traffic import HeaderRoute, RequestMatch
     rollway set-weight shop 0.5% --dry-run
     rollway set-weight shop 20 --dir k8s/             # in a folder of manifests
     rollway set-weight shop 20 --expect FINGERPRINT   # only the plan that was reviewed
+    rollway set-weight shop --release                 # let the weight go that the controller holds
     """,
 )
 @options(writing=WritingOptions)
-@click.argument("weight")
+@click.argument("weight", required=False)
+@click.option(
+    "--hold",
+    cls=Option,
+    heading=CONTROLLER,
+    is_flag=True,
+    help="Let rollway's controller hold the weight, also where the Rollout's label names another instance id than rollway.",
+)
+@click.option(
+    "--release",
+    cls=Option,
+    heading=CONTROLLER,
+    is_flag=True,
+    help="Let the weight go that the controller holds, so that the release goes on.",
+)
 @output_option()
-def set_weight(writing: WritingOptions, *, weight: str, output: str) -> None:
-    """Give the canary a WEIGHT: plan, guard, write and verify. Header and mirror routes stay as they are."""
-    router = open_to_write(writing)
+def set_weight(
+    writing: WritingOptions, *, weight: str | None, hold: bool, release: bool, output: str
+) -> None:
+    """Give the canary a WEIGHT: plan, guard, write and verify. Header and mirror routes stay as they are.
+
+    In a cluster, rollway's controller moves the weight of a Rollout that it runs, and holds it in place of its steps until a
+    promote, an abort, another update or --release.
+    """
+    if release and weight is not None:
+        raise click.UsageError("give a WEIGHT, or --release")
+    if release:
+        from rollway.cli.holding import let_go  # noqa: PLC0415 - a weight in files does not need it
+
+        let_go(writing, output)
+        return
+    if weight is None:
+        raise click.MissingParameter("Give it, or --release.", param_hint="'WEIGHT'", param_type="argument")
+    router = open_router(writing.target, writing.guards)
+    if hold or router.rollout.instance_id:
+        from rollway.cli.holding import hold_weight, is_for_controller  # noqa: PLC0415
+
+        if is_for_controller(router, writing.guards, hold=hold):
+            hold_weight(router, writing, output, weight)
+            return
+    router = with_evidence(router, writing)
     wanted = router.rollout.split(weight)
     write(router, writing, output, lambda how: router.set_weight(weight, **how), wanted)
 
