@@ -129,13 +129,12 @@ def test_a_canary_without_a_router_replaces_pods(shop: Callable[..., Shop]) -> N
 def test_every_fault_of_a_spec_is_reported_and_heals(shop: Callable[..., Shop]) -> None:
     """InvalidSpec names each fault at once, no pod is made, and it goes on as soon as the spec is mended."""
     web = shop()
-    rule = {"name": "web", "canarySubsetName": "canary", "stableSubsetName": "stable"}
-    routing = {"istio": {"virtualService": {"name": "web"}, "destinationRule": rule}}
-    steps = [{"setWeight": 20}, {"analysis": {"templates": [{"templateName": "t"}]}}]
+    routing = {"istio": {"virtualService": {"name": "web"}}}
+    steps = [{"plugin": {"name": "a/b"}}, {"analysis": {"templates": [{"templateName": "t"}]}}]
     web.rollout({"canary": {**PAIR, "trafficRouting": routing, "steps": steps}})
     status = web.wait(lambda status: status.get("phase") == "Degraded", "Degraded")
     (condition,) = [each for each in status["conditions"] if each["type"] == "InvalidSpec"]
-    for fault in ("destinationRule", "steps[1].analysis"):
+    for fault in ("steps[0].plugin", "steps[1].analysis"):
         assert fault in condition["message"]
     assert not web.items("ReplicaSet")
     canary = {

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rollway.routers.held_weight import HeldWeight
     from rollway.routers.objects import Live, Manifest
-    from rollway.routers.traffic import Traffic
+    from rollway.routers.traffic import SubsetHashes, Traffic
 
 _Stanza = TypeVar("_Stanza")
 
@@ -61,16 +61,6 @@ class ReleaseHashes(NamedTuple):
     canary: str = ""
     reported_stable: str = ""
     reported_newest: str = ""
-
-
-class SubsetHashes(NamedTuple):
-    """The pod-template hashes that the subsets of both roles select by their label; empty where a subset has none.
-
-    As a wish, an empty one leaves the label of its subset as it is.
-    """
-
-    stable: str = ""
-    canary: str = ""
 
 
 class RolloutStatus(NamedTuple):

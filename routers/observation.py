@@ -12,9 +12,9 @@ from rollway.routers.traffic import Evidence, Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
-    from rollway.routers.model import Rollout, SubsetHashes
+    from rollway.routers.model import Rollout
     from rollway.routers.objects import Live
-    from rollway.routers.traffic import HeaderRoute, MirrorRoute, ObjectVerdict, Reading
+    from rollway.routers.traffic import HeaderRoute, MirrorRoute, ObjectVerdict, Reading, SubsetHashes
 
 FINDINGS = (
     FindingCode(

@@ -16,7 +16,6 @@ from rollway.routers.errors import InvalidInputError
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from rollway.routers.model import SubsetHashes
     from rollway.routers.objects import Access, ObjectRef
     from rollway.routers.weights import Split
 
@@ -222,6 +221,16 @@ class Capabilities(NamedTuple):
         if want.split.canary not in (0, want.split.total) and not self.partial_weights:
             return f"weights other than 0 and {want.split.total}"
         return ""
+
+
+class SubsetHashes(NamedTuple):
+    """The pod-template hashes that the subsets of both roles select by their label; empty where a subset has none.
+
+    As a wish, an empty one leaves the label of its subset as it is.
+    """
+
+    stable: str = ""
+    canary: str = ""
 
 
 class Reading(NamedTuple):

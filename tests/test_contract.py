@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import manifests as m
 from rollway.routers.backends import BUILTIN
+from rollway.routers.model import HASH_LABEL
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.testing.contract import BackendContract
 from rollway.routers.testing.memory import MemoryStore
+from rollway.routers.traffic import SubsetHashes
 
 if TYPE_CHECKING:
     from rollway.routers.model import Rollout
@@ -112,6 +115,22 @@ class TestIstioSubsets(_Contract):
 
     def garbage(self) -> list[Manifest]:
         return [m.virtual_service(tls=[{"route": {"a": 1}}])]
+
+
+class TestIstioSubsetHashes(TestIstioSubsets):
+    """The same with the pod-template hashes of both subsets, which a controller asks for."""
+
+    def rollout(self) -> Rollout:
+        return replace(super().rollout(), subsets=SubsetHashes("5d8f7", "7c9b4"))
+
+    def objects(self) -> list[Manifest]:
+        *services, _ = super().objects()
+        hashes = {"stable": "5d8f7", "canary": "7c9b4"}
+        labels = [(name, {"app": "shop", HASH_LABEL: pod_hash}) for name, pod_hash in hashes.items()]
+        return [
+            *services,
+            m.destination_rule(subsets=[{"name": name, "labels": each} for name, each in labels]),
+        ]
 
 
 SMI_SERVED = {"split.smi-spec.io": ["v1alpha3"], "specs.smi-spec.io": ["v1alpha3"]}

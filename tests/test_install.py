@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from rollway.routers.errors import InvalidInputError
 from rollway.routers.objects import Access
 from rollway.routers.planning import needs_of
 from rollway.routers.rollout import parse_rollout
+from rollway.routers.traffic import SubsetHashes
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 PACKAGES = builtin_packages()
@@ -192,6 +194,8 @@ def test_the_kinds_of_a_backend_are_those_that_it_needs() -> None:
     needed: dict[str, dict[tuple[str, str], Access]] = {}
     rollouts = [parse_rollout(m.rollout(routing)) for routing in ROUTINGS]
     rollouts.append(parse_rollout(m.rollout(None, strategy="blueGreen")))
+    # A controller asks for the hashes of subsets as well.
+    rollouts = [replace(rollout, subsets=SubsetHashes()) for rollout in rollouts]
     for rollout in rollouts:
         (package,) = packages_of(rollout)
         kinds = needed.setdefault(package.name, {})

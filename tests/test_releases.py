@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rollway.controller.hashes import pod_template_hash
 from rollway.controller.testing.api import Key
 from rollway.controller.testing.rollouts import blue_green, routed_canary
+from rollway.routers.objects import duplicate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,6 +102,28 @@ class TestEveryRelease:
         assert simulation.status["abort"] is True
         assert pods(simulation, "v1", "bad2") == (4, 0)
         assert "timed out" in condition(simulation, "Progressing")["message"]
+
+    @pytest.mark.parametrize("taken", [1, 2])
+    def test_a_name_that_is_taken_gives_another_hash(self, taken: int) -> None:
+        """Where somebody else's ReplicaSet has the name of a new one, `collisionCount` is raised, and the hash is another."""
+        strategy = canary({"setWeight": 50})
+        simulation = deployed(strategy)
+        template = duplicate(simulation.rollout["spec"]["template"])
+        template["spec"]["containers"][0]["image"] = "v2"
+        for count in (None, 1)[:taken]:
+            name = f"web-{pod_template_hash(template, count)}"
+            foreign = {"spec": {"replicas": 0, "selector": {}, "template": {}}, "metadata": {"name": name}}
+            simulation.store.create({"apiVersion": "apps/v1", "kind": "ReplicaSet", **foreign})
+        simulation.set_image("v2")
+        simulation.run(120)
+        assert simulation.status["phase"] == "Healthy"
+        assert simulation.status["collisionCount"] == taken
+        assert simulation.status["stableRS"] == pod_template_hash(template, taken)
+        simulation.set_image("v1")
+        simulation.run(120)
+        assert (simulation.status["phase"], revision(simulation)) == ("Healthy", "3")
+        own = [each for each in simulation.store.of("ReplicaSet") if each["metadata"].get("ownerReferences")]
+        assert len(own) == 2, "the ReplicaSet of the old template is found by its template"
 
     def test_a_finished_release_that_loses_pods_is_not_aborted(self) -> None:
         """The deadline aborts updates only."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from data_planes import echo, running_pod
 from harness.waiting import until
 from rollway.routers.kube.failures import RequestInfo
+from rollway.routers.model import HASH_LABEL
 
 if TYPE_CHECKING:
     from harness.namespace import Namespace
@@ -48,7 +49,8 @@ class Written:
         listed: list[dict[str, Any]] = []
         for version in versions:
             address = echo.address(self.number, version)
-            self.namespace.api.put(running_pod(version, self.namespace.name, address, version=version))
+            labels = {"version": version, HASH_LABEL: version}
+            self.namespace.api.put(running_pod(version, self.namespace.name, address, **labels))
             target = {"kind": "Pod", "name": version, **place}
             listed.append({"addresses": [address], "conditions": {"ready": ready}, "targetRef": target})
         addresses = [{"ip": item["addresses"][0], "targetRef": item["targetRef"]} for item in listed]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,12 @@ import manifests as m
 from data_planes.istio import GATEWAY
 from harness import shop as shops
 from harness.process import rollway
+from rollway.routers.data_planes import data_plane_probes
+from rollway.routers.lookup import read_rollout
+from rollway.routers.model import HASH_LABEL
+from rollway.routers.router import TrafficRouter
+from rollway.routers.traffic import Evidence, SubsetHashes, Traffic
+from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,3 +125,30 @@ def test_switch_of_blue_green(plane: DataPlane, make_shop: Callable[..., Shop]) 
         assert "verified: loaded (" in done.stdout, done.stdout + done.stderr
         sample = shop.sample()
         assert (sample.versions, sample.failures) == (((version, 2000),), ()), str(sample)
+
+
+def test_subsets_move_by_hash_without_a_failed_request(
+    istio: DataPlane, make_shop: Callable[..., Shop]
+) -> None:
+    """What a controller asks of subsets in one release, each wish loaded before the next: no request of its users fails."""
+    shop = make_shop(istio, routing=shops.SUBSETS)
+    both = [{"name": role, "labels": {HASH_LABEL: "stable"}} for role in ("stable", "canary")]
+    shop.endpoints("shop", "stable", "canary")
+    shop.put(m.destination_rule(subsets=both))
+    store = shop.namespace.store()
+    rollout = read_rollout(store, "shop", shop.namespace.name)
+    probes = data_plane_probes(rollout, store).probes
+
+    def ask(weight: int, stable: str, canary: str) -> None:
+        asking = replace(rollout, subsets=SubsetHashes(stable, canary))
+        wish = Traffic(Split(weight, 100))
+        TrafficRouter(asking, store, probes=probes).set_traffic(wish, verify=Evidence.LOADED, timeout=30)
+
+    shop.wait_until_served()
+    with shop.load() as samples:
+        for weight in (0, 20, 100):
+            ask(weight, "stable", "canary")
+        ask(100, "canary", "canary")
+        ask(0, "canary", "canary")
+    assert not [sample.failures for _, sample in samples if sample.failures]
+    assert shop.sample().versions == (("canary", 2000),)

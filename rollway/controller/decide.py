@@ -30,9 +30,9 @@ from rollway.controller.services import selected_hash
 from rollway.controller.spec import Canary
 from rollway.controller.spec_reader import SpecReader
 from rollway.controller.status import merge_patch, status_patch
-from rollway.controller.world import HASH_LABEL, MANAGED_BY, REVISION
+from rollway.controller.world import HASH_LABEL, MANAGED_BY, REVISION, ReplicaSet
 from rollway.routers.errors import ManifestError
-from rollway.routers.objects import ObjectRef, duplicate
+from rollway.routers.objects import ObjectRef, dig, duplicate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from rollway.controller.release import Plan, Release
     from rollway.controller.spec import RolloutSpec
     from rollway.controller.world import World
+    from rollway.routers.objects import Manifest
 
 
 def decide(world: World, now: datetime) -> Decision:
@@ -100,6 +101,19 @@ def _refused(world: World, faults: tuple[str, ...], now: datetime) -> Decision:
 def refused_creation(world: World, name: str, error: str, now: datetime) -> dict[str, Any]:
     """Return the status patch for a ReplicaSet that the API server refuses to create; empty where it shows that already."""
     return _degraded(world, not_created(name, error), now)
+
+
+def collided(world: World, created: Manifest, present: Manifest) -> dict[str, Any]:
+    """Return the status patch that gives a new ReplicaSet another hash, where one of its name is somebody else's; else empty.
+
+    Source: Argo Rollouts, `createDesiredReplicaSet` in `rollout/sync.go`.
+    """
+    uid = world.rollout["metadata"]["uid"]
+    owners = present["metadata"].get("ownerReferences") or ()
+    own = any(owner.get("controller") and owner.get("uid") == uid for owner in owners)
+    if own and ReplicaSet(present).pod_hash == ReplicaSet(created).pod_hash:
+        return {}  # made before, and not seen yet
+    return {"collisionCount": (dig(world.rollout, "status", "collisionCount") or 0) + 1}
 
 
 def _degraded(world: World, condition: Condition, now: datetime) -> dict[str, Any]:

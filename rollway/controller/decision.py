@@ -8,9 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from rollway.routers.model import SubsetHashes
     from rollway.routers.objects import Manifest, ObjectRef
-    from rollway.routers.traffic import Traffic
+    from rollway.routers.traffic import SubsetHashes, Traffic
 
 
 class Create(NamedTuple):

@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from rollway.controller.decide import decide, refused_creation
+from rollway.controller.decide import collided, decide, refused_creation
 from rollway.controller.decision import Create, Evict, SetTraffic
-from rollway.routers.errors import AdmissionError, RefusedError
+from rollway.routers.errors import AdmissionError, ConflictError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,6 +44,10 @@ class Cluster(Protocol):
         Raises:
             RollwayError: it was not, or nobody knows whether it was.
         """
+        ...
+
+    def replica_set(self, namespace: str, name: str) -> Manifest | None:
+        """Return a ReplicaSet as it is now, whoever owns it, for the next look as well; None where there is none."""
         ...
 
     def write_status(self, rollout: Manifest, patch: Mapping[str, Any]) -> None:
@@ -163,7 +167,19 @@ class Reconciler:
                 if isinstance(write, Create) and isinstance(error, AdmissionError):
                     self._report(world, write.manifest["metadata"]["name"], error, now)
                 raise
+            except ConflictError:
+                if isinstance(write, Create):
+                    self._resolve_collision(world, write)
+                raise
         return True
+
+    def _resolve_collision(self, world: World, write: Create) -> None:
+        """Ask for another name, where that of a new ReplicaSet is taken by one that is not the Rollout's."""
+        metadata = write.manifest["metadata"]
+        present = self._cluster.replica_set(metadata["namespace"], metadata["name"])
+        patch = collided(world, write.manifest, present) if present else {}
+        if patch:
+            self._cluster.write_status(world.rollout, patch)
 
     def _report(self, world: World, name: str, error: AdmissionError, now: datetime) -> None:
         """Show in the status that a ReplicaSet of this name is refused."""

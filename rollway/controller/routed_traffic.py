@@ -17,14 +17,14 @@ from rollway.controller.world import TrafficState
 from rollway.routers.data_planes import data_plane_probes, status_probes
 from rollway.routers.errors import InvalidInputError, NotFoundError, RefusedError, RollwayError
 from rollway.routers.guards import Limits
-from rollway.routers.model import Context, ReleaseHashes, SubsetHashes
+from rollway.routers.model import Context, ReleaseHashes
 from rollway.routers.objects import Access, dig
 from rollway.routers.observation import observe
 from rollway.routers.ownership import owned_by
 from rollway.routers.planning import needs_of, simulate
 from rollway.routers.rollout import parse_rollout
 from rollway.routers.router import TrafficRouter
-from rollway.routers.traffic import Evidence, Outcome
+from rollway.routers.traffic import Evidence, Outcome, SubsetHashes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

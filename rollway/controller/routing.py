@@ -14,7 +14,7 @@ from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from rollway.controller.release import Plan, Release
-    from rollway.routers.model import SubsetHashes
+    from rollway.routers.traffic import SubsetHashes
 
 
 def shown_weight(release: Release) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollway.routers.model import SubsetHashes
+from rollway.routers.traffic import SubsetHashes
 
 if TYPE_CHECKING:
     from rollway.controller.release import Plan, Release

@@ -230,6 +230,17 @@ class WatchedCluster:
         except (NotFoundError, UnreachableError) as error:
             _logger.info("the eviction of pod %s waits: %s", write.ref.name, error.message)
 
+    def replica_set(self, namespace: str, name: str) -> Manifest | None:
+        """Return a ReplicaSet as it is now, whoever owns it, for the next look as well; None where there is none.
+
+        Raises:
+            RollwayError: it could not be read.
+        """
+        found: Manifest | None = self._client.get(Target("apps", "ReplicaSet", namespace, name))
+        if found:
+            self._remember(found)
+        return found
+
     def write_status(self, rollout: Manifest, patch: Mapping[str, Any]) -> None:
         """Patch the status of a Rollout, if it is still the one that was observed.
 

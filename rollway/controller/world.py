@@ -14,9 +14,8 @@ from rollway.routers.traffic import Evidence
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rollway.routers.model import SubsetHashes
     from rollway.routers.objects import Manifest
-    from rollway.routers.traffic import Traffic
+    from rollway.routers.traffic import SubsetHashes, Traffic
 
 HASH_LABEL = "rollouts-pod-template-hash"
 REVISION = "rollout.argoproj.io/revision"

@@ -59,6 +59,15 @@ class Ready(NamedTuple):
     code: str = "endpoints-not-ready"
 
 
+class EndpointPod(NamedTuple):
+    """One pod behind a Service."""
+
+    name: str
+    labels: Mapping[str, str]
+    addresses: frozenset[str]
+    ready: bool
+
+
 def slice_need(namespace: str, services: Sequence[str] = ()) -> Need:
     """Ask for the EndpointSlices of some Services, or of all in a namespace."""
     selector = f"{SERVICE_LABEL} in ({','.join(sorted(set(services)))})" if services else ""
@@ -111,28 +120,29 @@ def check_subsets(
     """Report subsets that would get requests although no ready pod of the host has their labels."""
     if not live.running:
         return
-    pods = {
-        (pod.ref.namespace, pod.ref.name): dig(pod.manifest, "metadata", "labels") or {}
-        for pod in live.of("", "Pod")
-    }
-    names = [
-        (host.namespace, str(dig(endpoint, "targetRef", "name")))
-        for endpoint in _endpoints(host, live)
-        if _is_ready(endpoint)
-    ]
+    ready_pods = [pod for pod in pods_behind(host, live) if pod.ready]
     counts: dict[str, int] = {}
     reasons: dict[str, str] = {}
     for role, wanted in labels.items():
-        having = {
-            name
-            for name in names
-            if name in pods and all(pods[name].get(key) == value for key, value in (wanted or {}).items())
-        }
+        having = {pod.name for pod in ready_pods if (wanted or {}).items() <= pod.labels.items()}
         counts[role] = len(having)
         written = ", ".join(f"{key}={value}" for key, value in (wanted or {}).items()) or "no label at all"
         reasons[role] = f"no ready pod of Service {host.name} has the labels of subset {role} ({written})"
-    ready = Ready(counts, reasons, dict.fromkeys(labels, rule), "subset-not-ready")
-    yield from readiness_findings(want, ready, keep_stable=False)
+    found = Ready(counts, reasons, dict.fromkeys(labels, rule), "subset-not-ready")
+    yield from readiness_findings(want, found, keep_stable=False)
+
+
+def pods_behind(host: ObjectRef, live: Live) -> Iterator[EndpointPod]:
+    """Yield the pods behind a Service whose labels are known."""
+    labels = {
+        (pod.ref.namespace, pod.ref.name): dig(pod.manifest, "metadata", "labels") or {}
+        for pod in live.of("", "Pod")
+    }
+    for endpoint in _endpoints(host, live):
+        name = str(dig(endpoint, "targetRef", "name"))
+        if (host.namespace, name) in labels:
+            found = frozenset(map(str, endpoint.get("addresses") or ()))
+            yield EndpointPod(name, labels[host.namespace, name], found, _is_ready(endpoint))
 
 
 def addresses(ref: ObjectRef, live: Live) -> set[str]:

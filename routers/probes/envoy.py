@@ -1,4 +1,4 @@
-"""What Envoys that istiod configures have loaded: the routes and listeners of each, by its admin interface.
+"""What Envoys that istiod configures have loaded: the routes, listeners and endpoints of each, by its admin interface.
 
 istiod's own view is no evidence: it shows "synced" before a change reached any proxy. It is asked only why an Envoy
 rejected an update, which Envoy's admin interface does not show. Sources: Envoy, "Administration
@@ -63,6 +63,13 @@ class LoadedChain(NamedTuple):
     ends_tls: bool
 
 
+class LoadedEndpoints(NamedTuple):
+    """The addresses behind one cluster of Istio."""
+
+    cluster: Cluster
+    addresses: frozenset[str]
+
+
 class Resource(NamedTuple):
     """One kind of dynamic resource of Envoy."""
 
@@ -81,6 +88,11 @@ ROUTES = Resource(
 )
 LISTENERS = Resource(
     "dynamic_listeners", "%5C.lds%5C.update_rejected", "type.googleapis.com/envoy.config.listener.v3.Listener"
+)
+ENDPOINTS = Resource(
+    "dynamic_endpoint_configs&include_eds",
+    "%5C.eds%5C..*update_rejected",
+    "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
 )
 
 
@@ -146,6 +158,17 @@ class EnvoyListenersProbe(EnvoyResourceProbe[LoadedChain]):
         return _chains(document)
 
 
+class EnvoyEndpointsProbe(EnvoyResourceProbe[LoadedEndpoints]):
+    """Ask every Envoy for the addresses behind its clusters."""
+
+    what: ClassVar[str] = "endpoints"
+    resource: ClassVar[Resource] = ENDPOINTS
+
+    def read(self, document: Any) -> Iterator[LoadedEndpoints]:
+        """Read the clusters of Istio in a dump, with the addresses of each."""
+        return _endpoints(document)
+
+
 def shares(weights: Mapping[_Place, int]) -> dict[_Place, Fraction]:
     """Return what each destination gets; those that get nothing are left out, as istiod leaves them out."""
     total = sum(weights.values())
@@ -195,6 +218,19 @@ def _chains(document: Any) -> Iterator[LoadedChain]:
                         _weights(proxy),
                         "transport_socket" in chain,
                     )
+
+
+def _endpoints(document: Any) -> Iterator[LoadedEndpoints]:
+    for config in document.get("configs", []):
+        assignment = config["endpoint_config"]
+        addresses = [
+            dig(entry, "endpoint", "address", "socket_address", "address")
+            for locality in assignment.get("endpoints", [])
+            for entry in locality.get("lb_endpoints", [])
+        ]
+        with contextlib.suppress(ValueError):  # a cluster that is none of Istio's
+            cluster = cluster_of(str(assignment["cluster_name"]))
+            yield LoadedEndpoints(cluster, frozenset(map(str, filter(None, addresses))))
 
 
 def _weights(action: Any) -> dict[Cluster, int]:

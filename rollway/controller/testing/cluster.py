@@ -80,6 +80,12 @@ class SimulatedCluster:
         simulation.remember(key)
         after()
 
+    def replica_set(self, namespace: str, name: str) -> Manifest | None:  # noqa: ARG002 - there is one namespace
+        """Return a ReplicaSet as it is now."""
+        key = Key("ReplicaSet", name)
+        self._simulation.remember(key)
+        return self._simulation.store.objects.get(key)
+
     def write_status(self, rollout: Manifest, patch: Mapping[str, Any]) -> None:
         """Patch the status, if the Rollout is still the one that was observed."""
         simulation = self._simulation

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.controller.testing.api import Key
 from rollway.controller.world import HASH_LABEL, TrafficState
-from rollway.routers.model import SubsetHashes
 from rollway.routers.objects import dig
-from rollway.routers.traffic import Evidence, Traffic
+from rollway.routers.traffic import Evidence, SubsetHashes, Traffic
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
@@ -236,4 +235,5 @@ def is_routed(rollout: Manifest) -> bool:
 
 def has_subsets(rollout: Manifest) -> bool:
     """Return whether the router of a Rollout leads to subsets of one Service."""
-    return bool(dig(rollout, "spec", "strategy", "canary", "trafficRouting", "istio", "destinationRule"))
+    strategy = next(iter(rollout["spec"]["strategy"].values()))
+    return bool(dig(strategy, "trafficRouting", "istio", "destinationRule"))

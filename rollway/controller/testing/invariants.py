@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from rollway.controller.decision import Create, Delete, Evict, SetTraffic
     from rollway.controller.testing.simulation import Simulation
-    from rollway.routers.model import SubsetHashes
     from rollway.routers.objects import Manifest
+    from rollway.routers.traffic import SubsetHashes
 
 
 class InvariantError(AssertionError):

@@ -174,7 +174,7 @@ def _random_blue_green(chance: random.Random, kind: str) -> Manifest:
     if chance.random() < 0.3:
         body["scaleDownDelaySeconds"] = chance.choice([0, 5, 60])
     if kind.startswith("routed"):
-        body["trafficRouting"] = {"nginx": {}}
+        body["trafficRouting"] = chance.choice([{"nginx": {}}, SUBSETS])
     return blue_green(**body, **_random_metadata(chance, "active", "preview"))
 
 

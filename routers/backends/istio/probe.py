@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING
 
 from rollway.routers.backends.istio.loaded_routes import destinations, differs, expected
 from rollway.routers.backends.istio.managed_routes import live_routes
+from rollway.routers.backends.istio.subsets import subset_pods
 from rollway.routers.backends.istio.virtual_service import (
     destination_of,
     find_targets,
     ref_of,
     routes_of,
+    rule_ref,
     stanza_of,
 )
 from rollway.routers.objects import dig
-from rollway.routers.probes.envoy import EnvoyProbe, shares
+from rollway.routers.probes import worst
+from rollway.routers.probes.envoy import EnvoyEndpointsProbe, EnvoyProbe, shares
 from rollway.routers.probes.http import summary
 from rollway.routers.traffic import ObjectVerdict, Outcome
 
@@ -24,17 +27,63 @@ if TYPE_CHECKING:
     from rollway.routers.backends.istio.loaded_routes import Expected
     from rollway.routers.backends.istio.managed_routes import Narrowing
     from rollway.routers.backends.istio.stanza import IstioVirtualService
+    from rollway.routers.backends.istio.subsets import SubsetPods
     from rollway.routers.backends.istio.virtual_service import Target
     from rollway.routers.model import Context
     from rollway.routers.objects import Manifest, ObjectRef
-    from rollway.routers.probes.envoy import LoadedRoute
+    from rollway.routers.probes.envoy import LoadedEndpoints, LoadedRoute
     from rollway.routers.probes.http import Find
     from rollway.routers.traffic import Verdict
 
 
+class IstioProbe(EnvoyProbe):
+    """Ask every Envoy for its routes, and for the endpoints of the subsets whose hashes the Rollout asks for."""
+
+    def judge(self, context: Context) -> Verdict:
+        """Compare the routes, and then the endpoints, that each Envoy has with the routing objects."""
+        verdict = super().judge(context)
+        ref = rule_ref(context.rollout)
+        if ref is None or context.rollout.subsets is None or verdict.outcome is not Outcome.MATCHES:
+            return verdict
+        endpoints = EnvoyEndpointsProbe(
+            self.find, self.backend, lambda _context: [ref], compare_endpoints, self.istiod
+        ).judge(context)
+        return worst([verdict, endpoints])
+
+
 def envoy_probe(find: Find, istiod: Find | None = None) -> EnvoyProbe:
     """Return the probe that asks these Envoys, and this istiod for the reasons of a rejection."""
-    return EnvoyProbe(find, "istio", _objects, compare, istiod)
+    return IstioProbe(find, "istio", _objects, compare, istiod)
+
+
+def compare_endpoints(loaded: Sequence[LoadedEndpoints], context: Context) -> Verdict:
+    """Compare the endpoints that one Envoy has for each subset with the pods that have its labels; needs no network.
+
+    Pods come and go all the time. So an address counts that is known to be that of a pod without the labels, and a subset
+    without any address of a ready pod that has them.
+    """
+    ref = rule_ref(context.rollout)
+    assert ref is not None, "only a split by subsets is compared"
+    differences = [
+        difference
+        for subset in subset_pods(context.rollout, context.live)
+        for difference in _endpoint_differences(loaded, subset)
+    ]
+    outcome = Outcome.DIFFERS if differences else Outcome.MATCHES
+    reason = "; ".join(dict.fromkeys(differences)) or "has the pods of both subsets"
+    return summary([ObjectVerdict(ref, outcome, reason)])
+
+
+def _endpoint_differences(loaded: Sequence[LoadedEndpoints], subset: SubsetPods) -> Iterator[str]:
+    clusters = [each for each in loaded if each.cluster[:2] == (subset.host, subset.name)]
+    if not clusters:
+        yield f"has no cluster of subset {subset.name} of {subset.host}"
+    for each in clusters:
+        foreign = sorted(each.addresses & subset.others)
+        if foreign:
+            yield f"has {', '.join(foreign)} in subset {subset.name}, which is no pod with its labels"
+        elif subset.ready and not each.addresses & subset.ready:
+            yield f"has no ready pod of subset {subset.name} yet"
 
 
 def compare(loaded: Sequence[LoadedRoute], context: Context) -> Verdict:

@@ -6,19 +6,21 @@ that shows whose they are. Different on purpose: all other subsets stay, and so 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rollway.routers.backends.istio.virtual_service import GROUP, rule_ref, stanza_of
+from rollway.routers.backends.endpoints import pods_behind
+from rollway.routers.backends.istio.virtual_service import GROUP, host_name, rule_ref, stanza_of
 from rollway.routers.errors import ForeignOwnerError, ManifestError, NotFoundError
 from rollway.routers.findings import Finding, Severity
-from rollway.routers.model import HASH_LABEL, SubsetHashes
-from rollway.routers.objects import Access, Need, dig, duplicate
+from rollway.routers.model import HASH_LABEL
+from rollway.routers.objects import Access, Need, ObjectRef, dig, duplicate
+from rollway.routers.traffic import SubsetHashes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rollway.routers.model import Rollout
-    from rollway.routers.objects import Live, Manifest, ObjectRef
+    from rollway.routers.objects import Live, Manifest
     from rollway.routers.traffic import Traffic
 
 MANAGED_BY = "argo-rollouts.argoproj.io/managed-by-rollouts"
@@ -27,6 +29,15 @@ _FIELDS = (
     f"/spec/subsets/*/labels/{HASH_LABEL}",
     f"/metadata/annotations/{MANAGED_BY.replace('/', '~1')}",
 )
+
+
+class SubsetPods(NamedTuple):
+    """The addresses of the ready pods that a subset selects, and those of pods behind the same host that it does not."""
+
+    host: str
+    name: str
+    ready: frozenset[str]
+    others: frozenset[str]
 
 
 def rule_need(rollout: Rollout, ref: ObjectRef) -> Need:
@@ -57,7 +68,7 @@ def read_hashes(rollout: Rollout, live: Live) -> SubsetHashes | None:
 
 
 def with_hashes(rollout: Rollout, live: Live) -> Iterator[Manifest]:
-    """Yield the DestinationRule with the hashes that the Rollout asks for; nothing where it asks for none.
+    """Yield the DestinationRule with the hashes that the Rollout asks for, where it has others.
 
     Raises what reading them raises.
     """
@@ -73,7 +84,8 @@ def with_hashes(rollout: Rollout, live: Live) -> Iterator[Manifest]:
             subset["labels"] = {**_labels(ref, subset), HASH_LABEL: pod_hash}
             annotations = dig(changed, "metadata", "annotations") or {}
             changed["metadata"]["annotations"] = {**annotations, MANAGED_BY: rollout.name}
-    yield changed
+    if changed != live[ref].manifest:
+        yield changed
 
 
 def check_names(rollout: Rollout, want: Traffic, live: Live) -> Iterator[Finding]:
@@ -96,6 +108,28 @@ def check_names(rollout: Rollout, want: Traffic, live: Live) -> Iterator[Finding
     ):
         message = f"subsets {rule.stable_subset_name} and {rule.canary_subset_name} have the same labels, so both select the same pods"
         yield Finding("istio-subsets-alike", Severity.NOTE, ref, message)
+
+
+def subset_pods(rollout: Rollout, live: Live) -> Iterator[SubsetPods]:
+    """Yield the pods behind the host of the DestinationRule, for the subset of each role.
+
+    Nothing where the pods are not known: the host is in another namespace, or no single Service.
+    """
+    rule, ref = stanza_of(rollout).destination_rule, rule_ref(rollout)
+    if rule is None or ref is None:
+        return
+    manifest = live[ref].manifest
+    host = host_name(str(dig(manifest, "spec", "host")), ref.namespace)
+    name, namespace, *_ = host.split(".")
+    if namespace != ref.namespace or "*" in host:
+        return
+    endpoints = list(pods_behind(ObjectRef("", "Service", namespace, name), live))
+    for subset in (rule.stable_subset_name, rule.canary_subset_name):
+        labels = _labels(ref, _subset(ref, manifest, subset)).items()
+        having = [each for each in endpoints if labels <= each.labels.items()]
+        ready = {address for each in having if each.ready for address in each.addresses}
+        others = {address for each in endpoints if each not in having for address in each.addresses}
+        yield SubsetPods(host, subset, frozenset(ready), frozenset(others))
 
 
 def _listed(manifest: Manifest) -> list[Any]:
