@@ -20,9 +20,9 @@ from rollway.controller.routing import (
     is_proven,
     promoted,
     promoted_wish,
-    shown_weight,
 )
 from rollway.controller.services import select, selected_hash
+from rollway.controller.subsets import shown_weight
 from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
 

@@ -18,11 +18,11 @@ from rollway.controller.routing import (
     is_proven,
     promoted,
     promoted_wish,
-    shown_weight,
 )
 from rollway.controller.scaling import Bounds, Count, Counts, nearest_counts, next_counts, reduced, share
 from rollway.controller.services import role_services, select, selected_hash
 from rollway.controller.steps import complete_step, pass_pauses, routes_at, scale_at, weight_at
+from rollway.controller.subsets import shown_weight
 from rollway.routers.steps import Pause
 from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
@@ -93,7 +93,8 @@ def _plan_routed(release: Release, plan: Plan) -> None:
     )
     proven = is_proven(release, plan, wish)
     drained = is_drained(release, plan, wish)
-    select(release, plan, role_services(strategy, release.progress), free=not wish.split.canary and proven)
+    free = (not wish.split.canary and proven) or subsets.only_canary_serves(release, plan)
+    select(release, plan, role_services(strategy, release.progress), free=free)
     if stable is None or stable.name == new.name:
         plan.pods[new.name] = release.spec.replicas
     else:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rollway.controller.spec import ABORT_SCALE_DOWN_DELAY_S
-from rollway.controller.subsets import is_settled, stable_is_selected
+from rollway.controller.subsets import is_settled, shown_weight, stable_is_selected
 from rollway.controller.world import whole_second
 from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
@@ -15,12 +15,6 @@ from rollway.routers.weights import Split
 if TYPE_CHECKING:
     from rollway.controller.release import Plan, Release
     from rollway.routers.traffic import SubsetHashes
-
-
-def shown_weight(release: Release) -> int:
-    """Return the weight of the canary that the routing objects show; 0 where they show none."""
-    traffic = release.world.traffic
-    return traffic.shown.split.canary if traffic and traffic.shown else 0
 
 
 def is_proven(release: Release, plan: Plan, wish: Traffic) -> bool:

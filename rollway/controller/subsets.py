@@ -11,12 +11,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rollway.controller.scaling import share
 from rollway.routers.traffic import SubsetHashes
 
 if TYPE_CHECKING:
     from rollway.controller.release import Plan, Release
     from rollway.controller.world import ReplicaSet
     from rollway.routers.traffic import Traffic
+
+
+def shown_weight(release: Release) -> int:
+    """Return the weight of the canary that the routing objects show; 0 where they show none."""
+    traffic = release.world.traffic
+    return traffic.shown.split.canary if traffic and traffic.shown else 0
 
 
 def shown_subsets(release: Release) -> SubsetHashes | None:
@@ -34,7 +41,8 @@ def wanted_subsets(release: Release, plan: Plan, wish: Traffic) -> SubsetHashes 
     if release.stable and _has_pods(release, plan, "stable", stable, release.stable):
         stable = release.stable.pod_hash
     target = release.stable if plan.progress.aborted else release.new
-    if target and _is_unused(release, wish) and _has_pods(release, plan, "canary", canary, target):
+    free = _is_unused(release, wish) or only_canary_serves(release, plan)
+    if target and free and _has_pods(release, plan, "canary", canary, target):
         canary = target.pod_hash
     return SubsetHashes(stable, canary)
 
@@ -56,10 +64,26 @@ def _is_unused(release: Release, wish: Traffic) -> bool:
     return wish.is_all_stable and traffic is not None and traffic.proves(wish, traffic.subsets)
 
 
+def only_canary_serves(release: Release, plan: Plan) -> bool:
+    """Return whether stable has no pod that could take the weight of the canary, and the new release has those for it.
+
+    What leads to the canary then moves to the new release under its weight: else a bad stable release would keep users on a
+    superseded one for good.
+    """
+    strategy, shown = release.spec.strategy, shown_weight(release)
+    if not shown or release.stable_available or plan.progress.aborted:
+        return False
+    if getattr(strategy, "dynamic_stable_scale", False) and not plan.progress.promote_full:
+        return False  # stable has no pods at full weight, and gets them back
+    return release.new.available >= share(release.spec.replicas, shown, strategy.total)
+
+
 def canary_is_new(release: Release) -> bool:
-    """Return whether the canary subset, if there is one, selects the new release."""
+    """Return whether the canary subset, if there is one, selects the new release, and that has a pod that is ready."""
     shown = shown_subsets(release)
-    return shown is None or shown.canary == release.new.pod_hash
+    new = release.new.pod_hash
+    ready = any(pod.pod_hash == new and pod.ready and not pod.deleting for pod in release.world.pods)
+    return shown is None or (shown.canary == new and ready)
 
 
 def stable_is_selected(release: Release) -> bool:

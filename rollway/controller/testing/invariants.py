@@ -47,7 +47,8 @@ class Invariants:
 
     def fail(self, text: str) -> NoReturn:
         """Raise with the story."""
-        story = "\n".join(self._simulation.story[-80:])
+        told = self._simulation.story
+        story = "\n".join([*told[:1], "...", *told[-80:]] if len(told) > 81 else told)
         raise InvariantError(f"{text}\n{story}")
 
     @property
@@ -109,11 +110,15 @@ class Invariants:
         ):
             if pod_hash == selected:
                 continue
-            if selected and share:
+            if selected and share and self._is_served(before.stable):
                 self.fail(f"a subset with {share} of the traffic would move from {selected} to {pod_hash}")
             self.selected("of a subset", pod_hash)
             if not selected and share:
                 self._is_whole(pod_hash)
+
+    def _is_served(self, pod_hash: str) -> bool:
+        """Return whether a release has an available pod, as the controller knows it."""
+        return any(each.available for each in self._known_sets() if each.pod_hash == pod_hash)
 
     def _is_whole(self, pod_hash: str) -> None:
         """Check that all pods of a release are there before a subset that led to every pod is narrowed to them."""
