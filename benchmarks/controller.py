@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from rollway.routers.kube.client import Client
 
-FIRST = [{"setWeight": 20}, {"pause": {}}]
+FIRST: list[dict[str, Any]] = [{"setWeight": 20}, {"pause": {}}]
 _SECOND: dict[str, Any] = {"pause": {"duration": "1s"}}
 NINE = [step for weight in (20, 40, 60, 80) for step in ({"setWeight": weight}, _SECOND)] + [
     {"setWeight": 100}

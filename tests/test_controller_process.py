@@ -55,7 +55,6 @@ def test_a_controller_makes_pods_reports_and_gives_its_lease_back(server: ApiSer
     server.put(rollout(), "rollouts")
     controller, thread = running()
     until(lambda: objects(server, "replicasets") and "status" in objects(server, "rollouts")[0])
-    until(lambda: objects(server, "events"))
     assert controller.leads
     assert controller.alive
     assert controller.ready
@@ -65,6 +64,7 @@ def test_a_controller_makes_pods_reports_and_gives_its_lease_back(server: ApiSer
     controller.stop()
     thread.join(LONG_S)
     assert not thread.is_alive()
+    assert objects(server, "events")
     assert objects(server, "leases")[0]["spec"]["holderIdentity"] == ""
 
 
@@ -125,10 +125,11 @@ def test_what_was_done_before_a_conflict_is_reported(server: ApiServer, running:
     server.faults = [Fault("status", 409, "made up", 1, ("PATCH",), "/status")]
     server.put(rollout(), "rollouts")
     controller, thread = running()
-    until(lambda: "NewReplicaSetCreated" in {item["reason"] for item in objects(server, "events")})
+    until(lambda: objects(server, "rollouts")[0].get("status"))
     assert not server.faults[0].times
     controller.stop()
     thread.join(LONG_S)
+    assert any("NewReplicaSetCreated: " in item["message"] for item in objects(server, "events"))
 
 
 def test_a_rollout_of_another_shard_is_left_alone(

@@ -20,28 +20,65 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.enable_socket
 
 
+def normal(reason: str, message: str = "it was") -> ReleaseEvent:
+    """Return an Event that is no warning."""
+    return ReleaseEvent("Normal", reason, message)
+
+
+def recorded(server: ApiServer) -> dict[str, tuple[str, int]]:
+    """Return message and count of the Events by their reason."""
+    return {item["reason"]: (item["message"], item["count"]) for item in objects(server, "events")}
+
+
+def test_what_happens_together_is_one_event(server: ApiServer, store: ClusterStore) -> None:
+    """Its message has each with its reason; the one that says most stands for all, and each kind of warning is apart."""
+    recorder = EventRecorder(store.client, gather=60)
+    recorder.record(rollout(), normal("RolloutUpdated", "Rollout updated to revision 2"))
+    for weight in (20, 40):
+        recorder.record(rollout(), normal("TrafficWeightUpdated", f"to {weight}"))
+        recorder.record(rollout(), normal("RolloutPaused", "Rollout is paused"))
+    recorder.record(rollout(), ReleaseEvent("Warning", "RolloutAborted", "Rollout aborted"))
+    recorder.close()
+    message = (
+        "RolloutUpdated: Rollout updated to revision 2; TrafficWeightUpdated: to 20; "
+        "RolloutPaused: Rollout is paused (2 times); TrafficWeightUpdated: to 40"
+    )
+    assert recorded(server) == {"RolloutPaused": (message, 1), "RolloutAborted": ("Rollout aborted", 1)}
+
+
+def test_a_long_story_is_several_events(server: ApiServer, store: ClusterStore) -> None:
+    """No message is longer than the 1024 characters that clients of Events reckon with, and nothing is left out."""
+    recorder = EventRecorder(store.client, gather=60)
+    for number in range(30):
+        recorder.record(rollout(), normal("RolloutStepCompleted", f"step {number} " + "x" * 60))
+    recorder.close()
+    messages = [item["message"] for item in objects(server, "events")]
+    assert len(messages) == 3
+    assert max(map(len, messages)) <= 1024
+    assert all(any(f"step {number} x" in message for message in messages) for number in range(30))
+
+
 def test_the_same_event_again_is_a_count(server: ApiServer, store: ClusterStore) -> None:
     """One Event stands for the same words again and again; when the API server has dropped it, a new one is made."""
-    recorder = EventRecorder(store.client)
-    event = ReleaseEvent("Normal", "RolloutPaused", "Rollout is paused")
-    recorder.record(rollout(), event)
-    recorder.record(rollout(), event)
-    until(lambda: [item["count"] for item in objects(server, "events")] == [2])
+    recorder = EventRecorder(store.client, gather=0)
+    event = normal("RolloutPaused", "Rollout is paused")
+    for count in (1, 2):
+        recorder.record(rollout(), event)
+        until(lambda: recorded(server) == {"RolloutPaused": ("Rollout is paused", count)})  # noqa: B023 - called in its turn
     server.delete(objects(server, "events")[0], "events")
     recorder.record(rollout(), event)
-    recorder.record(rollout(), ReleaseEvent("Normal", "Other", "other"))
+    until(lambda: recorded(server) == {"RolloutPaused": ("Rollout is paused", 1)})
     recorder.close()
-    assert sorted(item["reason"] for item in objects(server, "events")) == ["Other", "RolloutPaused"]
 
 
 def test_an_event_that_cannot_be_written_is_dropped(server: ApiServer, store: ClusterStore) -> None:
     """A refused Event ends nothing."""
     server.faults = [Fault("status", 403, "no", 1, ("POST",), "events")]
-    recorder = EventRecorder(store.client)
-    recorder.record(rollout(), ReleaseEvent("Normal", "First", "refused"))
-    recorder.record(rollout(), ReleaseEvent("Normal", "Second", "written"))
+    recorder = EventRecorder(store.client, gather=60)
+    recorder.record(rollout(), ReleaseEvent("Warning", "First", "refused"))
+    recorder.record(rollout(), ReleaseEvent("Warning", "Second", "written"))
     recorder.close()
-    assert [item["reason"] for item in objects(server, "events")] == ["Second"]
+    assert set(recorded(server)) == {"Second"}
 
 
 def test_metrics_show_the_state_of_each_rollout() -> None:

@@ -166,6 +166,22 @@ def kept(texts: list[str], project: Callable[[dict[str, Any]], Any]) -> float:
         tracemalloc.stop()
 
 
+def test_orphans_are_those_without_a_controller() -> None:
+    """Before and after the first question they are followed; an owner that is not the controller does not count."""
+    cache = Cache(name_of)
+    controlled = pod("b", 1, owner="u")
+    controlled["metadata"]["ownerReferences"][0]["controller"] = True
+    for manifest in (pod("a", 1, owner="u"), controlled, pod("c", 1, namespace="two")):
+        cache.put(manifest)
+    assert cache.orphans("one") == ["a1"]
+    assert cache.orphans("none") == []
+    cache.put(pod("b", 2))
+    cache.put({**controlled, "metadata": {**controlled["metadata"], "name": "a", "resourceVersion": "2"}})
+    assert cache.orphans("one") == ["b2"]
+    cache.remove("one", "b")
+    assert cache.orphans("one") == []
+
+
 def a_usual_pod(number: int) -> dict[str, Any]:
     """Return a Pod with one container, as a Deployment makes it and a kubelet reports it."""
     probe = {"httpGet": {"path": "/ready", "port": "http", "scheme": "HTTP"}, "periodSeconds": 10}

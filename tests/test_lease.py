@@ -79,6 +79,19 @@ def test_released_it_is_free_at_once(server: ApiServer, client: Client) -> None:
     assert second.acquire()
 
 
+def test_a_renewal_is_one_request(server: ApiServer, client: Client) -> None:
+    """Who holds it writes with the version that it has; when another has written meanwhile, it reads whose it is."""
+    first = Lease(client, "default", "leader", "a")
+    assert first.acquire()
+    server.requests.clear()
+    assert first.acquire()
+    assert [method for method, _ in server.requests] == ["PUT"]
+    lease = server.objects[LEASE]
+    server.put({**lease, "spec": {**lease["spec"], "holderIdentity": "b"}}, "leases")
+    assert not first.acquire()
+    assert not first.held
+
+
 def test_of_many_one_gets_it(client: Client) -> None:
     """Eight that ask at once: one holds it, and the others know that they do not."""
     rivals = [Lease(client, "default", "leader", f"{number}") for number in range(8)]
@@ -89,12 +102,15 @@ def test_of_many_one_gets_it(client: Client) -> None:
 
 
 def test_a_renewal_whose_answer_got_lost(server: ApiServer, client: Client) -> None:
-    """It is neither counted on nor given up: what was held is held until it runs out, and the next call finds out."""
+    """It is read and written once more; without an answer to that, what was held is held until it runs out, and no longer."""
     clock = Clock()
     lease = Lease(client, "default", "leader", "a", clock=clock)
     assert lease.acquire()
     clock.now += 10
     server.faults = [Fault("lost")]
+    assert lease.acquire()
+    clock.now += 10
+    server.faults = [Fault("lost", times=2)]
     assert lease.acquire()
     clock.now += 5
     assert not lease.held
@@ -106,7 +122,7 @@ def test_a_server_that_fails_is_an_error_and_no_loss(server: ApiServer, client: 
     clock = Clock()
     lease = Lease(client, "default", "leader", "a", clock=clock)
     assert lease.acquire()
-    server.faults = [Fault("status", 401, methods=("GET",), times=99)]
+    server.faults = [Fault("status", 401, methods=("GET", "PUT"), times=99)]
     with pytest.raises(StoreError):
         lease.acquire()
     assert [lease.held, clock.now] == [True, 1000]

@@ -60,7 +60,7 @@ def wish(weight: int) -> SetTraffic:
 
 
 def test_a_wish_is_written_and_then_proven(routed: RoutedTraffic, changed: list[tuple[str, str]]) -> None:
-    """The state shows what was written, and later the evidence; the Rollout is reported when that comes."""
+    """The answer to the write is the evidence `written`; after a restart it is asked for, and the Rollout is reported then."""
     state, faults = routed.state(nginx_rollout())
     assert not faults
     assert state is not None
@@ -68,18 +68,37 @@ def test_a_wish_is_written_and_then_proven(routed: RoutedTraffic, changed: list[
     state, _ = routed.state(nginx_rollout())
     assert state is not None
     assert state.shown == wish(20).wish
+    assert state.level is Evidence.WRITTEN
+    assert state.proves(wish(20).wish)
+    routed.forget("default", "web")
+    state, _ = routed.state(nginx_rollout())
+    assert state is not None
     assert not state.proves(wish(20).wish)
     routed.ask(nginx_rollout(), wish(20))
     until(lambda: ("default", "web") in changed)
     state, _ = routed.state(nginx_rollout())
     assert state is not None
-    assert state.level is Evidence.WRITTEN
     assert state.proves(wish(20).wish)
     canary = ObjectRef("networking.k8s.io", "Ingress", "default", "web-web-canary")
     assert routed.concerned(canary) == [("default", "web")]
     routed.forget("default", "web")
     routed.forget("default", "web")
     assert routed.concerned(canary) == []
+
+
+def test_evidence_is_void_once_somebody_else_has_written(changed: list[tuple[str, str]]) -> None:
+    """What the answer to our own write has shown no longer counts when the object has another version."""
+    store = shop()
+    with closing(RoutedTraffic(store, lambda *key: changed.append(key))) as routed:
+        routed.set(nginx_rollout(), wish(20))
+        assert _proves(routed, 20)
+        with closing(RoutedTraffic(store, lambda *key: changed.append(key))) as other:
+            other.set(nginx_rollout(), wish(40))
+            other.set(nginx_rollout(), wish(20))
+        state, _ = routed.state(nginx_rollout())
+        assert state is not None
+        assert state.shown == wish(20).wish
+        assert not state.proves(wish(20).wish)
 
 
 class Loading:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import re
 import signal
 import subprocess
 import urllib.error
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rollway.routers.kube.client import Client
     from rollway.routers.objects import Manifest
 
+_REASON = re.compile(r"(?:^|; )([A-Z][A-Za-z]+): ")
 _GROUPS = {
     "Rollout": "argoproj.io",
     "ReplicaSet": "apps",
@@ -211,7 +213,9 @@ class Shop:
         counts: dict[str, int] = {}
         for event in self.items("Event"):
             if event.get("source", {}).get("component") == "rollouts-controller":
-                counts[event["reason"]] = counts.get(event["reason"], 0) + event.get("count", 1)
+                # One Event has what happened together, each with its reason.
+                for reason in {event["reason"], *_REASON.findall(event["message"])}:
+                    counts[reason] = counts.get(reason, 0) + event.get("count", 1)
         return counts
 
 

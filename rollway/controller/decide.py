@@ -29,7 +29,7 @@ from rollway.controller.replica_sets import superfluous
 from rollway.controller.services import selected_hash
 from rollway.controller.spec import Canary
 from rollway.controller.spec_reader import SpecReader
-from rollway.controller.status import merge_patch, status_patch
+from rollway.controller.status import merge_patch, merged, status_patch
 from rollway.controller.world import HASH_LABEL, MANAGED_BY, REVISION, ReplicaSet
 from rollway.routers.errors import ManifestError
 from rollway.routers.objects import ObjectRef, dig, duplicate
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from rollway.controller.spec import RolloutSpec
     from rollway.controller.world import World
     from rollway.routers.objects import Manifest
+
+_FOLLOWED = 8
+"""How many decisions that only change the status become one."""
 
 
 def decide(world: World, now: datetime) -> Decision:
@@ -73,6 +76,31 @@ def decide(world: World, now: datetime) -> Decision:
     workload.plan_workload(release, plan)
     _abort_when_late(release, plan)
     return _decision(release, plan)
+
+
+def follow(world: World, decision: Decision, now: datetime) -> Decision:
+    """Return a decision with all that its status leads to at once, as long as nothing else is written: one patch for all."""
+    before = world.rollout.get("status") or {}
+    for _ in range(_FOLLOWED):
+        if not decision.status:
+            break
+        status = merged(before, decision.status)
+        following = decide(replace(world, rollout={**world.rollout, "status": status}), now)
+        if not following.status or following.writes:
+            break
+        decision = following._replace(
+            status=merge_patch(before, merged(status, following.status)),
+            events=(*decision.events, *following.events),
+        )
+    return decision
+
+
+def _routing_faults(world: World) -> Iterator[str]:
+    """Yield what of the routing this controller does not do."""
+    path = ("spec", "strategy", "canary", "trafficRouting", "istio", "destinationRule")
+    if dig(world.rollout, *path):
+        text = "the hash labels of subsets are not written by this controller yet; split by Services, or leave the Rollout to Argo Rollouts"
+        yield f"{'.'.join(path)}: {text}"
 
 
 def _service_faults(spec: RolloutSpec, world: World) -> Iterator[str]:

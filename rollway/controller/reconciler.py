@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from rollway.controller.decide import collided, decide, refused_creation
+from rollway.controller.decide import collided, decide, follow, refused_creation
 from rollway.controller.decision import Create, Evict, SetTraffic
+from rollway.controller.status import only_counts
 from rollway.routers.errors import AdmissionError, ConflictError, RefusedError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from rollway.controller.decision import Delete, Patch, ReleaseEvent, Write
+    from rollway.controller.decision import Decision, Delete, Patch, ReleaseEvent, Write
     from rollway.controller.world import TrafficState, World
     from rollway.routers.objects import Manifest
 
@@ -25,6 +26,9 @@ _LOOKS = 8
 
 _RETRY = timedelta(seconds=5)
 """When traffic that was refused is tried again, if nothing changes before that."""
+
+_COUNTS_WAIT = timedelta(seconds=0.5)
+"""How long new counts of pods wait for more of them, so that one patch of the status shows all that come together."""
 
 
 class Cluster(Protocol):
@@ -94,6 +98,7 @@ class Reconciler:
     def __init__(self, cluster: Cluster, routing: Routing) -> None:
         self._cluster = cluster
         self._routing = routing
+        self._counts_due: dict[tuple[str, str], datetime] = {}
         self._unrecorded: dict[tuple[str, str], dict[ReleaseEvent, None]] = {}
 
     def reconcile(self, namespace: str, name: str, now: datetime) -> datetime | None:
@@ -111,6 +116,7 @@ class Reconciler:
             if world is None:
                 self._routing.forget(namespace, name)
                 self._unrecorded.pop((namespace, name), None)
+                self._counts_due.pop((namespace, name), None)
                 return None
             decision = decide(world, now)
             if decision.needs_default_template:
@@ -125,6 +131,7 @@ class Reconciler:
             events.update(dict.fromkeys(decision.events))
         else:
             return now
+        decision = self._gathered(world, follow(world, decision, now), now)
         if decision.status:
             self._cluster.write_status(world.rollout, decision.status)
         del self._unrecorded[namespace, name]
@@ -145,6 +152,18 @@ class Reconciler:
             return None
         traffic, faults = self._routing.state(world.rollout)
         return replace(world, traffic=traffic, faults=(*world.faults, *faults))
+
+    def _gathered(self, world: World, decision: Decision, now: datetime) -> Decision:
+        """Return a decision without its status where that shows new counts of pods alone, and more of them may come."""
+        key = (world.rollout["metadata"]["namespace"], world.rollout["metadata"]["name"])
+        if not decision.status or not only_counts(world.rollout.get("status") or {}, decision.status):
+            self._counts_due.pop(key, None)
+            return decision
+        due = self._counts_due.setdefault(key, now + _COUNTS_WAIT)
+        if now >= due:
+            del self._counts_due[key]
+            return decision
+        return decision._replace(status={}, look_again=min(decision.look_again or due, due))
 
     def _learn_default_template(self, world: World, now: datetime) -> None:
         try:

@@ -173,7 +173,9 @@ class RoutedTraffic:
         known.proven_at = None
         try:
             adopt = self._owns(rollout)
-            self._router(rollout).set_traffic(wish.wish, verify=Evidence.WRITTEN, timeout=0, adopt=adopt)
+            result = self._router(rollout).set_traffic(
+                wish.wish, verify=Evidence.WRITTEN, timeout=0, adopt=adopt
+            )
         except RefusedError as error:
             known.problem = error.message
             raise
@@ -181,6 +183,9 @@ class RoutedTraffic:
             known.problem = error.message
             raise RefusedError(error.message, hint=error.hint) from error
         known.problem = ""
+        if self._probes(rollout, manifest, known).level is Evidence.WRITTEN:
+            # The store's answer to the write is this evidence, so there is nothing to ask.
+            known.versions, known.proven_at = _versions(rollout, result.live), datetime.now(UTC)
 
     def _owns(self, rollout: Rollout) -> bool:
         """Return whether the objects that rollway makes are there, and all of them are this Rollout's.

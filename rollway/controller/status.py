@@ -15,10 +15,10 @@ from rollway.controller.services import role_services, selected_hash
 from rollway.controller.spec import BlueGreen, Canary
 from rollway.controller.world import HASH_LABEL, WORKLOAD_GENERATION
 from rollway.releases.phase import calculated_phase
-from rollway.routers.objects import dig
+from rollway.routers.objects import dig, duplicate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rollway.controller.release import Plan, Release
     from rollway.controller.world import ReplicaSet, TrafficState
@@ -51,6 +51,10 @@ _OWN = [
     "duration",
 ]
 """The fields that are written here; others stay as they are."""
+
+_COUNTS = frozenset(
+    {"replicas", "readyReplicas", "updatedReplicas", "availableReplicas", "HPAReplicas", "message"}
+)
 
 
 def status_patch(release: Release, plan: Plan) -> dict[str, Any]:
@@ -182,3 +186,31 @@ def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
         elif key not in old or before != value:
             patch[key] = value
     return patch
+
+
+def merged(value: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a value with a JSON merge patch (RFC 7386) applied."""
+    result = dict(value)
+    for key, item in patch.items():
+        if item is None:
+            result.pop(key, None)
+        elif isinstance(item, dict):
+            inner = result.get(key)
+            result[key] = merged(inner if isinstance(inner, dict) else {}, item)
+        else:
+            result[key] = duplicate(item)
+    return result
+
+
+def only_counts(status: Mapping[str, Any], patch: Mapping[str, Any]) -> bool:
+    """Return whether a merge patch of a status changes counts of pods, and what is waited for, and nothing else."""
+    rest = patch.keys() - _COUNTS
+    if rest == {"conditions"}:
+        return _meanings(status.get("conditions")) == _meanings(patch["conditions"])
+    return not rest
+
+
+def _meanings(conditions: Sequence[Mapping[str, Any]] | None) -> set[tuple[Any, ...]]:
+    return {
+        tuple(entry.get(key) for key in ("type", "status", "reason", "message")) for entry in conditions or ()
+    }

@@ -7,8 +7,15 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from rollway.controller.decision import Create, Delete, Evict, Patch
+from rollway.controller.projections import (
+    kept_endpoints,
+    kept_pod,
+    kept_service,
+    service_names,
+    without_managers,
+)
 from rollway.controller.spec import selects
-from rollway.controller.world import HASH_LABEL, Pod, ReplicaSet, World
+from rollway.controller.world import HASH_LABEL, ReplicaSet, World
 from rollway.routers.backends.endpoints import SERVICE_LABEL
 from rollway.routers.errors import ConflictError, NotFoundError, RollwayError, UnreachableError
 from rollway.routers.kube.client import JSON_PATCH, MERGE_PATCH, Target
@@ -20,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from rollway.controller.events import EventRecorder
+    from rollway.controller.projections import Endpoints
+    from rollway.controller.world import Pod
     from rollway.routers.kube.cache import ObjectChange
     from rollway.routers.kube.client import Client
     from rollway.routers.objects import Manifest
@@ -54,16 +63,20 @@ class WatchedCluster:
         self._lock = threading.Lock()
         self._default_templates: dict[str, tuple[str, Manifest]] = {}
         """By the UID of the Rollout: the generations that one is of, and the pod template."""
+        self._naming: dict[tuple[str, str, str], dict[str, None]] = {}
+        """By kind, namespace and name of an object: the Rollouts that name it."""
         label = f"{INSTANCE_LABEL}={instance_id}" if instance_id else f"!{INSTANCE_LABEL}"
         self.rollouts = self._informer(
-            "argoproj.io", "Rollout", _whole, self._rollout_changed, selector=label
+            "argoproj.io", "Rollout", without_managers, self._rollout_changed, selector=label
         )
         self.replica_sets = self._informer(
-            "apps", "ReplicaSet", _whole, self._owned_changed, selector=HASH_LABEL
+            "apps", "ReplicaSet", without_managers, self._owned_changed, selector=HASH_LABEL
         )
-        self.pods = self._informer("", "Pod", _pod, self._pod_changed, selector=HASH_LABEL)
-        self.services = self._informer("", "Service", _service, self._service_changed)
-        self.slices = self._informer("discovery.k8s.io", "EndpointSlice", _endpoints, self._endpoints_changed)
+        self.pods = self._informer("", "Pod", kept_pod, self._pod_changed, selector=HASH_LABEL)
+        self.services = self._informer("", "Service", kept_service, self._service_changed)
+        self.slices = self._informer(
+            "discovery.k8s.io", "EndpointSlice", kept_endpoints, self._endpoints_changed
+        )
         self._workloads: dict[str, Informer[Manifest]] = {}
 
     def _informer(
@@ -150,10 +163,8 @@ class WatchedCluster:
         yield from self.replica_sets.owned(metadata["uid"])
         if not selector:
             return
-        for each in self.replica_sets.items(metadata["namespace"]):
-            own = each["metadata"]
-            owners = own.get("ownerReferences") or ()
-            if not any(owner.get("controller") for owner in owners) and not own.get("deletionTimestamp"):
+        for each in self.replica_sets.orphans(metadata["namespace"]):
+            if not each["metadata"].get("deletionTimestamp"):
                 labels = dig(each, "spec", "template", "metadata", "labels") or {}
                 if selects(selector, labels):
                     yield each
@@ -171,7 +182,7 @@ class WatchedCluster:
         with self._lock:
             informer = self._workloads.get(kind)
             if informer is None:
-                informer = self._informer(_WORKLOADS[kind], kind, _whole, self._workload_changed)
+                informer = self._informer(_WORKLOADS[kind], kind, without_managers, self._workload_changed)
                 self._workloads[kind] = informer
         informer.start()
         return informer.get(rollout["metadata"]["namespace"], reference.get("name", ""))
@@ -277,6 +288,15 @@ class WatchedCluster:
     # -- who is concerned
 
     def _rollout_changed(self, change: ObjectChange[Manifest]) -> None:
+        before, after = (_named(item) if item else set() for item in (change.old, change.new))
+        with self._lock:
+            for kind, name in before - after:
+                key = (kind, change.namespace, name)
+                self._naming[key].pop(change.name, None)
+                if not self._naming[key]:
+                    del self._naming[key]
+            for kind, name in after - before:
+                self._naming.setdefault((kind, change.namespace, name), {})[change.name] = None
         self._changed(change.namespace, change.name)
         if change.new is None and change.old is not None:
             self._default_templates.pop(change.old["metadata"]["uid"], None)
@@ -298,85 +318,36 @@ class WatchedCluster:
                     self._changed(change.namespace, owner["name"])
 
     def _service_changed(self, change: ObjectChange[Manifest]) -> None:
-        self._named(change.namespace, change.name)
+        self._report("Service", change.namespace, change.name)
 
     def _endpoints_changed(self, change: ObjectChange[Endpoints]) -> None:
         item = change.new or change.old
         if item is not None and (
             change.old is None or change.new is None or set(change.old) != set(change.new)
         ):
-            self._named(change.namespace, item.service)
+            self._report("Service", change.namespace, item.service)
 
     def _workload_changed(self, change: ObjectChange[Manifest]) -> None:
-        for rollout in self.rollouts.items(change.namespace):
-            if dig(rollout, "spec", "workloadRef", "name") == change.name:
-                self._changed(change.namespace, rollout["metadata"]["name"])
+        item = change.new or change.old
+        if item is not None:
+            self._report(item["kind"], change.namespace, change.name)
 
-    def _named(self, namespace: str, service: str) -> None:
-        """Report the Rollouts that name a Service."""
-        for rollout in self.rollouts.items(namespace):
-            if service in service_names(rollout):
-                self._changed(namespace, rollout["metadata"]["name"])
+    def _report(self, kind: str, namespace: str, name: str) -> None:
+        """Report the Rollouts that name an object."""
+        with self._lock:
+            concerned = list(self._naming.get((kind, namespace, name), ()))
+        for rollout in concerned:
+            self._changed(namespace, rollout)
+
+
+def _named(rollout: Manifest) -> set[tuple[str, str]]:
+    """Return kind and name of the objects that a Rollout names."""
+    reference = dig(rollout, "spec", "workloadRef") or {}
+    workload = (str(reference.get("kind")), str(reference.get("name")))
+    return {workload, *(("Service", name) for name in service_names(rollout))}
 
 
 def _generations(rollout: Manifest, workload: Manifest | None) -> str:
     """Return the generations that a pod template is of."""
     own = rollout["metadata"].get("generation")
     return f"{own}/{workload['metadata'].get('generation')}" if workload else str(own)
-
-
-class Endpoints(frozenset[str]):
-    """The names of the ready pods in an EndpointSlice, and the Service that it is of."""
-
-    service: str = ""
-
-
-def service_names(rollout: Manifest) -> list[str]:
-    """Return the Services that a Rollout names."""
-    strategy = dig(rollout, "spec", "strategy") or {}
-    body = strategy.get("canary") or strategy.get("blueGreen") or {}
-    keys = ("stableService", "canaryService", "activeService", "previewService")
-    pair = body.get("pingPong") or {}
-    return [name for name in (*map(body.get, keys), pair.get("pingService"), pair.get("pongService")) if name]
-
-
-def _whole(manifest: Manifest) -> Manifest:
-    """Keep an object without the record of who wrote which field."""
-    manifest["metadata"].pop("managedFields", None)
-    return manifest
-
-
-def _service(manifest: Manifest) -> Manifest:
-    """Keep what a Service selects, and whose it is."""
-    metadata = manifest["metadata"]
-    kept = {key: metadata[key] for key in ("name", "namespace", "annotations") if key in metadata}
-    selector = dig(manifest, "spec", "selector") or {}
-    return {"kind": "Service", "metadata": kept, "spec": {"selector": selector}}
-
-
-def _pod(manifest: Manifest) -> Pod:
-    """Keep what decisions need of a pod."""
-    metadata = manifest["metadata"]
-    conditions = dig(manifest, "status", "conditions") or ()
-    ready = any(entry.get("type") == "Ready" and entry.get("status") == "True" for entry in conditions)
-    labels = metadata.get("labels") or {}
-    return Pod(
-        metadata["name"],
-        labels.get(HASH_LABEL, ""),
-        metadata.get("creationTimestamp", ""),
-        ready,
-        labels,
-        metadata.get("annotations") or {},
-        deleting="deletionTimestamp" in metadata,
-    )
-
-
-def _endpoints(manifest: Manifest) -> Endpoints:
-    """Keep the names of the ready pods of an EndpointSlice."""
-    kept = Endpoints(
-        str(dig(endpoint, "targetRef", "name"))
-        for endpoint in manifest.get("endpoints") or ()
-        if dig(endpoint, "conditions", "ready") is not False and dig(endpoint, "targetRef", "kind") == "Pod"
-    )
-    kept.service = str(dig(manifest, "metadata", "labels", SERVICE_LABEL) or "")
-    return kept

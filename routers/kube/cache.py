@@ -28,6 +28,8 @@ class _Entry(NamedTuple, Generic[Item]):
     item: Item
     labels: Mapping[str, str]
     owners: tuple[str, ...]
+    controlled: bool
+    """Whether one of the owners is its controller."""
 
 
 class Cache(Generic[Item]):
@@ -39,6 +41,8 @@ class Cache(Generic[Item]):
         # Indexes by label key, from the first question about one: (namespace, value) to names.
         self._labels: dict[str, dict[tuple[str, str], dict[str, None]]] = {}
         self._owned: dict[str, dict[tuple[str, str], None]] = {}
+        # From the first question about it on, like labels.
+        self._orphans: dict[str, dict[str, None]] | None = None
         # The last versions of objects that we deleted ourselves, until the watch or a list has come as far.
         self._deleted: dict[tuple[str, str], str] = {}
 
@@ -79,6 +83,16 @@ class Cache(Generic[Item]):
         """Return the objects that name an owner with this uid in their ownerReferences."""
         return [self._entries[space][name].item for space, name in self._owned.get(uid, ())]
 
+    def orphans(self, namespace: str) -> list[Item]:
+        """Return the objects of a namespace without an owner that is their controller."""
+        if self._orphans is None:
+            self._orphans = {}
+            for space, entries in self._entries.items():
+                names = dict.fromkeys(name for name, entry in entries.items() if not entry.controlled)
+                if names:
+                    self._orphans[space] = names
+        return [self._entries[namespace][name].item for name in self._orphans.get(namespace, ())]
+
     def put(self, manifest: dict[str, Any]) -> ObjectChange[Item] | None:
         """Keep an object, unless this version of it or a newer one is known; return the change, if it is one."""
         metadata = manifest["metadata"]
@@ -91,13 +105,17 @@ class Cache(Generic[Item]):
         self._deleted.pop((space, name), None)
         if known:
             self._unindex(space, name, known)
-        owners = tuple(entry["uid"] for entry in metadata.get("ownerReferences") or ())
-        entry = _Entry(version, self._project(manifest), metadata.get("labels") or {}, owners)
+        references = metadata.get("ownerReferences") or ()
+        owners = tuple(entry["uid"] for entry in references)
+        controlled = any(entry.get("controller") for entry in references)
+        entry = _Entry(version, self._project(manifest), metadata.get("labels") or {}, owners, controlled)
         self._entries.setdefault(space, {})[name] = entry
         for key, index in self._labels.items():
             _add_label(index, key, space, name, entry)
         for uid in owners:
             self._owned.setdefault(uid, {})[space, name] = None
+        if self._orphans is not None and not controlled:
+            self._orphans.setdefault(space, {})[name] = None
         return ObjectChange(space, name, known.item if known else None, entry.item)
 
     def remove(self, namespace: str, name: str, version: str = "") -> ObjectChange[Item] | None:
@@ -144,6 +162,8 @@ class Cache(Generic[Item]):
                 _drop(index, (namespace, entry.labels[key]), name)
         for uid in dict.fromkeys(entry.owners):
             _drop(self._owned, uid, (namespace, name))
+        if self._orphans is not None and not entry.controlled:
+            _drop(self._orphans, namespace, name)
 
 
 def _add_label(

@@ -134,6 +134,12 @@ class Informer(Generic[Item]):
             self._read_suspects()
             return self._cache.owned(uid)
 
+    def orphans(self, namespace: str) -> list[Item]:
+        """Return the objects of a namespace without an owner that is their controller."""
+        with self._lock:
+            self._read_suspects()
+            return self._cache.orphans(namespace)
+
     def put(self, manifest: Object) -> None:
         """Remember what a write of our own stored, before the watch brings it."""
         with self._lock:

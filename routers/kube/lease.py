@@ -48,6 +48,8 @@ class Lease:
         self._seen: dict[str, Any] = {}
         self._seen_at = float("-inf")
         self._renewed_at = float("-inf")
+        self._written: Object | None = None
+        """The Lease as this process wrote it last; None when another may have written it since."""
 
     @property
     def holder(self) -> str:
@@ -66,20 +68,34 @@ class Lease:
             StoreError: the Lease cannot be read or written; it may still be held.
         """
         asked_at = self._clock()
+        if self.held and self._written:
+            # The version that is written with shows whether it is still so, and saves a read.
+            try:
+                self._write(self._written, asked_at)
+            except (ConflictError, NotFoundError):
+                self._written = None
+            else:
+                return True
         lease = self._client.get(self._target)
         try:
-            if lease is None:
-                self._remember(self._client.create(self._new()).body)
-            else:
+            if lease is not None:
                 self._remember(lease)
                 if not self._is_free():
                     return False
-                self._remember(self._client.update({**lease, "spec": self._claim()}).body)
+            self._write(lease, asked_at)
         except ConflictError:
             # Another one was faster, or the answer got lost: the next call reads which.
             return self.held
-        self._renewed_at = asked_at
         return True
+
+    def _write(self, lease: Object | None, asked_at: float) -> None:
+        """Claim the Lease as it was read, or a new one."""
+        if lease is None:
+            answer = self._client.create(self._new())
+        else:
+            answer = self._client.update({**lease, "spec": self._claim()})
+        self._remember(answer.body)
+        self._written, self._renewed_at = answer.body, asked_at
 
     def release(self) -> None:
         """Give it up, so that another one need not wait until it has run out; nothing happens when it is not held.
@@ -88,7 +104,7 @@ class Lease:
             StoreError: it cannot be written, and will run out.
         """
         lease = self._client.get(self._target)
-        self._renewed_at = float("-inf")
+        self._renewed_at, self._written = float("-inf"), None
         if lease is None or (lease.get("spec") or {}).get("holderIdentity") != self.identity:
             return
         free = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jsonpatch
 import jsonpointer
 
+from rollway.controller.status import merged
 from rollway.routers.errors import ConflictError, NotFoundError
 
 if TYPE_CHECKING:
@@ -114,17 +115,3 @@ class ObjectStore:
         for listener in self.changed:
             listener(key, stored)
         return stored
-
-
-def merged(value: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a value with a JSON merge patch (RFC 7386) applied."""
-    result = dict(value)
-    for key, item in patch.items():
-        if item is None:
-            result.pop(key, None)
-        elif isinstance(item, dict):
-            inner = result.get(key)
-            result[key] = merged(inner if isinstance(inner, dict) else {}, item)
-        else:
-            result[key] = copy.deepcopy(item)
-    return result
