@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from rollway.routers import guards, in_charge, linting, observation, removing, router
-from rollway.routers.backends import affinity, endpoints, packages, services
+from rollway.routers.backends import adoption, affinity, endpoints, packages, services
 from rollway.routers.errors import InvalidInputError
 from rollway.routers.stores import cluster, directory, manifest_files
 
@@ -31,6 +31,7 @@ _OWN: tuple[tuple[str, Sequence[FindingCode]], ...] = (
     ("Limits", guards.FINDINGS),
     ("Stores", (*manifest_files.FINDINGS, *directory.FINDINGS, *cluster.FINDINGS)),
     ("Lint", linting.FINDINGS),
+    ("Deployments that become Rollouts", adoption.FINDINGS),
 )
 
 

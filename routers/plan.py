@@ -71,7 +71,8 @@ class Change(NamedTuple):
     subresource: str = ""
     """PATCH: the subresource whose fields change (`status`); where a CRD has none, they are fields of the object itself."""
     lasting: bool = False
-    """PATCH: whether it is meant to stay, so that a store of files need not remember the text that it replaces."""
+    """Whether it is meant to stay. PATCH: a store of files need not remember the text that it replaces. CREATE: the object is
+    the user's from then on, and has no record of what is ours."""
     original: Manifest | None = None
     """PATCH: the object as it was at first, where no later change could find that out; a store of files remembers it."""
 

@@ -9,6 +9,7 @@ import pytest
 from rollway.controller.testing.api import Key
 from rollway.controller.testing.rollouts import blue_green, deployment, referring, rollout, routed_canary
 from rollway.controller.testing.simulation import Simulation
+from rollway.controller.world import SCALE_DOWN_DEADLINE, write_time
 from rollway.releases.phase import write_time
 
 if TYPE_CHECKING:
@@ -19,10 +20,12 @@ from simulated import (
     canary,
     condition,
     deployed,
+    hash_of,
     pod_names,
     pods,
     replica_set,
     revision,
+    selected,
     set_spec,
     updated,
 )
@@ -124,6 +127,83 @@ class TestWorkloadReference:
         simulation.store.create(deployment())
         simulation.run(90)
         assert simulation.store.objects[Key("Deployment", "web")]["spec"]["replicas"] == left
+
+    @pytest.mark.parametrize("scale_down", ["onsuccess", "progressively"])
+    @pytest.mark.parametrize(
+        "strategy",
+        [
+            routed_canary(),
+            routed_canary(dynamicStableScale=True),
+            {"canary": {"stableService": "stable", "canaryService": "canary"}},
+            blue_green(),
+            {"blueGreen": {**blue_green()["blueGreen"], "trafficRouting": {"nginx": {}}}},
+        ],
+        ids=["routed", "dynamic", "basic", "blue-green", "routed blue-green"],
+    )
+    def test_users_have_all_their_pods_during_the_move(self, strategy: Manifest, scale_down: str) -> None:
+        """The stable Service has as many ready pods as before at every moment, and the Deployment's last go when it leads to none."""
+        simulation = Simulation(0, referring(rollout(strategy), scale_down), ["stable", "canary"])
+        simulation.store.create(deployment())
+        service, workload = Key("Service", "stable"), Key("Deployment", "web")
+        narrowed = 0
+        while len(simulation.kubernetes.ready_pods(simulation.store.objects[service])) < 4:
+            simulation.run(0.1)
+        for tenths in range(900):
+            simulation.run(0.1)
+            assert len(simulation.kubernetes.ready_pods(simulation.store.objects[service])) >= 4
+            narrowed = narrowed or (tenths if selected(simulation, "stable") else 0)
+            if not simulation.store.objects[workload]["spec"]["replicas"]:
+                break
+        assert not simulation.store.objects[workload]["spec"]["replicas"]
+        assert (
+            "annotations" not in simulation.store.objects[workload]["metadata"]
+            or not (simulation.store.objects[workload]["metadata"]["annotations"])
+        )
+        assert 0 < narrowed < tenths - 295
+
+    def test_a_deployment_keeps_its_pods_while_evidence_is_missing(self) -> None:
+        """With a router, the Deployment stays whole until the data plane has loaded that all is with stable."""
+        manifest = referring(rollout(routed_canary(scaleDownDelaySeconds=0)), "onsuccess")
+        simulation = Simulation(0, manifest, ["stable", "canary"])
+        simulation.data_plane.slowest_s = 1e6
+        simulation.store.create(deployment())
+        simulation.run(12)
+        assert selected(simulation, "stable")
+        assert simulation.store.objects[Key("Deployment", "web")]["spec"]["replicas"] == 4
+
+    def test_a_pod_that_fails_begins_the_delay_anew(self) -> None:
+        """The Deployment's pods are kept again when a pod of the Rollout is lost before they go."""
+        simulation = Simulation(0, referring(rollout(routed_canary()), "onsuccess"), ["stable", "canary"])
+        simulation.store.create(deployment())
+        workload = Key("Deployment", "web")
+        while SCALE_DOWN_DEADLINE not in (
+            simulation.store.objects[workload]["metadata"].get("annotations") or {}
+        ):
+            simulation.run(1)
+        pod = next(iter(simulation.kubernetes.ready_pods(simulation.store.objects[Key("Service", "stable")])))
+        simulation.kubernetes.set_ready(pod, ready=False)
+        simulation.run(60)
+        assert simulation.store.objects[workload]["spec"]["replicas"] == 4
+        assert SCALE_DOWN_DEADLINE not in simulation.store.objects[workload]["metadata"]["annotations"]
+        simulation.kubernetes.set_ready(pod, ready=True)
+        simulation.run(60)
+        assert simulation.store.objects[workload]["spec"]["replicas"] == 0
+
+    def test_blue_green_keeps_the_pods_of_a_deployment_through_an_early_update(self) -> None:
+        """An update before the first release is ready leaves the active Service with all pods until one release can carry it."""
+        simulation = Simulation(0, referring(rollout(blue_green()), "onsuccess"), ["stable", "canary"])
+        simulation.store.create(deployment())
+        service = Key("Service", "stable")
+        simulation.run(2)
+        simulation.set_image("v2")
+        seen = 0
+        for _ in range(600):
+            simulation.run(0.1)
+            ready = len(simulation.kubernetes.ready_pods(simulation.store.objects[service]))
+            assert ready >= min(seen, 4)
+            seen = max(seen, ready)
+        assert seen >= 4
+        assert selected(simulation, "stable") == hash_of(simulation, "v2")
 
     def test_an_image_of_the_deployment_is_an_update(self) -> None:
         """A new template of the Deployment starts an update, and its generation is in the status."""

@@ -142,6 +142,11 @@ VERBS = {
         _RELEASE,
         "Replace all pods of a Rollout one after the other, as far as its maxUnavailable allows, without a new release.",
     ),
+    "adopt": Verb(
+        "rollway.cli.commands.adopt:adopt",
+        _RELEASE,
+        "Print or apply the Rollout for a running Deployment, with its Services, routes and autoscaler.",
+    ),
     "render": Verb(
         "rollway.cli.commands.render:render",
         _FILES,

@@ -8,7 +8,7 @@ from rollway.cli import output as out
 from rollway.routers.events import summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from rollway.routers.applying import Result
     from rollway.routers.observation import Observation
@@ -65,13 +65,13 @@ def plan(value: Plan) -> None:
         ],
     )
     out.echo()
-    diff(value)
+    diff(value.changes)
     out.echo(f"fingerprint {value.fingerprint}")
 
 
-def diff(value: Plan) -> None:
+def diff(changes: Iterable[Change]) -> None:
     """Print what changes in each object, as a unified diff of its YAML."""
-    for change in value.changes:
+    for change in changes:
         out.echo(f"{change.action.value} {change.ref}")
         for line in diff_lines(change):
             out.echo(line, fg=_COLOURS.get(line[:1]))

@@ -20,6 +20,7 @@ from rollway.releases.tree import replica_counts
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from rollway.adoption.planning import AdoptionPlan
     from rollway.cli.live import LiveTraffic
     from rollway.releases.acting import Aim
     from rollway.releases.phase import Phase
@@ -39,6 +40,27 @@ def verb_document(word: str, aim: Aim, dry_run: DryRun) -> dict[str, Any]:
         "changed": aim.effect.changes and not dry_run,
         "dryRun": bool(dry_run),
         "message": aim.effect.text,
+    }
+
+
+def adoption_document(plan: AdoptionPlan, *, dry_run: bool, moved: bool) -> dict[str, Any]:
+    """Describe a Deployment that became a Rollout, or would."""
+    return {
+        "deployment": object_document(plan.deployment.ref),
+        "rollout": _name_document(plan.rollout),
+        "written": [] if dry_run else [object_document(change.ref) for change in plan.changes],
+        "changes": [
+            {
+                "action": change.action.value,
+                "object": object_document(change.ref),
+                "patch": list(change.patch),
+                "after": change.after,
+            }
+            for change in plan.changes
+        ],
+        "dryRun": dry_run,
+        "moved": moved,
+        "findings": [finding_document(finding) for finding in plan.findings],
     }
 
 

@@ -1,4 +1,4 @@
-"""How the command line reads a time and the name of a Rollout."""
+"""How the command line reads a time, and the name of a Rollout or a Deployment."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import click
 
 _KINDS = ("rollout", "rollouts", "ro")
 """What kubectl calls a Rollout; `ro` is the short name in Argo Rollouts' CRD."""
+
+_DEPLOYMENTS = ("deployment", "deployments", "deploy")
 
 
 class Duration(click.ParamType[float]):
@@ -45,6 +47,22 @@ class RolloutName(click.ParamType[str]):
         return str(name)
 
 
+class DeploymentName(click.ParamType[str]):
+    """`deployment/NAME`, as kubectl takes and prints it, or `NAME`."""
+
+    name = "deployment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name alone."""
+        kind, slash, name = value.rpartition("/")
+        word, _, group = kind.lower().partition(".")
+        if slash and (word not in _DEPLOYMENTS or group not in ("", "apps", "v1.apps")):
+            self.fail(f"{value!r} is no Deployment: give deployment/NAME", param, ctx)
+        if not name:
+            self.fail(f"{value!r} has no name", param, ctx)
+        return str(name)
+
+
 def without_kind(names: tuple[str, ...]) -> tuple[str, ...]:
     """Take the word `rollout` from the front of some names, as in `kubectl argo rollouts get rollout NAME`."""
     return names[1:] if len(names) > 1 and names[0] in _KINDS else names
@@ -55,5 +73,6 @@ def _is_argo(kind: str) -> bool:
     return not dot or group in ("argoproj.io", "v1alpha1.argoproj.io")
 
 
+DEPLOYMENT_NAME = DeploymentName()
 DURATION = Duration()
 ROLLOUT_NAME = RolloutName()

@@ -21,7 +21,7 @@ from rollway.controller.routing import (
     promoted,
     promoted_wish,
 )
-from rollway.controller.services import select, selected_hash
+from rollway.controller.services import is_reached_by, select, selected_hash
 from rollway.controller.subsets import shown_weight
 from rollway.routers.traffic import Traffic
 from rollway.routers.weights import Split
@@ -141,17 +141,22 @@ def _is_fast_track(release: Release) -> bool:
 
 
 def _wish(release: Release, plan: Plan, *, switch: bool) -> Traffic | None:
-    """Return the traffic to ask for now; None while a first release is not ready for a Service that serves all pods."""
+    """Return the traffic to ask for now; None while no release can carry what a Service that serves all pods does."""
+    wish = _traffic_wanted(release, plan, switch=switch)
+    service = release.blue_green.stable_service
+    if release.blue_green.routed or release.is_empty or selected_hash(release.world.services.get(service)):
+        return wish
+    target = release.new if plan.progress.fully_promoted or wish.split.canary else release.stable
+    return wish if target and is_reached_by(release, service, target) else None
+
+
+def _traffic_wanted(release: Release, plan: Plan, *, switch: bool) -> Traffic:
+    """Return the traffic that is safe where the Services lead to one release each."""
     strategy, total = release.blue_green, release.blue_green.total
     shown = shown_weight(release)
     if plan.progress.fully_promoted and strategy.routed:
         return promoted_wish(release, plan, strategy.stable_service)
-    if plan.progress.fully_promoted:
-        selected = selected_hash(release.world.services.get(strategy.stable_service))
-        if not selected and release.new.available < max(release.spec.replicas, 1):
-            return None
-        return Traffic(Split(0, total))
-    if release.is_empty:
+    if plan.progress.fully_promoted or release.is_empty:
         return Traffic(Split(0, total))
     if plan.progress.aborted:
         return _back(release, plan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rollway.controller.anti_affinity import kept_apart
 from rollway.controller.decision import ReleaseEvent
@@ -118,6 +118,8 @@ class Plan:
     """When something comes due."""
     metadata: Mapping[str, PodMetadata] = field(default_factory=dict)
     """The labels and annotations that the pods of a ReplicaSet have only for now."""
+    workload: tuple[Mapping[str, Any], ...] = ()
+    """The JSON Patch of the workload whose pods the Rollout takes over from."""
     deadline_applies: bool = True
     """Whether the progress deadline counts: it does not while the release waits for people or for time."""
 
@@ -190,7 +192,8 @@ def _begun(release: Release, step_hash: str) -> Release:
     """Return the release with what has begun since the last look: an update, a retry, an abort."""
     before = release.progress
     pod_hash = release.new.pod_hash
-    if not before.stable:
+    # What was to be released while the Rollout was paused, and never had a ReplicaSet, is no stable release.
+    if not before.stable or not (release.new_exists or release.stable or release.others):
         first = replace(
             Progress(), pod_hash=pod_hash, step_hash=step_hash, stable=pod_hash, index=_count(release.spec)
         )

@@ -50,17 +50,31 @@ def select(release: Release, plan: Plan, services: tuple[str, str], *, free: boo
 
 
 def _move(release: Release, plan: Plan, name: str, target: ReplicaSet) -> None:
-    """Let a Service select a ReplicaSet that has available pods; all of them before the Service is first narrowed to it."""
+    """Let a Service select a ReplicaSet that has available pods; when it is first narrowed, it leads to all of them before."""
     selected = selected_hash(release.world.services.get(name))
     if selected == target.pod_hash:
         return
-    needed = 1 if selected else max(target.desired, 1)
-    if target.available >= needed or release.is_empty:
+    if release.is_empty or (target.available if selected else is_reached_by(release, name, target)):
         plan.selectors[name] = target.pod_hash
-    else:
-        plan.waiting.append(
-            f"{target.available} of {needed} pods that Service {name} is to select (ReplicaSet {target.name}) are available"
-        )
+        return
+    needed = 1 if selected else max(target.desired, 1)
+    verb = "are available" if target.available < needed else "are behind it"
+    count = target.available if target.available < needed else len(_reached(release, name, target))
+    plan.waiting.append(
+        f"{count} of {needed} pods that Service {name} is to select (ReplicaSet {target.name}) {verb}"
+    )
+
+
+def is_reached_by(release: Release, name: str, target: ReplicaSet) -> bool:
+    """Return whether all pods of a ReplicaSet are available, and a Service that may serve others as well leads to them."""
+    needed = max(target.desired, 1)
+    return target.available >= needed and len(_reached(release, name, target)) >= needed
+
+
+def _reached(release: Release, name: str, target: ReplicaSet) -> set[str]:
+    """Return the ready pods of a ReplicaSet behind a Service."""
+    pods = {pod.name for pod in release.world.pods if pod.pod_hash == target.pod_hash}
+    return pods & release.world.endpoints.get(name, frozenset())
 
 
 def referenced(release: Release, replica_set: ReplicaSet) -> bool:

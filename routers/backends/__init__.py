@@ -5,6 +5,7 @@ A backend `NAME` is a package with a light `__init__.py` that holds `PACKAGE`, a
 - `stanza.py`: `STANZA`, the schema, the type and the parser of its part of `trafficRouting`;
 - `backend.py`: `BACKEND`, pure functions between Traffic and one kind of routing object;
 - `findings.py`: `FINDINGS`, what the codes of its findings stand for;
+- `adoption.py`, where it carries routes of the user's: `ADOPTION`, its stanza for the routes that lead to a Service;
 - `accepted.py`, where controllers report in the objects what they have accepted: `PROBE`, which needs those alone;
 - `data_plane.py`, where the data plane can be asked: `DATA_PLANE`, its probe, its pods, its rights and its metrics.
 
@@ -25,6 +26,7 @@ from rollway.routers.objects import Access  # noqa: TC001 - packages pass the va
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rollway.routers.backends.adoption import Adoption
     from rollway.routers.backends.data_plane import DataPlane
     from rollway.routers.backends.stanzas import Stanza
     from rollway.routers.findings import Finding, FindingCode
@@ -140,6 +142,13 @@ class BackendPackage(NamedTuple):
         if not self._has("findings"):
             return ()
         return cast("Sequence[FindingCode]", self._part("findings", "FINDINGS"))
+
+    @property
+    def adoption(self) -> Adoption | None:
+        """What proposes its stanza for a Deployment that becomes a Rollout; None where it has no routes."""
+        if not self._has("adoption"):
+            return None
+        return cast("Adoption", self._part("adoption", "ADOPTION"))
 
     @property
     def status_probe(self) -> Probe | None:

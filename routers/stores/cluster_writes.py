@@ -75,7 +75,10 @@ class ClusterWrite(NamedTuple):
         return self.client.patch(_target(self.change.ref, ours), ours, APPLY_PATCH, options)
 
     def _create(self, after: Manifest) -> LiveObject:
-        """Create an object of ours; one that somebody else made in the meantime stays as it was."""
+        """Create an object; one that somebody else made in the meantime stays as it was."""
+        if self.change.lasting:
+            options = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict", **self._options}
+            return live_object(self.client.create(after, options).body)
         ref, ours = self.change.ref, ownership.applied(after)
         answer = self._server_side_apply(ours)
         others = {

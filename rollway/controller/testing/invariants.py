@@ -151,16 +151,32 @@ class Invariants:
                 self._scaled(write.ref.name, operation["value"])
 
     def _taken_over(self, pods: int) -> None:
-        """Check that the pods of the Rollout carry what a Deployment gives up."""
+        """Check that the pods of the Rollout carry what a Deployment gives up, and that no Service leads to its last ones."""
+        own = {each.pod_hash for each in self._known_sets() if each.available}
         available = sum(each.available for each in self._known_sets())
         if pods + available < self._asked:
             self.fail(f"the Deployment keeps {pods} pods, and the Rollout has {available} of {self._asked}")
+        service = roles_of(self.observed).stable
+        if pods or not service or not self._asked:
+            return
+        if self._selected(service) not in own:
+            self.fail(f"the Deployment gets no pods, and Service {service} leads to them")
 
     def selected(self, service: str, pod_hash: str) -> None:
-        """Check that a Service moves to pods that are there."""
-        available = {each.pod_hash for each in self._known_sets() if each.available}
+        """Check that a Service moves to pods that are there, and is narrowed only when all of those are in it."""
+        sets = self._known_sets()
+        available = {each.pod_hash for each in sets if each.available}
         if self._asked and available and pod_hash not in available:
             self.fail(f"Service {service} would select {pod_hash}, which has no available pods")
+        target = next((each for each in sets if each.pod_hash == pod_hash), None)
+        if self._selected(service) or target is None or not self._asked:
+            return
+        known = self._simulation.cache.get(Key("Endpoints", service), {}).get("pods", [])
+        kept = [name for name in known if name.startswith(f"{target.name}-")]
+        if len(kept) < target.available:
+            self.fail(
+                f"Service {service} is narrowed to {pod_hash}, of whose {target.available} pods {kept} are in it"
+            )
 
     def _scaled(self, name: str, pods: int) -> None:
         """Check that a ReplicaSet that gets fewer pods is not needed."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rollway.controller.testing.clock import VirtualClock
     from rollway.routers.objects import Manifest
 
+OWNERS = ("ReplicaSet", "Deployment")
+"""The kinds that have pods here; a Deployment has its own, as if it were a ReplicaSet, and they stay when its template changes."""
 BAD_IMAGE = "bad"
 """What the image of a pod that never becomes ready has in its name."""
 
@@ -31,7 +33,7 @@ class Kubernetes:
         store.changed.append(self._react)
 
     def _react(self, key: Key, _manifest: Manifest | None) -> None:
-        if key.kind == "ReplicaSet":
+        if key.kind in OWNERS:
             self.clock.after(self.random.uniform(0.01, 0.5), lambda: self._sync(key))
         elif key.kind == "Pod":
             self.clock.after(self.random.uniform(0.01, 0.3), self._count_pods)
@@ -61,7 +63,7 @@ class Kubernetes:
         template = replica_set["spec"]["template"]
         name = f"{replica_set['metadata']['name']}-{self._count}"
         owner = {
-            "kind": "ReplicaSet",
+            "kind": replica_set["kind"],
             "uid": replica_set["metadata"]["uid"],
             "name": replica_set["metadata"]["name"],
         }
@@ -86,8 +88,9 @@ class Kubernetes:
             self.store.merge_status(Key("Pod", name), {"conditions": [condition]})
 
     def _count_pods(self) -> None:
-        for replica_set in self.store.of("ReplicaSet"):
-            self._sync(Key("ReplicaSet", replica_set["metadata"]["name"]))
+        for kind in OWNERS:
+            for owner in self.store.of(kind):
+                self._sync(Key(kind, owner["metadata"]["name"]))
 
     def _report(self, key: Key) -> None:
         """Write the status of a ReplicaSet."""

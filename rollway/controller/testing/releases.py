@@ -13,7 +13,7 @@ from rollway.controller.testing.data_plane import roles_of
 from rollway.controller.testing.kubernetes import BAD_IMAGE
 from rollway.controller.testing.rollouts import deployment, random_rollout, random_steps
 from rollway.controller.testing.simulation import Faults, Simulation
-from rollway.controller.world import HASH_LABEL
+from rollway.controller.world import HASH_LABEL, REVISION, write_time
 from rollway.releases.holding import is_taken_up
 from rollway.releases.phase import write_time
 from rollway.routers.held_weight import held_weight_of
@@ -281,6 +281,8 @@ def _check_pods(simulation: Simulation) -> None:
     metadata = strategy.get("stableMetadata") or strategy.get("activeMetadata") or {}
     for pod in simulation.store.of("Pod"):
         labels = pod["metadata"].get("labels") or {}
+        if HASH_LABEL not in labels:
+            continue  # one of the Deployment's
         if not (metadata.get("labels") or {}).items() <= labels.items() or "preview" in labels:
             simulation.invariants.fail(
                 f"pod {pod['metadata']['name']} has not the labels of its role: {labels}"
@@ -303,10 +305,14 @@ def _check_traffic(simulation: Simulation) -> None:
 
 
 def _check_workload(simulation: Simulation) -> None:
-    """Check that a Deployment whose pods the Rollout has taken over is known as it is."""
+    """Check that a Deployment whose pods the Rollout has taken over is known as it is, and has no pods left."""
     reference = simulation.rollout["spec"].get("workloadRef")
     if reference:
-        generation = simulation.store.objects[Key("Deployment", "web")]["metadata"]["generation"]
+        deployment = simulation.store.objects[Key("Deployment", "web")]
+        generation, pods = deployment["metadata"]["generation"], deployment["spec"]["replicas"]
+        first = simulation.rollout["metadata"]["annotations"][REVISION] == "1"
+        if first and pods and reference["scaleDown"] != "never":
+            simulation.invariants.fail(f"the Deployment still has {pods} pods")
         if simulation.status.get("workloadObservedGeneration") != str(generation):
             simulation.invariants.fail(f"generation {generation} of the Deployment was not observed")
 
