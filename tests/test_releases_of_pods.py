@@ -9,7 +9,7 @@ import pytest
 from rollway.controller.testing.api import Key
 from rollway.controller.testing.rollouts import blue_green, deployment, referring, rollout, routed_canary
 from rollway.controller.testing.simulation import Simulation
-from rollway.controller.world import SCALE_DOWN_DEADLINE, write_time
+from rollway.controller.world import SCALE_DOWN_DEADLINE
 from rollway.releases.phase import write_time
 
 if TYPE_CHECKING:

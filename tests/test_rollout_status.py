@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollway.controller.progress import PauseCondition, Progress, progress_fields, read_progress
-from rollway.controller.status import merge_patch
-from rollway.controller.testing.api import merged
+from rollway.controller.status import merge_patch, merged
 from rollway.controller.world import ReplicaSet, whole_second
 from rollway.releases.phase import write_time
 

@@ -12,12 +12,11 @@ from rollway.adoption.checks import (
 )
 from rollway.adoption.services import canary_service, choose_service, service_findings, services_of
 from rollway.adoption.wish import NO_ROUTER, read_steps
-from rollway.controller.watched_cluster import INSTANCE_LABEL
 from rollway.releases.phase import replicas_of
 from rollway.routers.backends import packages
 from rollway.routers.errors import InvalidInputError, NotFoundError, RefusedError
 from rollway.routers.findings import Severity
-from rollway.routers.model import ROLLOUT_GROUP, ROLLOUT_KIND
+from rollway.routers.model import INSTANCE_LABEL, ROLLOUT_GROUP, ROLLOUT_KIND
 from rollway.routers.objects import Access, Need, ObjectRef, dig, duplicate, without_server_fields
 from rollway.routers.plan import Action, Change, change_for
 from rollway.routers.rollout import parse_rollout

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from rollway.controller.install import INSTANCE_ID
 from rollway.routers.errors import InvalidInputError
+from rollway.routers.model import INSTANCE_ID
 
 if TYPE_CHECKING:
     from rollway.routers.objects import Manifest

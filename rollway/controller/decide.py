@@ -95,14 +95,6 @@ def follow(world: World, decision: Decision, now: datetime) -> Decision:
     return decision
 
 
-def _routing_faults(world: World) -> Iterator[str]:
-    """Yield what of the routing this controller does not do."""
-    path = ("spec", "strategy", "canary", "trafficRouting", "istio", "destinationRule")
-    if dig(world.rollout, *path):
-        text = "the hash labels of subsets are not written by this controller yet; split by Services, or leave the Rollout to Argo Rollouts"
-        yield f"{'.'.join(path)}: {text}"
-
-
 def _service_faults(spec: RolloutSpec, world: World) -> Iterator[str]:
     """Yield what is wrong with the Services that the Rollout names."""
     strategy = spec.strategy

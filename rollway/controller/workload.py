@@ -13,8 +13,8 @@ from rollway.controller.decision import Patch
 from rollway.controller.routing import is_drained
 from rollway.controller.services import role_services, selected_hash
 from rollway.controller.spec import SCALE_DOWN_DELAY_S
-from rollway.controller.world import SCALE_DOWN_DEADLINE, WORKLOAD_GENERATION, whole_second, write_time
-from rollway.releases.phase import replicas_of, time_of
+from rollway.controller.world import SCALE_DOWN_DEADLINE, WORKLOAD_GENERATION, whole_second
+from rollway.releases.phase import replicas_of, time_of, write_time
 from rollway.routers.objects import ObjectRef, dig
 
 if TYPE_CHECKING:

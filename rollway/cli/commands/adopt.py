@@ -19,11 +19,12 @@ from rollway.cli.parameters import Options, argument, contains, option, options
 from rollway.cli.release_documents import adoption_document
 from rollway.cli.stores import open_store
 from rollway.cli.values import DEPLOYMENT_NAME, DURATION
-from rollway.controller.install import INSTANCE_ID, NAMESPACE
+from rollway.controller.install import NAMESPACE
 from rollway.releases.phase import DEGRADED, phase_of, replicas_of
 from rollway.routers.errors import DegradedError, InvalidInputError, NotReachedError
 from rollway.routers.finding_codes import refuse_unknown
 from rollway.routers.findings import Severity
+from rollway.routers.model import INSTANCE_ID
 from rollway.routers.stores import ClusterAccess, FileStore
 
 if TYPE_CHECKING:

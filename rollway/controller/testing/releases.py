@@ -13,7 +13,7 @@ from rollway.controller.testing.data_plane import roles_of
 from rollway.controller.testing.kubernetes import BAD_IMAGE
 from rollway.controller.testing.rollouts import deployment, random_rollout, random_steps
 from rollway.controller.testing.simulation import Faults, Simulation
-from rollway.controller.world import HASH_LABEL, REVISION, write_time
+from rollway.controller.world import HASH_LABEL, REVISION
 from rollway.releases.holding import is_taken_up
 from rollway.releases.phase import write_time
 from rollway.routers.held_weight import held_weight_of
