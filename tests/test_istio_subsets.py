@@ -240,11 +240,12 @@ def test_the_controller_sees_and_writes_the_hashes() -> None:
     assert state is not None
     assert state.shows(Traffic(Split(0, 100)), SubsetHashes("a", "a"))
     wish = SetTraffic(Traffic(Split(0, 100)), "a", "b", SubsetHashes("a", "b"))
+    assert not state.shows(wish.wish, wish.subsets)
+    assert not state.proves(wish.wish, wish.subsets)
     routed.set(manifest_of_release(), wish)
     state, _ = routed.state(manifest_of_release())
     assert state is not None
     assert state.shows(wish.wish, wish.subsets)
-    assert not state.proves(wish.wish, wish.subsets)
     assert routed.concerned(RULE) == [("default", "shop")]
     routed.close()
 

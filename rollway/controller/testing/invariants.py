@@ -112,7 +112,7 @@ class Invariants:
                 continue
             if selected and share and self._is_served(before.stable):
                 self.fail(f"a subset with {share} of the traffic would move from {selected} to {pod_hash}")
-            self.selected("of a subset", pod_hash)
+            self._is_there("a subset", pod_hash)
             if not selected and share:
                 self._is_whole(pod_hash)
 
@@ -164,11 +164,8 @@ class Invariants:
 
     def selected(self, service: str, pod_hash: str) -> None:
         """Check that a Service moves to pods that are there, and is narrowed only when all of those are in it."""
-        sets = self._known_sets()
-        available = {each.pod_hash for each in sets if each.available}
-        if self._asked and available and pod_hash not in available:
-            self.fail(f"Service {service} would select {pod_hash}, which has no available pods")
-        target = next((each for each in sets if each.pod_hash == pod_hash), None)
+        self._is_there(f"Service {service}", pod_hash)
+        target = next((each for each in self._known_sets() if each.pod_hash == pod_hash), None)
         if self._selected(service) or target is None or not self._asked:
             return
         known = self._simulation.cache.get(Key("Endpoints", service), {}).get("pods", [])
@@ -177,6 +174,12 @@ class Invariants:
             self.fail(
                 f"Service {service} is narrowed to {pod_hash}, of whose {target.available} pods {kept} are in it"
             )
+
+    def _is_there(self, what: str, pod_hash: str) -> None:
+        """Check that what would select a release selects available pods, if there are any."""
+        available = {each.pod_hash for each in self._known_sets() if each.available}
+        if self._asked and available and pod_hash not in available:
+            self.fail(f"{what} would select {pod_hash}, which has no available pods")
 
     def _scaled(self, name: str, pods: int) -> None:
         """Check that a ReplicaSet that gets fewer pods is not needed."""
