@@ -65,6 +65,8 @@ def _moving(rollout: Rollout) -> Iterator[Finding]:
             "weight back"
         )
         remedy = "let the controller finish, or abort there"
+        if rollout.instance_id:
+            remedy += f"; if it is one of rollway's, `rollway set-weight {rollout.name} WEIGHT --hold` lets it hold a weight"
         yield Finding("controller-in-charge", Severity.REFUSAL, rollout.ref, message, remedy)
     if status.phase in ("Progressing", "Paused") and rollout.hashes is not None:
         message = f"a controller is moving it (status: {status.phase}), and would switch the Services back"

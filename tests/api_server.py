@@ -148,7 +148,7 @@ class ApiServer:
 
     def _create(self, path: str, body: Any) -> Manifest:
         if path.endswith("reviews"):
-            return {"kind": body["kind"], "status": {"allowed": True}}
+            return {"kind": body["kind"], "status": {"allowed": True, "userInfo": {"username": "ann"}}}
         place = f"{path}/{body['metadata']['name']}"
         if place in self.objects:
             raise _Refused(409, "AlreadyExists", f"{place} already exists")

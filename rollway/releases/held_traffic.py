@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 ANSWER_S = 20.0
 """How long a controller may take to report that it holds a weight: the Lease of one that was killed runs out after 15 s."""
 LOOK_S = 0.25
+_NOTICED_S = 1.0
+"""What takes longer is reported as being waited for."""
 _ITS_OWN = frozenset({"controller-in-charge", "endpoints-not-ready", "subset-not-ready"})
 """The refusals that are the controller's own matter: it moves weight only to pods that are ready."""
 
@@ -127,7 +129,8 @@ class _Hold:
                 return
             if not left:
                 break
-            self._report("its controller has not answered yet")
+            if left < ANSWER_S - _NOTICED_S:
+                self._report("its controller has not answered yet")
         before = dig(aim.rollout.manifest, "metadata", "annotations", HELD_WEIGHT)
         verb = on_rollout(lambda manifest: take_back(manifest, held, before))
         carry_out(self.router.store, rollout.name, rollout.namespace, verb)
