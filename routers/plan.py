@@ -161,6 +161,15 @@ def change_for(
     if need.access is Access.MANAGED:
         return _managed_change(need, present, wanted, rollout, adopt=adopt)
     assert present is not None, f"{need.ref} is shared, so it was read as required"
+    return shared_change(need, present, wanted)
+
+
+def shared_change(need: Need, present: LiveObject, wanted: Manifest) -> Change | None:
+    """Compare a wanted object of the user's with the live one; None when they agree.
+
+    Raises:
+        RollwayError: a field differs that the need does not declare.
+    """
     if present.manifest == wanted:
         return None
     edits = list(differences(present.manifest, wanted))

@@ -18,8 +18,7 @@ from rollway.routers.errors import InvalidInputError, NotFoundError, RefusedErro
 from rollway.routers.findings import Severity
 from rollway.routers.model import INSTANCE_LABEL, ROLLOUT_GROUP, ROLLOUT_KIND
 from rollway.routers.objects import Access, Need, ObjectRef, dig, duplicate, without_server_fields
-from rollway.routers.plan import Action, Change, change_for
-from rollway.routers.rollout import parse_rollout
+from rollway.routers.plan import Action, Change, shared_change
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from rollway.adoption.wish import AdoptionWish
     from rollway.routers.backends.adoption import Proposal
     from rollway.routers.findings import Finding
-    from rollway.routers.model import Rollout
     from rollway.routers.objects import LiveObject, Manifest
 
 _COPIED = {"minReadySeconds": 0, "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600}
@@ -47,7 +45,8 @@ class AdoptionPlan(NamedTuple):
     @property
     def manifests(self) -> list[Manifest]:
         """The objects as `kubectl apply -f -` takes them."""
-        return [_as_applied(change.after) for change in self.changes if change.after]
+        somewhere = "namespace" not in self.deployment.manifest["metadata"]
+        return [_as_applied(change.after, somewhere=somewhere) for change in self.changes if change.after]
 
     def refuse(self, allowed: Collection[str] = ()) -> None:
         """Raise RefusedError where a finding stops the move and is not allowed."""
@@ -91,9 +90,7 @@ def plan_adoption(wish: AdoptionWish, around: Surroundings, managers: Sequence[s
     changes: list[Change] = []
     if ObjectRef("", "Service", stable.ref.namespace, name) not in around.live:
         changes.append(_creation(canary, stable.ref))
-    parsed = parse_rollout(rollout)
-    for proposal in proposals.values():
-        changes += [_shared(around, wanted, parsed) for wanted in proposal.wanted]
+    changes += [_shared(around, wanted) for proposal in proposals.values() for wanted in proposal.wanted]
     return _plan(around, rollout, managers, changes, findings)._replace(stable_service=stable.ref.name)
 
 
@@ -105,7 +102,7 @@ def _plan(
     findings: Sequence[Finding] = (),
 ) -> AdoptionPlan:
     """Return the plan: the autoscalers and the Rollout come behind the Services and routes."""
-    parsed, changes = parse_rollout(rollout), list(changes)
+    changes = list(changes)
     for item in autoscalers_of(around):
         moved: Manifest = duplicate(item.manifest)
         moved["spec"]["scaleTargetRef"] = {
@@ -113,7 +110,7 @@ def _plan(
             "kind": ROLLOUT_KIND,
             "name": rollout["metadata"]["name"],
         }
-        changes.append(_shared(around, moved, parsed))
+        changes.append(_shared(around, moved))
     found = (*deployment_findings(around, managers), *autoscaler_findings(around), *findings)
     changes.append(_creation(rollout, around.deployment.ref))
     return AdoptionPlan(around.deployment, rollout, tuple(changes), found)
@@ -225,13 +222,13 @@ def _rollout(wish: AdoptionWish, around: Surroundings, strategy: dict[str, Any])
     }
 
 
-def _as_applied(manifest: Manifest) -> Manifest:
-    """Return an object as its user would apply it, without kubectl's record of the time before."""
+def _as_applied(manifest: Manifest, *, somewhere: bool) -> Manifest:
+    """Return an object as its user would apply it: without kubectl's record, and without a namespace that nothing names."""
     clean: Manifest = duplicate(without_server_fields(manifest))
     annotations = clean["metadata"].get("annotations") or {}
     annotations.pop("kubectl.kubernetes.io/last-applied-configuration", None)
-    if not annotations:
-        clean["metadata"].pop("annotations", None)
+    for key in (*(() if annotations else ("annotations",)), *(("namespace",) if somewhere else ())):
+        clean["metadata"].pop(key, None)
     return clean
 
 
@@ -242,12 +239,12 @@ def _creation(manifest: Manifest, origin: ObjectRef) -> Change:
     return Change(Action.CREATE, ref, None, manifest, derived_from=origin, lasting=True)
 
 
-def _shared(around: Surroundings, wanted: Manifest, rollout: Rollout) -> Change:
+def _shared(around: Surroundings, wanted: Manifest) -> Change:
     """Return the patch that brings a user's object to what is wanted, with tests on what it relies on."""
     group, metadata = wanted["apiVersion"].rpartition("/")[0], wanted["metadata"]
-    namespace = metadata.get("namespace") or rollout.namespace
+    namespace = metadata.get("namespace") or around.deployment.ref.namespace
     need = Need(group, wanted["kind"], metadata["name"], namespace, Access.SHARED, fields=("/spec",))
-    change = change_for(need, around.live[need.ref], wanted, rollout, adopt=False)
+    change = shared_change(need, around.live[need.ref], wanted)
     assert change, "only what differs is asked for"
     return change._replace(lasting=True)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rollway.releases.phase import time_of
 from rollway.routers.backends import packages
 from rollway.routers.backends.adoption import refusal
-from rollway.routers.errors import AmbiguousError, ForbiddenError, NotFoundError
+from rollway.routers.errors import AmbiguousError, NotFoundError, RollwayError
 from rollway.routers.model import ROLLOUT_GROUP, ROLLOUT_KIND
 from rollway.routers.objects import Need, ObjectRef
 
@@ -52,7 +52,9 @@ def read_surroundings(store: Store, name: str, namespace: str, note: Callable[[s
     for kind in (*_AROUND, *_routes()):
         try:
             part = store.read([Need(*kind, namespace=home, required=False)])
-        except ForbiddenError as error:
+        except RollwayError as error:
+            if error.retryable:
+                raise
             note(f"no {kind[1]} was looked at: {error.message}")
             continue
         live = live.after(part.values())
@@ -67,7 +69,9 @@ def controller_findings(
     needs = [Need("coordination.k8s.io", "Lease", namespace=space, required=False) for space in namespaces]
     try:
         leases = [item for need in needs for item in store.read([need]).values()]
-    except ForbiddenError as error:
+    except RollwayError as error:
+        if error.retryable:
+            raise
         note(f"whether a controller runs was not looked at: {error.message}")
         return []
     now = datetime.now(UTC)

@@ -193,7 +193,7 @@ def _begun(release: Release, step_hash: str) -> Release:
     before = release.progress
     pod_hash = release.new.pod_hash
     # What was to be released while the Rollout was paused, and never had a ReplicaSet, is no stable release.
-    if not before.stable or not (release.new_exists or release.stable or release.others):
+    if not before.stable or not (release.stable or release.others):
         first = replace(
             Progress(), pod_hash=pod_hash, step_hash=step_hash, stable=pod_hash, index=_count(release.spec)
         )
