@@ -9,6 +9,7 @@ from harness.controller_plugin import CONTROLLER_GROUP
 from harness.releasing import NGINX_CANARY, PAIR, ControllerProcess, Shop, image_of, template, verb
 from harness.waiting import until
 from rollway.controller.hashes import pod_template_hash, steps_hash
+from rollway.routers.held_weight import HELD_WEIGHT
 from rollway.routers.model import INSTANCE_ID, INSTANCE_LABEL
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ def test_a_canary_moves_the_weight_step_by_step(shop: Callable[..., Shop]) -> No
     assert status["canary"]["weights"]["canary"]["weight"] == 20
     assert (web.pods("v1"), web.pods("v2")) == (4, 1)
     assert (web.selected("stable"), web.selected("canary")) == ("v1", "v2")
-    _set_by_hand(web, "77")
-    until(lambda: web.weight() == "20", "a weight that was set by hand is set back")
+    _write_by_hand(web, "77")
+    until(lambda: web.weight() == "20", "a weight that somebody writes into the object is set back")
     verb(web, "promote", "web")
     web.wait(lambda status: status.get("currentStepIndex") == 3, "the second pause")
     assert web.weight() == "60"
@@ -59,7 +60,39 @@ def test_a_canary_moves_the_weight_step_by_step(shop: Callable[..., Shop]) -> No
     until(lambda: "TrafficWeightUpdated" in web.reasons(), "the Event")
 
 
-def _set_by_hand(web: Shop, weight: str) -> None:
+def test_a_weight_is_held_until_the_release_goes_on(shop: Callable[..., Shop]) -> None:
+    """`set-weight` moves the weight through the controller, with pods for it; the requests of Argo's clients end it."""
+    web = shop("stable", "canary")
+    web.ingress()
+    steps = [{"setWeight": 20}, {"pause": {}}, {"setWeight": 75}, {"pause": {}}]
+    web.rollout({"canary": {**PAIR, "trafficRouting": NGINX, "steps": steps}}, replicas=4)
+    web.wait_healthy()
+    verb(web, "set-weight", "web", "30", code=4)
+    web.set_image("v2")
+    printed = verb(web, "set-weight", "web", "50")
+    assert "canary 50 of 100, 50 %" in printed
+    assert "verified: written" in printed
+    assert "held by " in printed
+    assert (web.weight(), web.pods("v1"), web.pods("v2")) == ("50", 4, 2)
+    status = web.wait(lambda status: status.get("phase") == "Paused", "paused")
+    assert "weight 50 of 100, 50 % is held by hand since" in status["message"]
+    assert status["canary"]["weights"]["canary"]["weight"] == 50
+    _write_by_hand(web, "77")
+    until(lambda: web.weight() == "50", "a weight that somebody writes into the object is set back to it")
+    web.merge({"status": {"pauseConditions": None}}, subresource="status")
+    web.wait(lambda status: status.get("phase") == "Paused" and not _is_held(web), "the next pause")
+    verb(web, "set-weight", "web", "10")
+    assert (web.weight(), _is_held(web)) == ("10", True)
+    web.merge({"status": {"abort": True}}, subresource="status")
+    web.wait(lambda status: status.get("phase") == "Degraded", "aborted")
+    until(lambda: web.weight() == "0" and not _is_held(web), "all traffic is with stable")
+
+
+def _is_held(web: Shop) -> bool:
+    return HELD_WEIGHT in web.get("Rollout", "web")["metadata"]["annotations"]
+
+
+def _write_by_hand(web: Shop, weight: str) -> None:
     (canary,) = [item for item in web.items("Ingress") if item["metadata"]["name"] != "web"]
     annotations = {"nginx.ingress.kubernetes.io/canary-weight": weight}
     web.merge({"metadata": {"annotations": annotations}}, "Ingress", canary["metadata"]["name"])

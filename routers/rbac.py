@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rollway.routers.backends import packages_of
 from rollway.routers.backends.data_plane import PolicyRule
+from rollway.routers.model import INSTANCE_ID
 from rollway.routers.objects import Access
 from rollway.routers.planning import needs_of
 
@@ -42,10 +43,10 @@ def plural(kind: str) -> str:
 def rules(rollout: Rollout) -> dict[str, list[PolicyRule]]:
     """Return the rules of each namespace that the Rollout's objects are in, its own first."""
     needs = [need for need in needs_of(rollout) if need.kind not in _CLUSTER_KINDS]
+    # A weight for rollway's controller is an annotation of the Rollout.
+    verbs = ("get", "patch") if rollout.instance_id == INSTANCE_ID else ("get",)
     by_namespace: dict[str, list[PolicyRule]] = {
-        rollout.namespace: [
-            PolicyRule(rollout.ref.group, plural(rollout.ref.kind), ("get",), (rollout.name,))
-        ]
+        rollout.namespace: [PolicyRule(rollout.ref.group, plural(rollout.ref.kind), verbs, (rollout.name,))]
     }
     for namespace in dict.fromkeys(
         [rollout.namespace, *(need.namespace for need in needs if need.namespace)]

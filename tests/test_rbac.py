@@ -10,6 +10,7 @@ import yaml
 
 import manifests as m
 from rollway.routers import gitops, rbac
+from rollway.routers.model import INSTANCE_ID, INSTANCE_LABEL
 from rollway.routers.objects import Live, LiveObject
 from rollway.routers.plan import pointer
 from rollway.routers.rollout import parse_rollout
@@ -207,3 +208,11 @@ def test_the_rights_of_releases(reference: Any, resource: Any, tmp_path: Path) -
     }
     watched = {rule["resources"][0] for rule in many if "watch" in rule["verbs"]}
     assert watched == {"rollouts", "analysisruns", "experiments", "replicasets", "pods"}
+
+
+def test_a_weight_for_the_controller_is_a_patch_of_the_rollout() -> None:
+    """The Role for a Rollout of rollway's controller allows its annotation; one for another Rollout does not."""
+    manifest = m.rollout({"smi": {}})
+    manifest["metadata"]["labels"] = {INSTANCE_LABEL: INSTANCE_ID}
+    first = rbac.rules(parse_rollout(manifest))["default"][0]
+    assert (first.resource, first.verbs, first.names) == ("rollouts", ("get", "patch"), ("shop",))
