@@ -71,11 +71,13 @@ def not_created(name: str, error: str) -> Condition:
     return Condition(PROGRESSING, "False", "ReplicaSetCreateError", message)
 
 
-def conditions_of(release: Release, plan: Plan, fields: Mapping[str, Any]) -> list[Manifest]:
-    """Return the conditions for a status with these fields."""
+def conditions_of(
+    release: Release, plan: Plan, fields: Mapping[str, Any], *, arrived: bool
+) -> list[Manifest]:
+    """Return the conditions for a status with these fields; `arrived` means that all traffic is where it stays."""
     before: list[Manifest] = list(release.status.get("conditions") or ())
     now, after = release.now, without(before, "InvalidSpec")
-    healthy = is_healthy(release, fields)
+    healthy = arrived and is_healthy(release, fields)
     progressing = _progressing(release, plan, fields, healthy=healthy)
     if progressing:
         after = with_condition(after, progressing, now)

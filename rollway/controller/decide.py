@@ -23,7 +23,7 @@ from rollway.controller.conditions import (
 )
 from rollway.controller.decision import Create, Decision, Delete, Patch, ReleaseEvent
 from rollway.controller.held_weights import held_weight_faults, held_weight_writes, with_held_weight
-from rollway.controller.release import look
+from rollway.controller.release import look, not_completed
 from rollway.controller.replica_set_writes import patch_of
 from rollway.controller.replica_sets import superfluous
 from rollway.controller.services import selected_hash
@@ -205,11 +205,9 @@ def _new_replica_set(release: Release, plan: Plan) -> list[Write]:
     manifest["spec"]["replicas"] = pods
     text = f"{release.new.name} (revision {release.revision})"
     created = [ReleaseEvent("Normal", "NewReplicaSetCreated", f"Created ReplicaSet {text}")]
-    if not release.progress.fully_promoted:
-        message = (
-            f"Rollout not completed, started update to revision {release.revision} ({release.new.pod_hash})"
-        )
-        created.append(ReleaseEvent("Normal", "RolloutNotCompleted", message))
+    # As Argo's controller, which reports it of the first release of a canary as well, and not of the first of blue-green.
+    if isinstance(release.spec.strategy, Canary) or not release.progress.fully_promoted:
+        created.append(not_completed(release))
     if pods:
         created.append(
             ReleaseEvent("Normal", "ScalingReplicaSet", f"Scaled up ReplicaSet {text} from 0 to {pods}")

@@ -53,10 +53,7 @@ def pod_writes(release: Release, plan: Plan) -> list[Write]:
     """Return the patches of pods whose labels and annotations are not those of their role, once the template has them."""
     writes: list[Write] = []
     for each, metadata in _roles(release, plan):
-        if each.name in plan.metadata:
-            stale = [pair for pair in recorded(each) if pair[1] not in getattr(metadata, pair[0])]
-        else:
-            stale = []
+        stale = _stale(release, each, metadata)
         for pod in release.world.pods:
             if pod.pod_hash == each.pod_hash and not pod.deleting:
                 operations = _operations(pod, metadata, stale)
@@ -64,6 +61,27 @@ def pod_writes(release: Release, plan: Plan) -> list[Write]:
                     ref = ObjectRef("", "Pod", release.spec.namespace, pod.name)
                     writes.append(Patch(ref, tuple(operations)))
     return writes
+
+
+def _stale(release: Release, replica_set: ReplicaSet, metadata: PodMetadata) -> list[tuple[str, str]]:
+    """Return the fields and keys that pods may have from another role.
+
+    The record shows those of the last role only until the ReplicaSet has the next one; a pod may be patched after that.
+    """
+    strategy, known = release.spec.strategy, recorded(replica_set)
+    of_roles = [
+        (field, key)
+        for role in (strategy.stable_metadata, strategy.canary_metadata)
+        for field in ("labels", "annotations")
+        for key in getattr(role, field)
+    ]
+    template = replica_set.template.get("metadata") or {}
+    return [
+        (field, key)
+        for field, key in dict.fromkeys([*known, *of_roles])
+        if key not in getattr(metadata, field)
+        and ((field, key) in known or key not in (template.get(field) or {}))
+    ]
 
 
 def _operations(pod: Pod, metadata: PodMetadata, stale: list[tuple[str, str]]) -> list[dict[str, Any]]:

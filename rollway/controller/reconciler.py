@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from rollway.controller.conditions import not_created
 from rollway.controller.decide import collided, decide, follow, refused_creation
-from rollway.controller.decision import Create, Evict, SetTraffic
+from rollway.controller.decision import Create, Evict, ReleaseEvent, SetTraffic
 from rollway.controller.status import only_counts
 from rollway.routers.errors import AdmissionError, ConflictError, RefusedError
 
@@ -182,6 +183,9 @@ class Reconciler:
                     self._cluster.write(write)
             except RefusedError as error:
                 if isinstance(write, SetTraffic):
+                    if world.traffic and world.traffic.problem != error.message:
+                        event = ReleaseEvent("Warning", "TrafficRoutingError", error.message)
+                        self._cluster.record(world.rollout, event)
                     return False
                 if isinstance(write, Create) and isinstance(error, AdmissionError):
                     self._report(world, write.manifest["metadata"]["name"], error, now)
@@ -205,3 +209,6 @@ class Reconciler:
         patch = refused_creation(world, name, error.message, now)
         if patch:
             self._cluster.write_status(world.rollout, patch)
+            message = not_created(name, error.message).message
+            event = ReleaseEvent("Warning", "ReplicaSetCreateError", message)
+            self._cluster.record(world.rollout, event)

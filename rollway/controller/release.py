@@ -197,7 +197,7 @@ def _begun(release: Release, step_hash: str) -> Release:
         first = replace(
             Progress(), pod_hash=pod_hash, step_hash=step_hash, stable=pod_hash, index=_count(release.spec)
         )
-        return replace(release, progress=first)
+        return replace(release, progress=first, began=(completed(release, "Initial deploy"),))
     if before.pod_hash and (before.pod_hash != pod_hash or (before.step_hash or step_hash) != step_hash):
         return _restarted(release, step_hash)
     progress = replace(before, pod_hash=pod_hash, step_hash=step_hash)
@@ -246,7 +246,21 @@ def _restarted(release: Release, step_hash: str) -> Release:
         restarted_at=_restart_text(release) or before.restarted_at,
     )
     events = [ReleaseEvent("Normal", "SkipSteps", why)] if why and index else []
+    if release.new_exists and before.stable != new.pod_hash:
+        events.append(not_completed(release))
     return replace(release, progress=progress, began=tuple(events), restarted=True)
+
+
+def completed(release: Release, why: str) -> ReleaseEvent:
+    """Return the Event of a release that has become the stable one."""
+    message = f"Rollout completed update to revision {release.revision} ({release.new.pod_hash}): {why}"
+    return ReleaseEvent("Normal", "RolloutCompleted", message)
+
+
+def not_completed(release: Release) -> ReleaseEvent:
+    """Return the Event of a release that has begun."""
+    message = f"Rollout not completed, started update to revision {release.revision} ({release.new.pod_hash})"
+    return ReleaseEvent("Normal", "RolloutNotCompleted", message)
 
 
 def _restart_text(release: Release) -> str:

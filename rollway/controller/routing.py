@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from rollway.controller.release import completed
 from rollway.controller.spec import ABORT_SCALE_DOWN_DELAY_S
 from rollway.controller.subsets import is_settled, shown_weight, stable_is_selected
 from rollway.controller.world import whole_second
@@ -89,5 +90,4 @@ def promoted(release: Release, plan: Plan, why: str, *, stable_ping_pong: str = 
         preview_checked=False,
         stable_ping_pong=stable_ping_pong,
     )
-    message = f"Rollout completed update to revision {release.revision} ({release.new.pod_hash}): {why}"
-    plan.event("RolloutCompleted", message)
+    plan.events.append(completed(release, why))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from rollway.controller.canary_scale import SetCanaryScale
+from rollway.routers.route_steps import RemoveRoute, SetRoute
 from rollway.routers.steps import Step
 
 if TYPE_CHECKING:
@@ -84,6 +85,11 @@ class Canary(Common):
     threshold: ProgressThreshold = ALL_PODS
     ping_pong: tuple[str, str] | None = None
     """The ping and the pong Service, where they and not the two others share the traffic."""
+
+    @property
+    def has_routes(self) -> bool:
+        """Whether any step sets or removes a header or mirror route."""
+        return any(isinstance(step, SetRoute | RemoveRoute) for step in self.steps)
 
 
 @dataclass(frozen=True)

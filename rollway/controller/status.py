@@ -14,7 +14,7 @@ from rollway.controller.progress import progress_fields
 from rollway.controller.services import role_services, selected_hash
 from rollway.controller.spec import BlueGreen, Canary
 from rollway.controller.world import HASH_LABEL, WORKLOAD_GENERATION
-from rollway.releases.phase import calculated_phase
+from rollway.releases.phase import HEALTHY, PROGRESSING, calculated_phase
 from rollway.routers.objects import dig, duplicate
 
 if TYPE_CHECKING:
@@ -92,8 +92,11 @@ def status_fields(release: Release, plan: Plan) -> dict[str, Any]:
         for key, value in fields.items()
         if value not in ("", 0, None, []) or key == "currentStepIndex"
     }
-    fields["conditions"] = conditions_of(release, plan, fields)
+    arrived = _has_arrived(release, plan)
+    fields["conditions"] = conditions_of(release, plan, fields, arrived=arrived)
     fields["phase"], message = calculated_phase({**rollout, "status": fields})
+    if fields["phase"] == HEALTHY and not arrived:
+        fields["phase"], message = PROGRESSING, "traffic is moving to the stable release"
     if fields["phase"] == "Progressing" and plan.waiting:
         message = f"{message}: {plan.waiting[0]}"
     if release.held:
@@ -102,6 +105,22 @@ def status_fields(release: Release, plan: Plan) -> dict[str, Any]:
         fields["message"] = message
     fields["duration"] = duration_of(release, plan, fields)
     return fields
+
+
+def _has_arrived(release: Release, plan: Plan) -> bool:
+    """Return whether all users of a promoted release are where they stay: its Service has moved, and so has the weight.
+
+    A release that was healthy once stays that while its objects are right: a data plane that cannot be asked is no loss.
+    """
+    strategy, traffic = release.spec.strategy, release.world.traffic
+    service = release.world.services.get(role_services(strategy, plan.progress)[0])
+    if service and selected_hash(service) != plan.progress.stable:
+        return False
+    if traffic is None or plan.wish is None:
+        return True
+    if plan.wish.wish.split.canary or not traffic.shows(plan.wish.wish, plan.wish.subsets):
+        return False
+    return traffic.is_proven or (not release.restarted and release.status.get("phase") == HEALTHY)
 
 
 def _active(release: Release) -> ReplicaSet | None:
@@ -133,11 +152,17 @@ def _canary(release: Release, plan: Plan) -> dict[str, Any]:
 
 
 def _is_verified(release: Release, traffic: TrafficState) -> bool:
-    """Return whether the shown weight is proven; after a restart the status counts until the data plane has answered."""
+    """Return whether the shown weight is proven.
+
+    After a restart the status counts until the data plane has answered, where nothing but the weight, which the status
+    shows, can have been written since: the controller may have been killed between that and the status.
+    """
     assert traffic.shown, "there is a weight to verify"
     before = dig(release.status, "canary", "weights") or {}
     same = dig(before, "canary", "weight") == traffic.shown.split.canary
-    if traffic.wish is None and same:
+    settled = release.progress.fully_promoted and release.status.get("phase") == HEALTHY
+    alone = traffic.subsets is None and not release.canary.has_routes
+    if traffic.wish is None and same and (settled or alone):
         return bool(before.get("verified"))
     return traffic.is_proven
 

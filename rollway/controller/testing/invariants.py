@@ -283,17 +283,18 @@ class Invariants:
         self._serving = serving
 
     def status(self) -> None:
-        """The status claims no evidence that is not there.
-
-        A controller that has just started keeps what the status says until it has an answer.
-        """
+        """The status claims no evidence that is not there, and no health before the users are where they stay."""
         simulation = self._simulation
-        if simulation.routing.is_new:
-            return
-        weights = (simulation.status.get("canary") or {}).get("weights")
+        plane, status = simulation.data_plane, simulation.status
+        loaded, weights = plane.loaded, (status.get("canary") or {}).get("weights")
         if weights and weights.get("verified"):
-            loaded = simulation.data_plane.loaded
             service, shown = weights["canary"].get("serviceName", ""), weights["canary"]["weight"]
             has = loaded.traffic.split.canary if loaded and not service else loaded and loaded.shares[service]
-            if has != shown:
+            routes = [each.traffic.routes for each in (loaded, plane.written) if each]
+            if has != shown or routes[:1] != routes[1:] or plane.loaded_subsets != plane.subsets:
                 self.fail(f"the status says that weight {shown} is verified, and the data plane has {loaded}")
+        if status.get("phase") == "Healthy" and simulation.rollout["spec"]["replicas"]:
+            elsewhere = {each: share for each, share in self._shares().items() if share}
+            elsewhere.pop(status["stableRS"], None)
+            if elsewhere.keys() - {""}:
+                self.fail(f"the status says Healthy, and users are at {elsewhere}, not {status['stableRS']}")
