@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rollway.controller.testing.rollouts import blue_green, routed_canary
+from rollway.controller.testing.rollouts import blue_green, by_subsets, routed_canary
 from rollway.routers.errors import RefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rollway.routers.objects import Manifest
 
 from simulated import (
@@ -190,6 +192,23 @@ class TestCanary:
         simulation.patch_status("promote --full", {"promoteFull": True})
         simulation.run(60)
         assert (simulation.status["phase"], pods(simulation, "bad2", "v3")) == ("Healthy", (0, 3))
+
+    @pytest.mark.parametrize("strategy", [routed_canary, by_subsets])
+    def test_a_bad_stable_release_does_not_keep_users_on_a_superseded_one(
+        self, strategy: Callable[..., Manifest]
+    ) -> None:
+        """Where stable has no pod to take the weight back, what leads to the canary moves to the next release under it."""
+        simulation = updated(strategy({"setWeight": 50}, PAUSE))
+        for name in pod_names(simulation, "v1"):
+            simulation.kubernetes.set_ready(name, ready=False)
+        simulation.run(5)
+        simulation.set_image("v3")
+        simulation.run(60)
+        assert (weight(simulation), simulation.status["phase"]) == (50, "Paused")
+        simulation.patch_status("promote --full", {"promoteFull": True})
+        simulation.run(60)
+        assert (simulation.status["phase"], weight(simulation)) == ("Healthy", 0)
+        assert pods(simulation, "v3") == (4,)
 
     def test_users_stay_where_stable_has_no_pods(self) -> None:
         """A release superseded after its switch keeps its users until stable, or the next one, has pods."""

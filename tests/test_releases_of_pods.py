@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rollway.controller.testing.api import Key
+from rollway.controller.testing.releases import check_each_kill
 from rollway.controller.testing.rollouts import blue_green, deployment, referring, rollout, routed_canary
 from rollway.controller.testing.simulation import Simulation
 from rollway.controller.world import SCALE_DOWN_DEADLINE
@@ -31,8 +32,22 @@ from simulated import (
 )
 
 
+def update(simulation: Simulation) -> None:
+    """Release another image."""
+    simulation.set_image("v2")
+    simulation.run(30)
+
+
 class TestPods:
     """Metadata, restarts and scaling."""
+
+    def test_a_pod_is_given_its_role_after_a_kill_as_well(self) -> None:
+        """Killed behind a ReplicaSet and before its pods, the next controller takes what only the old role gives as well."""
+        metadata = {
+            "canaryMetadata": {"labels": {"role": "new", "preview": "yes"}},
+            "stableMetadata": {"labels": {"role": "stable"}},
+        }
+        check_each_kill(rollout(canary({"setWeight": 50}, **metadata), replicas=2), update, every=1)
 
     @pytest.mark.parametrize(
         ("strategy", "stable", "new"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rollway.controller.testing.releases import check_each_kill, play
-from rollway.controller.testing.rollouts import blue_green, rollout, routed_canary
+from rollway.controller.testing.rollouts import blue_green, by_subsets, rollout, routed_canary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +75,9 @@ PING_PONG = routed_canary(
         pytest.param(ROUTED, _abort_and_retry, id="routed canary, aborted and retried"),
         pytest.param(ROUTED, _hold, id="routed canary, held"),
         pytest.param(routed_canary(*STEPS, dynamicStableScale=True), _abort_and_retry, id="dynamic, aborted"),
+        pytest.param(
+            by_subsets(*STEPS, scaleDownDelaySeconds=5), _abort_and_retry, id="subsets, aborted and retried"
+        ),
         pytest.param(PING_PONG, _update, id="ping-pong"),
         pytest.param(
             {"canary": {"steps": list(STEPS)}}, _supersede, id="canary without a router, superseded"
