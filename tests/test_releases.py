@@ -103,6 +103,20 @@ class TestEveryRelease:
         assert pods(simulation, "v1", "bad2") == (4, 0)
         assert "timed out" in condition(simulation, "Progressing")["message"]
 
+    def test_a_replica_set_that_nobody_owns_is_adopted(self) -> None:
+        """A ReplicaSet that lost its owner is given one, with its pods and its revision, so that it goes with the Rollout."""
+        simulation = deployed(canary())
+        (before,) = simulation.store.of("ReplicaSet")
+        names = pod_names(simulation, "v1")
+        key = Key("ReplicaSet", before["metadata"]["name"])
+        simulation.store.patch(key, [{"op": "remove", "path": "/metadata/ownerReferences"}])
+        simulation.run(30)
+        (after,) = simulation.store.of("ReplicaSet")
+        assert after["metadata"]["ownerReferences"] == before["metadata"]["ownerReferences"]
+        assert pod_names(simulation, "v1") == names
+        simulation.store.delete(simulation.key)
+        assert not simulation.store.of("ReplicaSet")
+
     @pytest.mark.parametrize("taken", [1, 2])
     def test_a_name_that_is_taken_gives_another_hash(self, taken: int) -> None:
         """Where somebody else's ReplicaSet has the name of a new one, `collisionCount` is raised, and the hash is another."""

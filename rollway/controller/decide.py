@@ -24,7 +24,7 @@ from rollway.controller.conditions import (
 from rollway.controller.decision import Create, Decision, Delete, Patch, ReleaseEvent
 from rollway.controller.held_weights import held_weight_faults, held_weight_writes, with_held_weight
 from rollway.controller.release import look, not_completed
-from rollway.controller.replica_set_writes import patch_of
+from rollway.controller.replica_set_writes import adoptions, patch_of
 from rollway.controller.replica_sets import superfluous
 from rollway.controller.services import selected_hash
 from rollway.controller.spec import Canary
@@ -162,6 +162,9 @@ def _abort_when_late(release: Release, plan: Plan) -> None:
 
 
 def _decision(release: Release, plan: Plan) -> Decision:
+    adopted = adoptions(release)
+    if adopted:
+        return Decision(writes=tuple(adopted))  # what follows rests on versions that are others then
     writes: list[Write] = []
     if release.spec.paused and not release.new_exists:
         plan.pods.pop(release.new.name, None)

@@ -25,6 +25,22 @@ class Patch(NamedTuple):
     operations: tuple[Mapping[str, Any], ...]
 
 
+class Adopt(NamedTuple):
+    """Make the Rollout the owner of a ReplicaSet that has none, if both are still there and the ReplicaSet has this version."""
+
+    ref: ObjectRef
+    version: str
+    owners: tuple[Mapping[str, Any], ...]
+    """All owners that it is to have."""
+
+    @property
+    def patch(self) -> Patch:
+        """The JSON Patch for it."""
+        version = {"op": "test", "path": "/metadata/resourceVersion", "value": self.version}
+        owners = {"op": "add", "path": "/metadata/ownerReferences", "value": list(map(dict, self.owners))}
+        return Patch(self.ref, (version, owners))
+
+
 class Delete(NamedTuple):
     """Delete an object, if it is still the one with this uid and version."""
 
@@ -51,7 +67,7 @@ class SetTraffic(NamedTuple):
     subsets: SubsetHashes | None = None
 
 
-Write: TypeAlias = Create | Patch | Delete | Evict | SetTraffic
+Write: TypeAlias = Create | Adopt | Patch | Delete | Evict | SetTraffic
 
 
 class ReleaseEvent(NamedTuple):

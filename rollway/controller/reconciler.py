@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from rollway.controller.decision import Decision, Delete, Patch, ReleaseEvent, Write
+    from rollway.controller.decision import Adopt, Decision, Delete, Patch, ReleaseEvent, Write
     from rollway.controller.world import TrafficState, World
     from rollway.routers.objects import Manifest
 
@@ -43,7 +43,7 @@ class Cluster(Protocol):
         """Find out the Rollout's pod template with the API server's defaults, for the next look."""
         ...
 
-    def write(self, write: Create | Patch | Delete | Evict) -> None:
+    def write(self, write: Create | Adopt | Patch | Delete | Evict) -> None:
         """Carry out one write.
 
         Raises:

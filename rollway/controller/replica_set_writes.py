@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rollway.controller.decision import Patch
+from rollway.controller.decision import Adopt, Patch
 from rollway.controller.pod_metadata import recorded
-from rollway.controller.replica_sets import copied_annotations, ephemeral_record, injected
+from rollway.controller.replica_sets import copied_annotations, ephemeral_record, injected, owner_reference
 from rollway.controller.world import (
     DESIRED_REPLICAS,
     EPHEMERAL_METADATA,
@@ -18,6 +18,7 @@ from rollway.releases.phase import write_time
 from rollway.routers.objects import ObjectRef
 
 if TYPE_CHECKING:
+    from rollway.controller.decision import Write
     from rollway.controller.release import Plan, Release
     from rollway.controller.world import ReplicaSet
 
@@ -43,6 +44,19 @@ def patch_of(release: Release, plan: Plan, replica_set: ReplicaSet) -> Patch | N
         return None
     ref = ObjectRef("apps", "ReplicaSet", release.spec.namespace, replica_set.name)
     return Patch(ref, tuple(operations))
+
+
+def adoptions(release: Release) -> list[Write]:
+    """Adopt the ReplicaSets that nobody owns: the garbage collector keeps them for ever, where the Rollout is deleted."""
+    writes: list[Write] = []
+    for each in release.world.replica_sets:
+        metadata = each.manifest["metadata"]
+        owners = metadata.get("ownerReferences") or ()
+        if not any(owner.get("controller") for owner in owners):
+            ref = ObjectRef("apps", "ReplicaSet", release.spec.namespace, each.name)
+            owner = owner_reference(release.world.rollout)
+            writes.append(Adopt(ref, metadata.get("resourceVersion", ""), (*owners, owner)))
+    return writes
 
 
 def _revision(release: Release, replica_set: ReplicaSet) -> int:

@@ -6,7 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
-from rollway.controller.decision import Create, Delete, Evict, Patch
+from rollway.controller.decision import Adopt, Create, Delete, Evict, Patch
 from rollway.controller.projections import (
     kept_endpoints,
     kept_pod,
@@ -205,12 +205,15 @@ class WatchedCluster:
 
     # -- what is written
 
-    def write(self, write: Create | Patch | Delete | Evict) -> None:
+    def write(self, write: Create | Adopt | Patch | Delete | Evict) -> None:
         """Carry out one write, and remember what was stored.
 
         Raises:
             RollwayError: it was not, or nobody knows whether it was; the object is read anew before it is used again.
         """
+        if isinstance(write, Adopt):
+            self._refuse_gone(write)
+            write = write.patch
         if isinstance(write, Create):
             self._remember(self._client.create(write.manifest).body)
             return
@@ -229,6 +232,20 @@ class WatchedCluster:
             if informer:
                 informer.suspect(write.ref.namespace, write.ref.name)
             raise
+
+    def _refuse_gone(self, write: Adopt) -> None:
+        """Raise where the Rollout is about to go: what it adopted then, the garbage collector would delete with it.
+
+        Source: Kubernetes, `RecheckDeletionTimestamp` in `pkg/controller/controller_ref_manager.go`.
+        """
+        owner = write.owners[-1]
+        present = self._client.get(Target("argoproj.io", "Rollout", write.ref.namespace, owner["name"]))
+        metadata = present["metadata"] if present else {}
+        if metadata.get("uid") != owner["uid"] or metadata.get("deletionTimestamp"):
+            self.rollouts.suspect(write.ref.namespace, owner["name"])
+            raise ConflictError(
+                f"Rollout {write.ref.namespace}/{owner['name']} is about to go, and adopts nothing"
+            )
 
     def _evict(self, write: Evict) -> None:
         """Ask for an eviction; one that a PodDisruptionBudget refuses for now is asked for again later."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rollway.controller.decision import Create, Delete, Evict, Patch
+from rollway.controller.decision import Adopt, Create, Delete, Evict, Patch
+from rollway.controller.spec import selects
 from rollway.controller.testing.api import Key
 from rollway.controller.testing.kubernetes import hash_of, is_ready
 from rollway.controller.world import Pod, ReplicaSet, World
@@ -34,12 +35,7 @@ class SimulatedCluster:
         if rollout is None:
             return None
         simulation.invariants.observed = rollout
-        uid = rollout["metadata"]["uid"]
-        owned = [
-            ReplicaSet(each)
-            for each in self._of("ReplicaSet")
-            if any(owner["uid"] == uid for owner in each["metadata"].get("ownerReferences") or ())
-        ]
+        owned = [ReplicaSet(each) for each in self._of("ReplicaSet") if _belongs(each, rollout)]
         services = {each["metadata"]["name"]: each for each in self._of("Service")}
         endpoints = {each["metadata"]["name"]: frozenset(each["pods"]) for each in self._of("Endpoints")}
         workload = self._workload(rollout)
@@ -61,7 +57,7 @@ class SimulatedCluster:
     def learn_default_template(self, world: World) -> None:
         """Do nothing: the simulated API server has no defaults."""
 
-    def write(self, write: Create | Patch | Delete | Evict) -> None:
+    def write(self, write: Create | Adopt | Patch | Delete | Evict) -> None:
         """Carry out one write, unless chance has it fail."""
         simulation = self._simulation
         simulation.invariants.write(write)
@@ -70,9 +66,10 @@ class SimulatedCluster:
         if isinstance(write, Create):
             key = Key(write.manifest["kind"], write.manifest["metadata"]["name"])
             simulation.store.create(write.manifest)
-        elif isinstance(write, Patch):
+        elif isinstance(write, Patch | Adopt):
             key = Key(write.ref.kind, write.ref.name)
-            simulation.store.patch(key, write.operations)
+            patch = write.patch if isinstance(write, Adopt) else write
+            simulation.store.patch(key, patch.operations)
         else:
             key = Key(write.ref.kind, write.ref.name)
             if isinstance(write, Delete) or simulation.evictions_allowed:
@@ -103,6 +100,15 @@ class SimulatedCluster:
         self._simulation.tell(f"event {event.reason}: {event.message}")
 
 
+def _belongs(replica_set: Manifest, rollout: Manifest) -> bool:
+    """Return whether a ReplicaSet is a Rollout's, or nobody's and selected by it."""
+    owners = replica_set["metadata"].get("ownerReferences") or ()
+    if any(owner["controller"] for owner in owners):
+        return any(owner["uid"] == rollout["metadata"]["uid"] for owner in owners)
+    labels = (replica_set["spec"]["template"].get("metadata") or {}).get("labels") or {}
+    return selects(rollout["spec"]["selector"], labels)
+
+
 def _pod(manifest: Manifest) -> Pod:
     metadata = manifest["metadata"]
     return Pod(
@@ -115,7 +121,7 @@ def _pod(manifest: Manifest) -> Pod:
     )
 
 
-def describe(write: Create | Patch | Delete | Evict) -> str:
+def describe(write: Create | Adopt | Patch | Delete | Evict) -> str:
     """Write what a write does, for the story."""
     if isinstance(write, Create):
         spec = write.manifest["spec"]

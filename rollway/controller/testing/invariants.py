@@ -24,7 +24,7 @@ from rollway.routers.weights import Split
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from rollway.controller.decision import Create, Delete, Evict, SetTraffic
+    from rollway.controller.decision import Adopt, Create, Delete, Evict, SetTraffic
     from rollway.controller.testing.simulation import Simulation
     from rollway.routers.objects import Manifest
     from rollway.routers.traffic import SubsetHashes
@@ -136,7 +136,7 @@ class Invariants:
         if not any(is_ready(pod) and hash_of(pod) == wish.canary for pod in pods):
             self.fail(f"weight {wish.wish.split} to a subset without ready pods of {wish.canary}")
 
-    def write(self, write: Create | Patch | Delete | Evict) -> None:
+    def write(self, write: Create | Adopt | Patch | Delete | Evict) -> None:
         """A Service moves only to ready pods, and no ReplicaSet shrinks whose pods are needed, or may get traffic."""
         if not isinstance(write, Patch):
             return
