@@ -274,6 +274,39 @@ def test_health_and_metrics_answer(shop: Callable[..., Shop], controller: Contro
     until(lambda: not _series(controller, web), "the Rollout is forgotten")
 
 
+def test_replica_sets_go_with_their_rollout(shop: Callable[..., Shop]) -> None:
+    """A ReplicaSet that lost its owner is adopted with its pods, and the garbage collector takes it with the Rollout.
+
+    The collector learns of the kind Rollout up to 30 s after its CRD was created, and then has to list it.
+    """
+    web = shop()
+    web.rollout({"canary": {}})
+    web.wait_healthy()
+    (before,) = web.items("ReplicaSet")
+    pods = {each["metadata"]["uid"] for each in web.items("Pod")}
+    target = web.target("ReplicaSet", before["metadata"]["name"])
+    web.client.patch(target, {"metadata": {"ownerReferences": None}}, MERGE_PATCH)
+    owners = before["metadata"]["ownerReferences"]
+    until(lambda: web.items("ReplicaSet")[0]["metadata"].get("ownerReferences") == owners, "it is adopted")
+    assert {each["metadata"]["uid"] for each in web.items("Pod")} == pods
+    web.client.delete(web.target("Rollout", "web"))
+    until(lambda: not web.items("ReplicaSet") and not web.items("Pod"), "they are collected", 90)
+
+
+def test_a_taken_name_gives_another_hash(shop: Callable[..., Shop]) -> None:
+    """Where somebody else's ReplicaSet has the name, `collisionCount` is raised, and the release goes on under another."""
+    web = shop()
+    name = f"web-{pod_template_hash(template('v1'))}"
+    labels = {"app": "other"}
+    other = {"selector": {"matchLabels": labels}, "replicas": 0}
+    pod = {"metadata": {"labels": labels}, "spec": template("v1")["spec"]}
+    web.create("apps/v1", "ReplicaSet", name, {"spec": {**other, "template": pod}})
+    web.rollout({"canary": {}})
+    status = web.wait_healthy()
+    assert status["collisionCount"] == 1
+    assert status["stableRS"] == pod_template_hash(template("v1"), 1)
+
+
 def test_a_rollout_of_argo_is_taken_over_at_its_pause(shop: Callable[..., Shop]) -> None:
     """A Rollout with status and ReplicaSets as Argo's controller leaves them goes on at its pause, with the same pods."""
     web = shop("stable", "canary")
