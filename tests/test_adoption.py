@@ -172,6 +172,15 @@ class TestPlan:
         assert [change.ref.kind for change in plan.changes] == ["Rollout"]
         assert plan.rollout["spec"]["strategy"]["canary"].keys() == {"steps"}
 
+    def test_a_delay_needs_a_service_that_leaves_pods(self) -> None:
+        """The delay stands in the strategy; where pods alone are the weight, it is refused."""
+        for blue_green in (False, True):
+            plan = planned(SERVICE, INGRESS, scale_down_delay=5, blue_green=blue_green)
+            (strategy,) = plan.rollout["spec"]["strategy"].values()
+            assert strategy["scaleDownDelaySeconds"] == 5
+        with pytest.raises(InvalidInputError, match="needs a router"):
+            planned(SERVICE, scale_down_delay=5)
+
     def test_an_id_of_another_controller(self) -> None:
         """The label names the controller; without an id there is none."""
         assert "labels" not in planned(instance_id="").rollout["metadata"]

@@ -184,7 +184,9 @@ def _routing(proposals: dict[str, Proposal]) -> Manifest:
 def _strategy(
     wish: AdoptionWish, around: Surroundings, stable: str, canary: str, routing: Manifest
 ) -> dict[str, Any]:
-    routed = {"trafficRouting": routing} if routing else {}
+    routed: dict[str, Any] = {"trafficRouting": routing} if routing else {}
+    if wish.scale_down_delay is not None:
+        routed["scaleDownDelaySeconds"] = wish.scale_down_delay
     if wish.blue_green:
         services = {"activeService": stable, "previewService": canary}
         return {"blueGreen": {**services, **routed, "autoPromotionEnabled": False}}
@@ -196,7 +198,16 @@ def _strategy(
 
 
 def _pods_strategy(wish: AdoptionWish, around: Surroundings) -> dict[str, Any]:
-    """Return a canary whose weight is its share of the pods, within what the Deployment allows."""
+    """Return a canary whose weight is its share of the pods, within what the Deployment allows.
+
+    Raises:
+        InvalidInputError: it is to have a delay, which is for pods that a Service has left.
+    """
+    if wish.scale_down_delay is not None:
+        raise InvalidInputError(
+            "--scale-down-delay needs a router or --blue-green: else no Service leaves the old pods before they go",
+            hint="leave it out",
+        )
     limits = dig(around.deployment.manifest, "spec", "strategy", "rollingUpdate") or {}
     return {**duplicate(limits), "steps": read_steps(wish.steps)}
 

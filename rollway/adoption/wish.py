@@ -21,7 +21,8 @@ _STEP = re.compile(r"(\d{1,3})(?::(\d+[smh]?))?")
 class AdoptionWish(NamedTuple):
     """What the Rollout is to be; empty names are found out or derived.
 
-    `routers` are the names of backends (empty: all whose routes lead to the Service; `none`: no router). `template` has the
+    `scale_down_delay` is for how many seconds pods are kept that no Service leads to any more (None: the default of
+    Rollouts). `routers` are the names of backends (empty: all whose routes lead to the Service; `none`: no router). `template` has the
     Rollout take the pod template over instead of referring to the Deployment.
     """
 
@@ -31,6 +32,7 @@ class AdoptionWish(NamedTuple):
     routers: tuple[str, ...] = ()
     steps: str = STEPS
     scale_down: str = ON_SUCCESS
+    scale_down_delay: int | None = None
     template: bool = False
     instance_id: str = INSTANCE_ID
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,13 @@ class _Wish(Options):
         default=ON_SUCCESS,
         show_default=True,
         help="When the pods of the Deployment go.",
+    )
+    scale_down_delay: float | None = option(
+        "--scale-down-delay",
+        heading=ROLLOUT,
+        type=DURATION,
+        metavar="TIME",
+        help="How long pods are kept that no Service leads to any more (30s).",
     )
     template: bool = option(
         "--template",
@@ -181,15 +189,17 @@ def _wish(wanted: _Wish, *, template: bool) -> AdoptionWish:
         raise InvalidInputError(
             "--steps is for a canary, and --blue-green has none", hint="leave one of them out"
         )
+    delay = wanted.scale_down_delay
     return AdoptionWish(
-        wanted.blue_green,
-        wanted.service or "",
-        wanted.canary_service or "",
-        wanted.routers,
-        wanted.steps,
-        wanted.scale_down,
-        template,
-        wanted.instance_id,
+        blue_green=wanted.blue_green,
+        service=wanted.service or "",
+        canary_service=wanted.canary_service or "",
+        routers=wanted.routers,
+        steps=wanted.steps,
+        scale_down=wanted.scale_down,
+        scale_down_delay=None if delay is None else math.ceil(delay),
+        template=template,
+        instance_id=wanted.instance_id,
     )
 
 
