@@ -15,10 +15,12 @@ from rollway.controller.spec_reader import SpecReader
 from rollway.routers.errors import (
     AmbiguousError,
     ApplyError,
+    ConflictError,
     InvalidInputError,
     NotFoundError,
     RefusedError,
     StoreError,
+    UncertainError,
 )
 from rollway.routers.objects import ObjectRef
 from rollway.routers.rollout import parse_rollout
@@ -380,6 +382,15 @@ class TestWriting:
         applying.write(store, plan)
         assert ObjectRef("argoproj.io", "Rollout", "default", "shop") in store.manifests
 
+    def test_a_lost_answer_without_a_write_fails(self) -> None:
+        """A write whose answer got lost, and which was not stored, puts back those before it."""
+        store, plan = self._store()
+        before = store.manifests
+        store.fail(at=1, error=UncertainError("the answer got lost"))
+        with pytest.raises(ApplyError, match="the answer got lost"):
+            applying.write(store, plan)
+        assert store.manifests == before
+
     def test_a_dry_run_writes_nothing(self) -> None:
         """Neither kind of dry run stores anything."""
         store, plan = self._store()
@@ -401,6 +412,17 @@ class TestWriting:
             deployment()["spec"]["template"],
             deployment()["spec"]["selector"],
         )
+
+    def test_taking_the_template_over_outlasts_conflicts(self) -> None:
+        """Another writer costs a second try; one that never stops ends with its conflict."""
+        store, plan = self._store()
+        applying.write(store, plan)
+        store.fail(at=0, error=ConflictError("somebody was faster"), times=5)
+        with pytest.raises(ConflictError):
+            applying.take_template(store, plan)
+        store.fail(at=0, error=ConflictError("somebody was faster"))
+        applying.take_template(store, plan)
+        assert "template" in store.manifests[ObjectRef("argoproj.io", "Rollout", "default", "shop")]["spec"]
 
     def test_a_move_is_over_when_the_deployment_has_no_pods(self) -> None:
         """Healthy is not enough: the Service selects the Rollout's pods, and the Deployment's are gone."""
