@@ -10,8 +10,10 @@ PARALLEL := --numprocesses 2 --dist worksteal
 # Real processes on a busy machine are late now and then: a test that fails runs once more, and both failures are printed.
 REAL := --force-enable-socket --reruns 1 --rerun-show-tracebacks --durations 20
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# Python compiles the modules that are imported, and most of those that are installed never are.
-export PIP_NO_COMPILE := 1
+# Python compiles the modules that are imported, once, and most of those that are installed never are. To pip the value of
+# this variable is whether to compile: https://pip.pypa.io/en/stable/topics/configuration/#environment-variables.
+export PIP_NO_COMPILE := 0
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo rollout-demo test gates tests simulate integration cluster-tests cluster-tests-all integration-kind kind-images traffic deploy picture lab cluster bench wheel clean
 

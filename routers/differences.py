@@ -27,21 +27,34 @@ def differences(before: Any, after: Any, path: Pointer = ()) -> Iterator[Edit]:
     at last put in from the beginning.
     """
     if isinstance(before, dict) and isinstance(after, dict):
-        for key in [*before, *(key for key in after if key not in before)]:
-            yield from differences(before.get(key, MISSING), after.get(key, MISSING), (*path, key))
+        yield from _of_mappings(before, after, path)
     elif isinstance(before, list) and isinstance(after, list):
-        pairs = aligned(before, after)
-        for old, new in pairs:
-            yield from differences(before[old], after[new], (*path, old))
-        kept, made = {old for old, _ in pairs}, {new for _, new in pairs}
-        for index in reversed(range(len(before))):
-            if index not in kept:
-                yield (*path, index), before[index], MISSING
-        for index, item in enumerate(after):
-            if index not in made:
-                yield (*path, index), MISSING, item
+        yield from _of_lists(before, after, path)
     elif before is MISSING or after is MISSING or before != after or type(before) is not type(after):
         yield path, before, after
+
+
+def _of_mappings(before: dict[str, Any], after: dict[str, Any], path: Pointer) -> Iterator[Edit]:
+    for key, old in before.items():
+        new = after.get(key, MISSING)
+        if old is not new:  # a copy shares its texts and numbers
+            yield from differences(old, new, (*path, key))
+    for key, new in after.items():
+        if key not in before:
+            yield from differences(MISSING, new, (*path, key))
+
+
+def _of_lists(before: list[Any], after: list[Any], path: Pointer) -> Iterator[Edit]:
+    pairs = aligned(before, after)
+    for old, new in pairs:
+        yield from differences(before[old], after[new], (*path, old))
+    kept, made = {old for old, _ in pairs}, {new for _, new in pairs}
+    for index in reversed(range(len(before))):
+        if index not in kept:
+            yield (*path, index), before[index], MISSING
+    for index, item in enumerate(after):
+        if index not in made:
+            yield (*path, index), MISSING, item
 
 
 def name_of(item: Any) -> str | None:

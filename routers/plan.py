@@ -218,6 +218,7 @@ def removal_of(present: LiveObject, need: Need) -> Change:
     return removal._replace(action=Action.APPLY, after=before, patch=patch)
 
 
+@functools.lru_cache(maxsize=4096)
 def pointer(path: Pointer) -> str:
     """Write a path as a JSON pointer (RFC 6901)."""
     return str(_pointer(path).path)
@@ -313,11 +314,11 @@ def _neighbours(before: Manifest, path: Pointer, edits: Sequence[Edit]) -> Itera
 def _covers(pattern: str, edit: Edit, before: Manifest) -> bool:
     """Return whether a field pattern allows an edit; see `Need.fields`."""
     path, old, new = edit
-    steps = [step if step.startswith(ITEM) else unescape(step) for step in pattern.split("/")[1:]]
+    steps = _steps(pattern)
     if len(steps) > len(path):
         return False
     for place, (want, have) in enumerate(zip(steps, path, strict=False)):
-        if want.startswith(ITEM) and isinstance(have, int):
+        if isinstance(have, int) and want.startswith(ITEM):
             is_new = old is MISSING and place == len(path) - 1
             item = new if is_new else lookup(before, path[: place + 1])
             if name_of(item) != unescape(want.removeprefix(ITEM)):
@@ -327,9 +328,15 @@ def _covers(pattern: str, edit: Edit, before: Manifest) -> bool:
     return True
 
 
+@functools.lru_cache(maxsize=256)
+def _steps(pattern: str) -> tuple[str, ...]:
+    """Return the steps of a field pattern; the name of an item is still escaped."""
+    return tuple(step if step.startswith(ITEM) else unescape(step) for step in pattern.split("/")[1:])
+
+
 def _instantiate(pattern: str, path: Pointer) -> Pointer | None:
     """Fill the `*` of a pattern with the steps of a path; None when the two part before the last `*`."""
-    steps = [unescape(step) for step in pattern.split("/")[1:]]
+    steps = _steps(pattern)
     filled: list[str | int] = []
     same = True
     for index, step in enumerate(steps):

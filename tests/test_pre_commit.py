@@ -51,8 +51,8 @@ def test_the_hook_lints_the_repository_that_uses_it(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples" / "shop" / "istio", repository / "deploy")
     (repository / ".pre-commit-config.yaml").write_text(json.dumps({"repos": [used]}))
     commit_all(repository)
-    # Compiling all modules of the dependencies takes longer than the few that `lint` imports.
-    environment = {**os.environ, "PRE_COMMIT_HOME": str(tmp_path / "installed"), "PIP_NO_COMPILE": "1"}
+    # Compiling all modules of the dependencies takes longer than the few that `lint` imports; to pip, 0 means not to.
+    environment = {**os.environ, "PRE_COMMIT_HOME": str(tmp_path / "installed"), "PIP_NO_COMPILE": "0"}
 
     def run() -> subprocess.CompletedProcess[str]:
         words = [sys.executable, "-m", "pre_commit", "run", "--files", "deploy/rollout.yaml", "--verbose"]

@@ -271,7 +271,7 @@ def python() -> Image:
         _python("pip", "download", "--dest", str(root / "wheels"), *_FOR_DEBIAN, *wheels)
 
     # What is built on it runs once, so compiling every module would take longer than it saves.
-    pip = ["PIP_NO_INDEX=1", "PIP_FIND_LINKS=/wheels", "PIP_NO_COMPILE=1"]
+    pip = ["PIP_NO_INDEX=1", "PIP_FIND_LINKS=/wheels", "PIP_NO_COMPILE=0"]
     start = {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin", *pip]}
     return Image("rollway.dev/python", (debian.RELEASE, *packages, *wheels), fill, start)
 

@@ -299,11 +299,9 @@ def _role(rollout: Rollout, ref: ObjectRef, item: Manifest, live: Live) -> str |
         )
         names = {rule.stable_subset_name: STABLE, rule.canary_subset_name: CANARY}
         return names.get(str(subset)) if same else None
-    hosts = {
-        host_name(rollout.stable_service, rollout.namespace): STABLE,
-        host_name(rollout.canary_service, rollout.namespace): CANARY,
-    }
-    return hosts.get(full)
+    if full == host_name(rollout.canary_service, rollout.namespace):
+        return CANARY
+    return STABLE if full == host_name(rollout.stable_service, rollout.namespace) else None
 
 
 def _weight(ref: ObjectRef, place: str, item: Manifest) -> int:
