@@ -214,12 +214,16 @@ def _is_typed(value: Any) -> bool:
     )
 
 
+_PLACEHOLDER = re.compile(r"\{\{ *(args|templates|experiment)\.[\w.-]+ *\}\}")
+"""What stands for a value in an analysis or an experiment of Argo Rollouts, for whose controller it is text."""
+
+
 def _fault(value: Any, *, templates: bool) -> str:
     """Return why an object cannot be read for sure; empty where it can, and for what is no object at all."""
     if not _is_typed(value):
         return ""
     if is_object(value):
-        template = templates and "{{" in json.dumps(value.get("spec"))
+        template = templates and "{{" in _PLACEHOLDER.sub("", json.dumps(value.get("spec")))
         return f"a value of this {value['kind']} is a template" if template else ""
     metadata = value.get("metadata")
     if not isinstance(metadata, dict) or ("name" not in metadata and "namespace" not in metadata):

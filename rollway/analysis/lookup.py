@@ -1,0 +1,107 @@
+"""Find templates and runs of analyses in a store, and their secrets.
+
+It imports nothing of the language and the providers, so that looking costs little where there are none.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import TYPE_CHECKING
+
+from rollway.analysis.spec import CLUSTER_TEMPLATE, RUN, TEMPLATE, Reference
+from rollway.routers.errors import AmbiguousError, NotFoundError
+from rollway.routers.model import ROLLOUT_GROUP, ROLLOUT_KIND
+from rollway.routers.objects import Need, dig
+
+if TYPE_CHECKING:
+    from rollway.analysis.spec import SecretKey
+    from rollway.routers.objects import Live, LiveObject
+    from rollway.routers.stores import Store
+
+KINDS = (TEMPLATE, CLUSTER_TEMPLATE, RUN)
+
+
+def read_live(store: Store, namespace: str = "", *, rollouts: bool = False) -> Live:
+    """Return the templates and runs of a namespace (empty: of the store), and its Rollouts if they are wanted.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    kinds = (*KINDS, ROLLOUT_KIND) if rollouts else KINDS
+    needs = [
+        Need(
+            ROLLOUT_GROUP,
+            kind,
+            namespace="" if kind == CLUSTER_TEMPLATE else namespace,
+            required=False,
+            tolerant=True,
+        )
+        for kind in kinds
+    ]
+    return store.read(needs)
+
+
+def objects(live: Live, kind: str, namespace: str = "") -> list[LiveObject]:
+    """Return the objects of a kind in order of their names; a template of the cluster has any namespace."""
+    wanted = "" if kind == CLUSTER_TEMPLATE else namespace
+    items = (item for item in live.of(ROLLOUT_GROUP, kind) if wanted in ("", item.ref.namespace))
+    return sorted(
+        (item for item in items if not item.is_copy), key=lambda item: (item.ref.namespace, item.ref.name)
+    )
+
+
+def has_analyses(live: Live) -> bool:
+    """Return whether a Rollout among some objects asks for an analysis."""
+    return any('"templateName"' in json.dumps(item.manifest) for item in objects(live, ROLLOUT_KIND))
+
+
+def find(live: Live, kind: str, name: str, namespace: str) -> LiveObject:
+    """Return the object of a kind and a name; without a namespace, the only one.
+
+    Raises:
+        NotFoundError: there is none.
+        AmbiguousError: several namespaces have one.
+    """
+    items = [item for item in objects(live, kind, namespace) if item.ref.name == name]
+    if not items:
+        known = ", ".join(dict.fromkeys(item.ref.name for item in objects(live, kind, namespace)))
+        raise NotFoundError(f"{kind} {name} not found", hint=f"there is {known}" if known else "")
+    if len(items) > 1:
+        raise AmbiguousError(
+            f"{kind} {name} is in the namespaces {', '.join(item.ref.namespace for item in items)}",
+            hint="name it with -n",
+        )
+    if items[0].problem:
+        raise items[0].problem
+    return items[0]
+
+
+def reference_of(item: LiveObject) -> Reference:
+    """Return how templates and Rollouts name a template."""
+    return Reference(item.ref.name, item.ref.kind == CLUSTER_TEMPLATE)
+
+
+def read_secret(store: Store, key: SecretKey, namespace: str, argument: str) -> str:
+    """Return a secret value.
+
+    Raises:
+        NotFoundError: there is no such Secret, or no such key in it.
+        StoreError: the store cannot be read.
+    """
+    need = Need("", "Secret", key.name, namespace)
+    hint = f"or give the value: --arg {argument}=VALUE"
+    try:
+        manifest = store.read([need])[need.ref].manifest
+    except NotFoundError as error:
+        raise NotFoundError(error.message, hint=hint) from None
+    written = dig(manifest, "stringData", key.key)
+    if isinstance(written, str):
+        return written
+    encoded = dig(manifest, "data", key.key)
+    try:
+        return base64.b64decode(encoded, validate=True).decode()
+    except (TypeError, ValueError, binascii.Error):
+        what = "does not exist" if encoded is None else "is no base64 of a text"
+        raise NotFoundError(f"key {key.key!r} {what} in Secret {namespace}/{key.name}", hint=hint) from None
