@@ -45,7 +45,7 @@ VERBS = {
     "lint": Verb(
         "rollway.cli.commands.lint:lint",
         _LOOK,
-        "Check one Rollout or all, and what their data planes would report, with file and line.",
+        "Check one Rollout or all, and what their data planes would report, with file and line; and templates of analyses.",
     ),
     "check": Verb(
         "rollway.cli.commands.check:check",
@@ -101,6 +101,11 @@ VERBS = {
         "rollway.cli.commands.wait:wait",
         _WATCH,
         "Wait until a Rollout is Healthy, Paused or at a step, and print each change on the way. Exit code 5: not in time.",
+    ),
+    "analyze": Verb(
+        "rollway.cli.commands.analyze:analyze",
+        _WATCH,
+        "Measure the metrics of an AnalysisTemplate once, and show what a release would make of them.",
     ),
     "set": Verb(
         "rollway.cli.commands.set:set_",
