@@ -10,6 +10,7 @@ from harness.releasing import NGINX_CANARY, PAIR, ControllerProcess, Shop, image
 from harness.waiting import until
 from rollway.controller.hashes import pod_template_hash, steps_hash
 from rollway.routers.held_weight import HELD_WEIGHT
+from rollway.routers.kube.client import MERGE_PATCH
 from rollway.routers.model import INSTANCE_ID, INSTANCE_LABEL
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def test_a_weight_is_held_until_the_release_goes_on(shop: Callable[..., Shop]) -
     web = shop("stable", "canary")
     web.ingress()
     steps = [{"setWeight": 20}, {"pause": {}}, {"setWeight": 75}, {"pause": {}}]
-    web.rollout({"canary": {**PAIR, "trafficRouting": NGINX, "steps": steps}}, replicas=4)
+    web.rollout({"canary": {**NGINX_CANARY, "steps": steps}}, replicas=4)
     web.wait_healthy()
     verb(web, "set-weight", "web", "30", code=4)
     web.set_image("v2")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from rollway.controller.decision import Adopt, Decision, Delete, Patch, ReleaseEvent, Write
+    from rollway.controller.decision import Adopt, Decision, Delete, Patch, Write
     from rollway.controller.world import TrafficState, World
     from rollway.routers.objects import Manifest
 
