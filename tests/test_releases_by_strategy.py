@@ -98,6 +98,16 @@ class TestCanary:
         simulation.run(60)
         assert (pods(simulation), weight(simulation)) == ((4, 0), 0)
 
+    def test_a_third_release_takes_over_where_stable_has_no_pods(self) -> None:
+        """At full weight a dynamic stable scale has no pods; they come back before the next release takes the place."""
+        simulation = updated(routed_canary({"setWeight": 100}, PAUSE, dynamicStableScale=True))
+        assert (pods(simulation), weight(simulation)) == ((0, 4), 100)
+        simulation.set_image("v3")
+        simulation.run(90)
+        assert (simulation.status["phase"], simulation.status["currentStepIndex"]) == ("Paused", 1)
+        assert (weight(simulation), selected(simulation, "canary")) == (100, hash_of(simulation, "v3"))
+        assert any("traffic 0 of 100" in line for line in simulation.story), "stable took the weight between"
+
     def test_ping_and_pong_swap_roles(self) -> None:
         """At a promotion the Services keep their selectors and swap their roles."""
         steps = ({"setWeight": 75}, PAUSE)
@@ -302,6 +312,27 @@ class TestBlueGreen:
         simulation.promote()
         simulation.run(30)
         assert selected(simulation, "stable") == hash_of(simulation, "v2")
+
+    def test_a_rollout_without_replicas_is_promoted_beside_old_pods(self) -> None:
+        """At 0 replicas a promotion does not wait for pods, also while a preview that was superseded has one."""
+        strategy = blue_green(
+            trafficRouting={"nginx": {}},
+            autoPromotionEnabled=False,
+            previewReplicaCount=1,
+            scaleDownDelaySeconds=300,
+        )
+        simulation = updated(strategy, replicas=2)
+        set_spec(simulation, replicas=0)
+        simulation.run(30)
+        simulation.set_image("v3")
+        simulation.run(30)
+        simulation.promote()
+        simulation.run(60)
+        assert pods(simulation, "v2") == (1,)
+        assert (simulation.status["phase"], simulation.status["stableRS"]) == (
+            "Healthy",
+            hash_of(simulation, "v3"),
+        )
 
     def test_a_pause_for_a_time_ends_by_itself(self) -> None:
         """`autoPromotionSeconds` ends the pause."""

@@ -135,8 +135,7 @@ def _wish(release: Release, plan: Plan, weight: int) -> Traffic:
             plan.waiting.append(
                 f"ReplicaSet {release.new.name} has no pod that is available and in its {place}"
             )
-        safe = 0 if release.stable_available and subsets.stable_is_selected(release) else shown
-        return Traffic(Split(safe, total))
+        return Traffic(Split(_carried_by_stable(release, plan, 0, shown) if shown else 0, total))
     if canary_service and not release.serves(canary_service, release.new) and weight > shown:
         plan.waiting.append(
             f"Service {canary_service} does not lead to pods of ReplicaSet {release.new.name} yet"
@@ -223,6 +222,8 @@ def _routed_counts(release: Release, plan: Plan, weight: int, wish: Traffic) -> 
     if not strategy.dynamic_stable_scale:
         return Counts(canary, replicas)
     least = min(weight, wish.split.canary)
+    if not _leads_to_new(release, role_services(strategy, release.progress)[1]):
+        least = 0  # what a superseded release serves goes back to stable first
     stable = _at_least(strategy, replicas, share(replicas, total - least, total))
     return Counts(canary, stable)
 
@@ -265,7 +266,12 @@ def _is_reached(release: Release, plan: Plan) -> bool:
             and not any(each.available for each in release.others)
         )
     traffic, weight = release.world.traffic, weight_at(strategy, plan.progress.index)
-    wish = _with_routes(release, plan, weight) if not release.is_empty else Traffic(Split(0, strategy.total))
+    if release.is_empty:
+        wish = Traffic(Split(0, strategy.total))
+    elif weight and not _leads_to_new(release, role_services(strategy, release.progress)[1]):
+        return False
+    else:
+        wish = _with_routes(release, plan, weight)
     return traffic is not None and traffic.proves(wish, traffic.subsets)
 
 

@@ -85,8 +85,8 @@ class Release:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the Rollout is to have no pods, and has none that serve."""
-        return not self.spec.replicas and not self.available
+        """Whether the Rollout is to have no pods, and neither the new nor the stable release has one that serves."""
+        return not self.spec.replicas and not self.new.available and not self.stable_available
 
     def serves(self, service: str, replica_set: ReplicaSet | None) -> bool:
         """Return whether a Service leads to ready pods of a ReplicaSet, and to none of another.

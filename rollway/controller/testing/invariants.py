@@ -71,7 +71,7 @@ class Invariants:
         if wish.subsets:
             self._subsets_move(wish.subsets)
         before = written.seen_by(roles).split.canary if written else 0
-        self._goes_to_held(before, wish.wish.split.canary)
+        self._goes_to_held(before, wish)
         if wish.wish.split.canary <= before or not is_routed(self.observed):
             return
         if wish.subsets:
@@ -83,16 +83,17 @@ class Invariants:
                 f"weight {wish.wish.split} to Service {roles.canary}, which has no ready pods of {wish.canary}: {known}"
             )
 
-    def _goes_to_held(self, before: int, after: int) -> None:
+    def _goes_to_held(self, before: int, wish: SetTraffic) -> None:
         """Check that a weight which is held is never left, unless no pod can serve it."""
         held, status = held_weight_of(self.observed), self.observed.get("status") or {}
-        if held is None or unobserved(self.observed) or status.get("abort") or status.get("promoteFull"):
+        if held is None or wish.canary != held.pod_hash or unobserved(self.observed):
+            return
+        if status.get("abort") or status.get("promoteFull"):
             return
         if (held.pod_hash, held.step) != (status.get("currentPodHash"), status.get("currentStepIndex")):
             return
-        if not after and not any(
-            each.available for each in self._known_sets() if each.pod_hash == held.pod_hash
-        ):
+        after = wish.wish.split.canary
+        if not after and not (self._is_served(held.pod_hash) and self._has_ready_pods(held.pod_hash)):
             return
         if not min(before, held.weight) <= after <= max(before, held.weight):
             self.fail(f"weight {held.weight} is held, and the canary goes from {before} to {after}")
@@ -132,9 +133,13 @@ class Invariants:
         loaded = simulation.data_plane.loaded_subsets
         if wish.subsets is None or wish.subsets.canary != wish.canary or loaded != wish.subsets:
             self.fail(f"weight {wish.wish.split} to {wish.subsets}, and the data plane has {loaded}")
-        pods = [each for key, each in simulation.cache.items() if key.kind == "Pod"]
-        if not any(is_ready(pod) and hash_of(pod) == wish.canary for pod in pods):
+        if not self._has_ready_pods(wish.canary):
             self.fail(f"weight {wish.wish.split} to a subset without ready pods of {wish.canary}")
+
+    def _has_ready_pods(self, pod_hash: str) -> bool:
+        """Return whether a release has a pod that is ready, as the controller knows it."""
+        pods = [each for key, each in self._simulation.cache.items() if key.kind == "Pod"]
+        return any(is_ready(pod) and hash_of(pod) == pod_hash for pod in pods)
 
     def write(self, write: Create | Adopt | Patch | Delete | Evict) -> None:
         """A Service moves only to ready pods, and no ReplicaSet shrinks whose pods are needed, or may get traffic."""
