@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import json
 import threading
 from datetime import UTC, datetime
@@ -155,6 +156,27 @@ class TestHold:
         ran = rollway("get", "shop", "-o", "json")
         schema("tree", json.loads(ran.stdout))
         assert json.loads(ran.stdout)["held"]["by"] == "ann"
+
+    @pytest.mark.parametrize(("status", "noted"), [(404, False), (403, True)])
+    def test_who_holds_it(
+        self, cluster: ApiServer, monkeypatch: pytest.MonkeyPatch, status: int, *, noted: bool
+    ) -> None:
+        """Where the API server does not say who the caller is, it is the user of the machine, if there is one."""
+        fault = Fault("status", status, times=9, path="selfsubjectreviews")
+        cluster.faults = [fault]
+        monkeypatch.setattr(getpass, "getuser", lambda: "eve\n")
+        ran = hold(cluster, "35")
+        found = held(cluster)
+        assert (ran.code, "who you are" in ran.stderr, found and found.by) == (0, noted, "eve"), ran
+
+        def nobody() -> str:
+            raise OSError("no such user")
+
+        monkeypatch.setattr(getpass, "getuser", nobody)
+        assert hold(cluster, "30").code == 0
+        found = held(cluster)
+        assert found is not None
+        assert found.by == "unknown"
 
     def test_a_reviewed_plan(self, cluster: ApiServer) -> None:
         """`plan` shows what the controller would write, and `--expect` refuses another plan."""
