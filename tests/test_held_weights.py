@@ -92,10 +92,13 @@ class TestHeld:
         simulation.kubernetes.slowest_pod_s = 60
         simulation.set_image("v2")
         simulation.run(2)
-        assert simulation.hold(25)
+        assert simulation.hold(80)
         simulation.run(300)
-        assert (weight(simulation), simulation.status["currentStepIndex"]) == (25, 0)
+        assert (weight(simulation), simulation.status["currentStepIndex"]) == (80, 0)
         assert phase_of(simulation.rollout).name == "Paused"
+        simulation.release()
+        simulation.run(300)
+        assert (simulation.status["phase"], pods(simulation)) == ("Healthy", (0, 4))
 
     def test_a_pause_of_some_time_does_not_end_while_it_is_held(self) -> None:
         """The time of a pause is over, and the release stays until the weight is let go."""
