@@ -109,6 +109,19 @@ class TestHeld:
         simulation.run(90)
         assert simulation.status["phase"] == "Healthy"
 
+    def test_a_pause_behind_it_has_its_whole_time(self) -> None:
+        """The time for which a weight was held before a pause does not count as the time of that pause."""
+        simulation = deployed(routed_canary({"setWeight": 25}, {"pause": {"duration": 90}}))
+        simulation.kubernetes.slowest_pod_s = 30
+        simulation.set_image("v2")
+        simulation.run(1)
+        assert simulation.hold(50)
+        simulation.run(300)
+        simulation.release()
+        simulation.run(60)
+        assert (weight(simulation), simulation.status["currentStepIndex"]) == (25, 1)
+        assert len(simulation.status["pauseConditions"]) == 1
+
     def test_all_weight_leaves_stable_its_pods(self) -> None:
         """At the total nothing is promoted."""
         simulation = held(to=100)
