@@ -69,6 +69,15 @@ class TestCanary:
         simulation.run(30)
         assert (simulation.status["currentStepIndex"], weight(simulation)) == (1, 10)
 
+    def test_a_release_that_had_all_weight_is_superseded(self) -> None:
+        """Where stable has no pods left, it gets them back before the weight of the old canary returns to it."""
+        simulation = updated(routed_canary({"setWeight": 100}, PAUSE, dynamicStableScale=True))
+        assert (weight(simulation), pods(simulation)) == (100, (0, 4))
+        simulation.set_image("v3")
+        simulation.run(120)
+        assert (simulation.status["phase"], weight(simulation)) == ("Paused", 100)
+        assert pods(simulation, "v1", "v2", "v3") == (0, 0, 4)
+
     @pytest.mark.parametrize(
         ("scale", "count"), [({"replicas": 3}, 3), ({"weight": 75}, 3), ({"matchTrafficWeight": True}, 1)]
     )
