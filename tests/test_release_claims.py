@@ -107,7 +107,7 @@ def test_a_controller_that_was_killed_claims_no_evidence_for_a_route_that_it_wro
         routed_canary({"setWeight": 20}, PAUSE, {"setHeaderRoute": HEADER}, PAUSE, trafficRouting=ROUTING)
     )
     assert simulation.status["canary"]["weights"]["verified"] is True
-    simulation.data_plane.slowest_s = 10_000
+    simulation.data_plane.stall()
     simulation.promote()
     while simulation.data_plane.written is None or not simulation.data_plane.written.traffic.routes:
         simulation.run(0.01)

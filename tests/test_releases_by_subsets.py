@@ -123,7 +123,7 @@ def test_the_stable_scale_follows_the_weight() -> None:
 def test_a_data_plane_that_has_not_loaded_a_subset_gets_no_weight_for_it() -> None:
     """While the data plane does not follow, the step waits at weight 0, and the status says so."""
     simulation = deployed(by_subsets(*STEPS))
-    simulation.data_plane.slowest_s = 10_000
+    simulation.data_plane.stall()
     simulation.set_image("v2")
     simulation.run(120)
     assert simulation.data_plane.written is not None

@@ -198,6 +198,14 @@ def _begun(release: Release, step_hash: str) -> Release:
             Progress(), pod_hash=pod_hash, step_hash=step_hash, stable=pod_hash, index=_count(release.spec)
         )
         return replace(release, progress=first, began=(completed(release, "Initial deploy"),))
+    if not before.stable or release.stable is None:
+        # Somebody may have deleted the stable ReplicaSet: what is left is a first release, as in Argo Rollouts.
+        first = Progress(pod_hash=pod_hash, step_hash=step_hash, index=_count(release.spec))
+        release = replace(release, stable=release.new)
+        if release.spec.paused and not release.new_exists:
+            return replace(release, progress=first)  # nothing is made yet
+        began = (completed(release, "Initial deploy"),)
+        return replace(release, progress=replace(first, stable=pod_hash), began=began)
     if before.pod_hash and (before.pod_hash != pod_hash or (before.step_hash or step_hash) != step_hash):
         return _restarted(release, step_hash)
     progress = replace(before, pod_hash=pod_hash, step_hash=step_hash)

@@ -9,6 +9,7 @@ from rollway.controller.spec import selects
 from rollway.controller.testing.api import Key
 from rollway.controller.testing.kubernetes import hash_of, is_ready
 from rollway.controller.world import Pod, ReplicaSet, World
+from rollway.routers.errors import ConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,6 +73,9 @@ class SimulatedCluster:
             simulation.store.patch(key, patch.operations)
         else:
             key = Key(write.ref.kind, write.ref.name)
+            present = simulation.store.objects.get(key)
+            if isinstance(write, Delete) and present and not _is_same(present, write):
+                raise ConflictError(f"{key.kind} {key.name} has changed")
             if isinstance(write, Delete) or simulation.evictions_allowed:
                 simulation.store.delete(key)
         simulation.remember(key)
@@ -107,6 +111,11 @@ def _belongs(replica_set: Manifest, rollout: Manifest) -> bool:
         return any(owner["uid"] == rollout["metadata"]["uid"] for owner in owners)
     labels = (replica_set["spec"]["template"].get("metadata") or {}).get("labels") or {}
     return selects(rollout["spec"]["selector"], labels)
+
+
+def _is_same(present: Manifest, write: Delete) -> bool:
+    metadata = present["metadata"]
+    return (metadata["uid"], metadata["resourceVersion"]) == (write.uid, write.version)
 
 
 def _pod(manifest: Manifest) -> Pod:

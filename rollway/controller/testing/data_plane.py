@@ -74,6 +74,8 @@ class DataPlane:
         """What the subsets select, as written and as loaded; None where the routes lead to Services."""
         self.version = 0
         self.slowest_s = 1.5
+        self._held: list[Callable[[], None]] | None = None
+        """What waits to be loaded; None where nothing has to wait."""
 
     def write(self, wish: Traffic, roles: Roles, subsets: SubsetHashes | None) -> None:
         """Store a wish, and load it later; one that is not the newest any more is not loaded."""
@@ -105,7 +107,20 @@ class DataPlane:
         self._later(load)
 
     def _later(self, load: Callable[[], None]) -> None:
+        if self._held is not None:
+            self._held.append(load)
+            return
         self._simulation.clock.after(self._simulation.random.uniform(0.05, self.slowest_s), load)
+
+    def stall(self) -> None:
+        """Load nothing any more."""
+        self._held = self._held or []
+
+    def go_on(self) -> None:
+        """Load again, and what has waited as well."""
+        held, self._held = self._held or [], None
+        for load in held:
+            self._later(load)
 
     def shares_by_hash(self, selected: Callable[[str], str]) -> dict[str, int]:
         """Return the weight of each hash as it is loaded; `selected` returns the hash that a Service selects."""
@@ -128,11 +143,6 @@ class SimulatedRouting:
         self._version = 0
         """The version of the routing objects that the proof is about."""
         self._problem = ""
-
-    @property
-    def is_new(self) -> bool:
-        """Whether this controller has written nothing yet, and has had no answer."""
-        return self._wish is None
 
     def forget(self, namespace: str, name: str) -> None:
         """Forget nothing: the memory goes with the controller."""
@@ -204,7 +214,8 @@ class SimulatedRouting:
         plane, simulation = self._simulation.data_plane, self._simulation
 
         def answer() -> None:
-            if self._asked != wish or self is not simulation.routing:
+            alive = any(self is process.routing for process in simulation.processes)
+            if self._asked != wish or not alive:
                 return
             roles = roles_of(rollout)
             loaded = plane.loaded.seen_by(roles) if plane.loaded else None

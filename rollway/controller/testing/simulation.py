@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,17 @@ class Faults:
 NO_FAULTS = Faults()
 
 
+class Process:
+    """One controller: what it remembers, and nothing else, is lost with it."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.cache: dict[Key, Manifest] = copy.deepcopy(simulation.store.objects)
+        self.routing = SimulatedRouting(simulation)
+        self.reconciler = Reconciler(SimulatedCluster(simulation), self.routing)
+        self.due: datetime | None = None
+        self.failures = 0
+
+
 class Simulation:
     """A world with one Rollout, from a seed. `story` is what happened, line by line."""
 
@@ -53,7 +65,8 @@ class Simulation:
         self.store = ObjectStore(lambda: self.clock.now)
         self.kubernetes = Kubernetes(self.store, self.clock, self.random)
         self.invariants = Invariants(self)
-        self.cache: dict[Key, Manifest] = {}
+        self.processes: list[Process] = []
+        """The controllers that run: one, but for the moments in which the lead changes."""
         self.store.changed.append(self._deliver)
         self.kill_at: int | None = None
         """The moment before or after a write at which the controller is killed once."""
@@ -73,44 +86,69 @@ class Simulation:
             )
         self.data_plane = DataPlane(self, rollout)
         self.store.create(rollout)
-        self._due: datetime | None = None
-        self._failures = 0
-        self._start()
+        self.start()
 
     # -- the controller
 
-    def _start(self) -> None:
-        """Start a controller with an empty memory."""
-        self.cache = copy.deepcopy(self.store.objects)
-        self.routing = SimulatedRouting(self)
-        self.reconciler = Reconciler(SimulatedCluster(self), self.routing)
+    def start(self) -> None:
+        """Start a controller with an empty memory; those that run go on."""
+        self.acting = Process(self)
+        self.processes.append(self.acting)
         self.wake(0.01)
+
+    def end(self, process: Process) -> None:
+        """End a controller, whatever it is doing."""
+        if process in self.processes:
+            self.processes.remove(process)
+        if self.processes:
+            self.acting = self.processes[-1]
 
     def kill(self, why: str) -> None:
         """Let another controller, which knows nothing, take the place of the one that there is."""
         self.tell(f"the controller is killed: {why}")
-        self._start()
+        self.processes.clear()
+        self.start()
+
+    @property
+    def cache(self) -> dict[Key, Manifest]:
+        """The memory of the controller that acts now."""
+        return self.acting.cache
+
+    @property
+    def routing(self) -> SimulatedRouting:
+        """The routing of the controller that acts now."""
+        return self.acting.routing
 
     def wake(self, seconds: float = 0.02) -> None:
-        """Let the controller look at the Rollout soon."""
-        self.clock.after(seconds, self._reconcile)
+        """Let every controller look at the Rollout soon."""
+        for process in self.processes:
+            self.clock.after(seconds, functools.partial(self._reconcile, process))
 
-    def _reconcile(self) -> None:
+    def _reconcile(self, process: Process) -> None:
+        if process not in self.processes:
+            return
+        self.acting = process
         try:
-            again = self.reconciler.reconcile(NAMESPACE, self.name, self.clock.now)
+            again = process.reconciler.reconcile(NAMESPACE, self.name, self.clock.now)
         except Killed:
             self.tell("the controller is killed, and another one starts")
-            self.clock.after(self.random.uniform(0.1, 5), self._start)
+            self.end(process)
+            self.clock.after(self.random.uniform(0.1, 5), self._start_if_none)
             return
         except RollwayError as error:
-            self._failures += 1
+            process.failures += 1
             self.tell(f"reconcile failed: {error.message}")
-            self.wake(min(0.05 * 2**self._failures, 5))
+            self.clock.after(min(0.05 * 2**process.failures, 5), functools.partial(self._reconcile, process))
             return
-        self._failures = 0
-        if again is not None and (self._due is None or again < self._due or self._due <= self.clock.now):
-            self._due = again
-            self.clock.at(again, self._reconcile)
+        process.failures = 0
+        due = process.due
+        if again is not None and (due is None or again < due or due <= self.clock.now):
+            process.due = again
+            self.clock.at(again, functools.partial(self._reconcile, process))
+
+    def _start_if_none(self) -> None:
+        if not self.processes:
+            self.start()
 
     def trouble(self, what: str) -> Callable[[], None]:
         """Let a write fail before it is done, if chance has it; return what happens behind it."""
@@ -144,18 +182,19 @@ class Simulation:
         version = int(manifest["metadata"]["resourceVersion"]) if manifest else None
         stored = copy.deepcopy(manifest)
 
-        def arrive() -> None:
-            known = self.cache.get(key)
+        def arrive(process: Process) -> None:
+            known = process.cache.get(key)
             if stored is None:
                 if key not in self.store.objects:
-                    self.cache.pop(key, None)
+                    process.cache.pop(key, None)
             elif key in self.store.objects and (
                 known is None or int(known["metadata"]["resourceVersion"]) < (version or 0)
             ):
-                self.cache[key] = stored
-            self.wake()
+                process.cache[key] = stored
+            self.clock.after(0.02, functools.partial(self._reconcile, process))
 
-        self.clock.after(self.random.uniform(0, self.faults.lag), arrive)
+        for process in self.processes:
+            self.clock.after(self.random.uniform(0, self.faults.lag), functools.partial(arrive, process))
 
     def remember(self, key: Key) -> None:
         """Put an own write into the memory at once."""
