@@ -176,6 +176,20 @@ class TestWorkloadReference:
         )
         assert 0 < narrowed < tenths - 295
 
+    @pytest.mark.parametrize("scale_down", ["onsuccess", "progressively"])
+    @pytest.mark.parametrize("seed", range(3))
+    def test_endpoints_that_come_late_are_waited_for(self, seed: int, scale_down: str) -> None:
+        """Pods that are ready and not yet behind the Service carry nobody, so neither Service nor Deployment changes for them.
+
+        The invariants of the simulation look at each write.
+        """
+        manifest = referring(rollout(routed_canary(scaleDownDelaySeconds=0)), scale_down)
+        simulation = Simulation(seed, manifest, ["stable", "canary"])
+        simulation.kubernetes.slowest_endpoints_s = 20
+        simulation.store.create(deployment())
+        simulation.run(200)
+        assert simulation.store.objects[Key("Deployment", "web")]["spec"]["replicas"] == 0
+
     def test_a_deployment_keeps_its_pods_while_evidence_is_missing(self) -> None:
         """With a router, the Deployment stays whole until the data plane has loaded that all is with stable."""
         manifest = referring(rollout(routed_canary(scaleDownDelaySeconds=0)), "onsuccess")

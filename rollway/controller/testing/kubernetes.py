@@ -29,6 +29,7 @@ class Kubernetes:
         self.clock = clock
         self.random = random
         self.slowest_pod_s = 8.0
+        self.slowest_endpoints_s = 0.6
         self._count = 0
         store.changed.append(self._react)
 
@@ -37,9 +38,9 @@ class Kubernetes:
             self.clock.after(self.random.uniform(0.01, 0.5), lambda: self._sync(key))
         elif key.kind == "Pod":
             self.clock.after(self.random.uniform(0.01, 0.3), self._count_pods)
-            self.clock.after(self.random.uniform(0.01, 0.6), self._follow_selectors)
+            self.clock.after(self.random.uniform(0.01, self.slowest_endpoints_s), self._follow_selectors)
         elif key.kind == "Service":
-            self.clock.after(self.random.uniform(0.01, 0.6), self._follow_selectors)
+            self.clock.after(self.random.uniform(0.01, self.slowest_endpoints_s), self._follow_selectors)
 
     def _pods(self, replica_set: Manifest) -> list[Manifest]:
         uid = replica_set["metadata"]["uid"]
