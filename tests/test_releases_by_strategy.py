@@ -232,7 +232,7 @@ class TestCanary:
     def test_users_stay_where_stable_has_no_pods(self) -> None:
         """A release superseded after its switch keeps its users until stable, or the next one, has pods."""
         simulation = deployed(blue_green(trafficRouting={"nginx": {}}))
-        simulation.data_plane.slowest_s = 60  # the switch is written, and not loaded yet
+        simulation.data_plane.slowest_s = 100_000  # the switch is written, and not loaded yet
         simulation.set_image("v2")
         simulation.run(20)
         assert simulation.data_plane.written is not None

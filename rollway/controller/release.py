@@ -192,12 +192,6 @@ def _begun(release: Release, step_hash: str) -> Release:
     """Return the release with what has begun since the last look: an update, a retry, an abort."""
     before = release.progress
     pod_hash = release.new.pod_hash
-    # What was to be released while the Rollout was paused, and never had a ReplicaSet, is no stable release.
-    if not before.stable or not (release.stable or release.others):
-        first = replace(
-            Progress(), pod_hash=pod_hash, step_hash=step_hash, stable=pod_hash, index=_count(release.spec)
-        )
-        return replace(release, progress=first, began=(completed(release, "Initial deploy"),))
     if not before.stable or release.stable is None:
         # Somebody may have deleted the stable ReplicaSet: what is left is a first release, as in Argo Rollouts.
         first = Progress(pod_hash=pod_hash, step_hash=step_hash, index=_count(release.spec))
