@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from rollway.routers.objects import Live, LiveObject, Manifest, Pointer
 
-_STAND_INS = ("0", "x")
-"""What stands in for a value that is not known: one of them fits wherever a number or a name may stand."""
+_STAND_INS = ("0", "result")
+"""What stands in for a value that is not known: the one fits as a number, the other in any expression."""
 _CONDITIONS = ("successCondition", "failureCondition")
 
 
