@@ -38,7 +38,7 @@ def controller_in_charge(rollout: Rollout) -> Iterator[Finding]:
     name = rollout.name
     remedy = f"`rollway promote {name}` and `rollway abort {name}` move the release"
     if rollout.strategy is Strategy.CANARY:
-        remedy = f"`rollway set-weight {name} WEIGHT` lets it hold a weight, {remedy}"
+        remedy = f"`rollway set-weight {name} WEIGHT` in the cluster lets it hold a weight, {remedy}"
     message = "rollway's controller runs it, and would write its own traffic back at once"
     yield Finding("controller-in-charge", Severity.REFUSAL, rollout.ref, message, remedy)
 
