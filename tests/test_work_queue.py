@@ -43,6 +43,32 @@ def test_a_key_waits_once() -> None:
     assert take_all(queue) == ["a", "b"]
 
 
+def test_urgent_keys_come_first_and_let_others_through() -> None:
+    """A key that becomes urgent overtakes those that wait, and one of four is not urgent all the same."""
+    queue = WorkQueue[str](Clock())
+    for number in range(1, 6):
+        queue.add(f"urgent {number}")
+    for key in ("new 1", "new 2"):
+        queue.add(key)
+    for number in range(1, 6):
+        queue.add(f"urgent {number}", urgent=True)
+    assert len(queue) == 7
+    taken = [queue.take() for _ in range(7)]
+    assert taken == ["urgent 1", "urgent 2", "urgent 3", "new 1", "urgent 4", "urgent 5", "new 2"]
+
+
+def test_a_key_that_became_urgent_at_work_is_urgent_afterwards() -> None:
+    """What was added while a worker had it keeps its place before the others."""
+    queue = WorkQueue[str](Clock())
+    queue.add("a")
+    assert queue.take() == "a"
+    queue.add("a", urgent=True)
+    queue.add("a")
+    queue.add("b")
+    queue.done("a")
+    assert queue.take() == "a"
+
+
 def test_a_key_that_is_worked_on_comes_again_afterwards() -> None:
     """No two workers have one key; what was added meanwhile is taken after the first is done."""
     queue = WorkQueue[str](Clock())

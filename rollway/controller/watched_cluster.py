@@ -43,7 +43,8 @@ class WatchedCluster:
 
     `namespace` limits everything to one namespace. `instance_id` chooses the Rollouts that have it as a label; an empty one
     those without the label, which are those of Argo's own controller too. `changed` is called with the namespace and the
-    name of each Rollout that something has happened to.
+    name of each Rollout that something has happened to; `pods_changed` in its place where that is its pods, or what leads to
+    them.
     """
 
     def __init__(
@@ -54,8 +55,10 @@ class WatchedCluster:
         *,
         namespace: str = "",
         instance_id: str = "",
+        pods_changed: Callable[[str, str], None] | None = None,
     ) -> None:
         self._client = client
+        self._pods_changed = pods_changed or changed
         self._recorder = recorder
         self._changed = changed
         self._namespace = namespace
@@ -332,29 +335,29 @@ class WatchedCluster:
         for replica_set in self.replica_sets.labelled(HASH_LABEL, [pod.pod_hash], change.namespace):
             for owner in replica_set["metadata"].get("ownerReferences") or ():
                 if owner.get("kind") == "Rollout":
-                    self._changed(change.namespace, owner["name"])
+                    self._pods_changed(change.namespace, owner["name"])
 
     def _service_changed(self, change: ObjectChange[Manifest]) -> None:
-        self._report("Service", change.namespace, change.name)
+        self._report("Service", change.namespace, change.name, self._changed)
 
     def _endpoints_changed(self, change: ObjectChange[Endpoints]) -> None:
         item = change.new or change.old
         if item is not None and (
             change.old is None or change.new is None or set(change.old) != set(change.new)
         ):
-            self._report("Service", change.namespace, item.service)
+            self._report("Service", change.namespace, item.service, self._pods_changed)
 
     def _workload_changed(self, change: ObjectChange[Manifest]) -> None:
         item = change.new or change.old
         if item is not None:
-            self._report(item["kind"], change.namespace, change.name)
+            self._report(item["kind"], change.namespace, change.name, self._changed)
 
-    def _report(self, kind: str, namespace: str, name: str) -> None:
+    def _report(self, kind: str, namespace: str, name: str, report: Callable[[str, str], None]) -> None:
         """Report the Rollouts that name an object."""
         with self._lock:
             concerned = list(self._naming.get((kind, namespace, name), ()))
         for rollout in concerned:
-            self._changed(namespace, rollout)
+            report(namespace, rollout)
 
 
 def _named(rollout: Manifest) -> set[tuple[str, str]]:

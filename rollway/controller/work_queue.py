@@ -13,19 +13,25 @@ if TYPE_CHECKING:
 
 Key = TypeVar("Key", bound="Hashable")
 _BACKOFF_S = (0.01, 10.0)
+_FAIR = 4
+"""One of so many keys is taken from those that are not urgent, so that they come as well."""
 
 
 class WorkQueue(Generic[Key]):
     """A queue without duplicates; safe to use from many threads. `clock` returns seconds.
 
-    A key that is added while a worker has it comes again afterwards. One that fails waits longer each time.
+    A key that is added while a worker has it comes again afterwards. One that fails waits longer each time. Urgent keys come
+    before the others, three times of four.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._ready: dict[Key, None] = {}
+        self._urgent: dict[Key, None] = {}
+        self._turns = itertools.count(1)
         self._taken: set[Key] = set()
-        self._again: set[Key] = set()
+        # Whether it is urgent then.
+        self._again: dict[Key, bool] = {}
         self._later: list[tuple[float, int, Key]] = []
         self._due: dict[Key, float] = {}
         self._failures: dict[Key, int] = {}
@@ -34,18 +40,19 @@ class WorkQueue(Generic[Key]):
         self._closed = False
 
     def __len__(self) -> int:
-        return len(self._ready)
+        return len(self._ready) + len(self._urgent)
 
-    def add(self, key: Key) -> None:
+    def add(self, key: Key, *, urgent: bool = False) -> None:
         """Let a worker take a key as soon as one is free."""
         with self._changed:
-            self._add(key)
+            self._add(key, urgent=urgent)
 
-    def _add(self, key: Key) -> None:
+    def _add(self, key: Key, *, urgent: bool = False) -> None:
         if key in self._taken:
-            self._again.add(key)
-        elif key not in self._ready:
-            self._ready[key] = None
+            self._again[key] = urgent or self._again.get(key, False)
+        elif key not in self._urgent and (urgent or key not in self._ready):
+            self._ready.pop(key, None)
+            (self._urgent if urgent else self._ready)[key] = None
             self._changed.notify()
 
     def add_after(self, key: Key, seconds: float) -> None:
@@ -74,9 +81,11 @@ class WorkQueue(Generic[Key]):
         with self._changed:
             while not self._closed:
                 wait = self._take_due()
-                if self._ready:
-                    key = next(iter(self._ready))
-                    del self._ready[key]
+                if self._ready or self._urgent:
+                    fair = self._ready and not next(self._turns) % _FAIR
+                    keys = self._ready if fair or not self._urgent else self._urgent
+                    key = next(iter(keys))
+                    del keys[key]
                     self._taken.add(key)
                     return key
                 self._changed.wait(wait)
@@ -100,8 +109,7 @@ class WorkQueue(Generic[Key]):
         with self._changed:
             self._taken.discard(key)
             if key in self._again:
-                self._again.discard(key)
-                self._add(key)
+                self._add(key, urgent=self._again.pop(key))
 
     def close(self) -> None:
         """Let every worker end."""
