@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from containers.docker import docker
+from harness import sampling
 from harness.waiting import until
 
 if TYPE_CHECKING:
@@ -27,6 +31,47 @@ def listening(port: str) -> bool:
     """Return whether something listens on a port of loopback."""
     with socket.socket() as found:
         return found.connect_ex(("127.0.0.1", int(port))) == 0
+
+
+class _Answers(BaseHTTPRequestHandler):
+    """Answer in each of the ways in which a body can end; every fourth request is refused by the canary."""
+
+    protocol_version = "HTTP/1.1"
+    asked = itertools.count()
+
+    def do_GET(self) -> None:
+        number = next(self.asked)
+        refused = number % 4 == 3
+        self.send_response(503 if refused else 200)
+        self.send_header("X-Version", "canary" if refused else self.headers["Host"])
+        if number % 3 == 0:
+            self.send_header("Transfer-Encoding", "chunked")
+        elif number % 3 == 1:
+            self.send_header("Content-Length", "6")
+        else:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(b"6\r\nstable\r\n0\r\n\r\n" if number % 3 == 0 else b"stable")
+
+    def log_message(self, *_words: object) -> None:
+        """Print nothing."""
+
+
+@pytest.mark.local
+def test_a_sample_counts_every_answer_once() -> None:
+    """Whatever way a body ends in: the versions, the failures with their status, and those that nothing answers."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        found = sampling.sample(url, 240, {"Host": "stable"})
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert (found.versions, found.failures) == ((("stable", 180),), (("HTTP 503", 60),))
+    assert found.failed_versions == (("canary", 60),)
+    assert dict(sampling.sample(url, 7, {}).failures) == {"ConnectionRefusedError": 7}
 
 
 @pytest.mark.local

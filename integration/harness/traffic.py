@@ -15,11 +15,11 @@ import yaml
 import manifests as m
 from data_planes import echo, gateway_api, istio
 from data_planes.ingress_nginx import IngressNginx
-from harness import shop
+from harness import sampling, shop
 from harness.namespace import Namespace
 from harness.waiting import until
 from harness.workloads import Deployed, Workloads, Written
-from rollway.routers.probes.requests import Identity, Sample, judge, measure
+from rollway.routers.probes.requests import Identity, judge
 from rollway.routers.traffic import Outcome
 from rollway.routers.weights import Split
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from harness.api import Api
     from harness.providers import Cluster
     from rollway.routers.objects import Manifest
+    from rollway.routers.probes.requests import Sample
 
 IDENTITY = Identity.parse("header:X-Version")
 
@@ -117,13 +118,7 @@ class Shop:
 
     def sample(self, requests: int = 2000, headers: Mapping[str, str] | None = None) -> Sample:
         """Send requests, with these headers beside the shop's host, and count which version answers."""
-        return measure(
-            self.plane.url,
-            IDENTITY,
-            requests=requests,
-            rate=0,
-            headers={"Host": self.host, **(headers or {})},
-        )
+        return sampling.sample(self.plane.url, requests, {"Host": self.host, **(headers or {})})
 
     def settled_share(self, weight: int) -> None:
         """Wait until the whole data plane has what was written, and require that share of the requests after it.
