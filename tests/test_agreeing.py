@@ -156,6 +156,7 @@ ORDERS = st.lists(st.integers(0, 1), max_size=40)
 PAIRS = st.sampled_from([(60, 30), (60, None), (None, 60), (60, 60), (None, None)])
 
 
+@pytest.mark.uncovered
 @given(order=ORDERS, weights=PAIRS)
 @settings(deadline=None, max_examples=150)
 def test_with_a_lock_calls_come_one_after_the_other(order: list[int], weights: Sequence[int | None]) -> None:
@@ -165,6 +166,7 @@ def test_with_a_lock_calls_come_one_after_the_other(order: list[int], weights: S
     assert observed(store) in [Traffic(Split(weight or 0)) for weight in weights]
 
 
+@pytest.mark.uncovered
 @given(order=ORDERS, weights=PAIRS)
 @settings(deadline=None, max_examples=150)
 @example(order=[0, 0, 1, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1], weights=(60, 30))
@@ -337,6 +339,7 @@ def in_process(path: str, weight: int | None, failures: Any) -> None:
         failures.put(str(error))
 
 
+@pytest.mark.uncovered
 @pytest.mark.parametrize("weights", [(10, 20, 30, 40, 50, 60, 70, 80), (60, None), (None, 60, None, 30)])
 def test_processes_on_one_directory_agree(tmp_path: Path, weights: Sequence[int | None]) -> None:
     """Processes that set weights of one Rollout at once, or reset it, all succeed, and its four objects agree."""

@@ -650,6 +650,7 @@ router.set_weight(60) if sys.argv[3] == "set" else router.reset()
 
 
 @pytest.mark.slow
+@pytest.mark.uncovered
 @pytest.mark.parametrize("action", ["set", "reset"])
 def test_a_kill_at_any_point_loses_nothing(tmp_path: Path, action: str) -> None:
     """Killed at each of its system calls, the next call converges, and every file is old or new, never half."""
@@ -698,6 +699,7 @@ def edit_many(folder: str, name: str, count: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.uncovered
 def test_two_processes_never_lose_a_change(tmp_path: Path) -> None:
     """Three processes that write different Rollouts in one file at once all get their last weight."""
     names = ("a", "b", "c")

@@ -150,6 +150,7 @@ def test_an_editable_install_imports_the_files_of_the_repository() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.uncovered
 def test_the_dockerfile_copies_all_that_an_install_needs(tmp_path: Path) -> None:
     """What its COPY lines name is not ignored by Docker, and pip can build rollway from that alone."""
     copied = [
@@ -228,6 +229,7 @@ def test_import_linter_sees_the_library_through_the_link(tree: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.uncovered
 def test_mypy_sees_the_library_through_the_link(tree: Path) -> None:
     """A wrong type in a file of `routers/` is reported once."""
     file = tree / "routers" / "weights.py"

@@ -43,6 +43,7 @@ def copy_sources(target: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.uncovered
 def test_the_hook_lints_the_repository_that_uses_it(tmp_path: Path) -> None:
     """pre-commit installs the hook from this repository; it passes the examples and reports a fault."""
     hooks, repository = tmp_path / "hooks", tmp_path / "repository"

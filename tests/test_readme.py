@@ -80,6 +80,7 @@ def test_make_targets_exist() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.uncovered
 def test_the_demo_shows_plan_changed_lines_and_status(tmp_path: Path) -> None:
     """`make demo` runs for every backend and leaves the examples alone."""
     before = {file: file.read_bytes() for file in (ROOT / "examples").rglob("*.yaml")}
@@ -101,6 +102,7 @@ def test_the_demo_shows_plan_changed_lines_and_status(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.uncovered
 def test_the_benchmarks_run() -> None:
     """What `make bench` runs works and prints its three tables."""
     command = [sys.executable, "benchmarks/bench.py", "--quick"]
@@ -110,6 +112,7 @@ def test_the_benchmarks_run() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.uncovered
 def test_the_install_block_works_in_a_fresh_environment(tmp_path: Path) -> None:
     """The commands of README's Install section, run one by one in a new virtual environment."""
     block = next(block for block in CONSOLES if "pip install" in block)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rollway.controller.testing.simulation import Simulation
     from rollway.routers.objects import Manifest
 
+pytestmark = pytest.mark.uncovered
 SEEDS = int(os.environ.get("SEEDS", "120"))
 BATCH = max(SEEDS // 24, 1)
 EVERY = int(os.environ.get("EVERY_KILL", "8"))
