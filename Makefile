@@ -113,6 +113,7 @@ cluster: .venv/ready  ## a local control plane with the example objects, until C
 bench: .venv/ready  ## the figures of benchmarks/, measured now
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/cluster.py
+	$(BIN)/python benchmarks/controller.py
 
 wheel: .venv/ready  ## build dist/*.whl
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist

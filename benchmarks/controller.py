@@ -161,23 +161,23 @@ def first_weight(bench: Bench, sizes: Sizes) -> None:
 
 
 def requests(bench: Bench, sizes: Sizes) -> None:
-    """Count the requests of one whole update of nine steps."""
-    del sizes
-    fleet = Fleet(bench.client, "nine")
-    fleet.add(1, 1, NINE)
-    (name,) = fleet.names
-    with bench.controller("nine"):
-        fleet.wait_healthy(name)
-        _wait_quiet(bench)
-        bench.audit.mark()
-        fleet.set_image(name, "v2")
-        fleet.wait_healthy(name)
-        fleet.wait_scaled_down(name)
-        _wait_quiet(bench)
-    counts = bench.audit.counts()
-    row("requests of an update of nine steps", f"{counts.total()}", "25")
-    for words, count in counts.most_common():
-        row(f"  {words}", f"{count}")
+    """Count the requests of one whole update of nine steps, until the old pods are gone and the last Event is written."""
+    for pods, goal in ((1, "25"), (sizes.pods, "")):
+        fleet = Fleet(bench.client, f"nine-{pods}")
+        fleet.add(1, pods, NINE)
+        (name,) = fleet.names
+        with bench.controller(fleet.namespace):
+            fleet.wait_healthy(name)
+            _wait_quiet(bench)
+            bench.audit.mark()
+            fleet.set_image(name, "v2")
+            fleet.wait_healthy(name)
+            fleet.wait_scaled_down(name)
+            _wait_quiet(bench)
+        counts = bench.audit.counts()
+        row(f"requests of an update of nine steps, {pods} pod(s)", f"{counts.total()}", goal)
+        for words, count in counts.most_common():
+            row(f"  {words}", f"{count}")
 
 
 def _wait_quiet(bench: Bench, seconds: float = 12) -> None:
