@@ -77,7 +77,7 @@ class Controller:
             self._changed,
             namespace=options.namespace,
             instance_id=options.instance_id,
-            pods_changed=self._moved,
+            pods_changed=self._changed_under_way,
         )
         # Of all the pods of a cluster, those of Rollouts are enough.
         self._watching = WatchingStore(
@@ -85,7 +85,7 @@ class Controller:
         )
         self._routing = RoutedTraffic(
             self._watching,
-            self._moved,
+            self._changed_under_way,
             level=options.level,
             drain=options.drain,
             namespaces=options.data_planes,
@@ -185,7 +185,7 @@ class Controller:
     def _changed(self, namespace: str, name: str) -> None:
         self.queue.add((namespace, name))
 
-    def _moved(self, namespace: str, name: str) -> None:
+    def _changed_under_way(self, namespace: str, name: str) -> None:
         """Let a release that is under way go on before those that begin: with very many, each then ends sooner."""
         self.queue.add((namespace, name), urgent=True)
 
