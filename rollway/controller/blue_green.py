@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rollway.controller import old_replica_sets, subsets
-from rollway.controller.decision import SetTraffic
 from rollway.controller.progress import BLUE_GREEN_PAUSE
 from rollway.controller.release import Plan
 from rollway.controller.routing import (
@@ -40,9 +39,8 @@ def plan_blue_green(release: Release) -> Plan:
     saturated = new.desired == new.available == spec.replicas == plan.pods[new.name]
     wish = _wish(release, plan, switch=go and saturated)
     if wish is not None:
-        plan.wish = SetTraffic(
-            wish, plan.progress.stable, new.pod_hash, subsets.wanted_subsets(release, plan, wish)
-        )
+        plan.wish = subsets.set_traffic(release, plan, wish)
+        wish = plan.wish.wish
     proven = wish is not None and is_proven(release, plan, wish)
     if strategy.routed:
         services = (strategy.stable_service, strategy.canary_service)
@@ -157,6 +155,14 @@ def _traffic_wanted(release: Release, plan: Plan, *, switch: bool) -> Traffic:
     if plan.progress.fully_promoted and strategy.routed:
         return promoted_wish(release, plan, strategy.stable_service)
     if plan.progress.fully_promoted or release.is_empty:
+    if plan.progress.fully_promoted:
+        selected = selected_hash(release.world.services.get(strategy.stable_service))
+        needed = 1 if selected else max(release.spec.replicas, 1)
+        narrowed = selected in ("", release.new.pod_hash)
+        if release.new.available < needed and not (selected and (narrowed or release.is_empty)):
+            return None  # the Service keeps what it leads to until there are pods to move to
+        return Traffic(Split(0, total))
+    if release.is_empty:
         return Traffic(Split(0, total))
     if plan.progress.aborted:
         return _back(release, plan)
@@ -166,7 +172,7 @@ def _traffic_wanted(release: Release, plan: Plan, *, switch: bool) -> Traffic:
     if switch or switched:
         # What was switched stays, unless it serves nobody.
         reached = not strategy.routed or switched or release.serves(strategy.canary_service, release.new)
-        prepared = switched or (subsets.canary_is_new(release) and subsets.is_settled(release))
+        prepared = switched or subsets.canary_is_new(release)
         if reached and prepared:
             return Traffic(Split(total, total))
         place = "the canary subset" if reached else f"Service {strategy.canary_service}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rollway.controller import old_replica_sets, subsets
-from rollway.controller.decision import SetTraffic
 from rollway.controller.held_weights import plan_held_weight
 from rollway.controller.release import Plan
 from rollway.controller.routing import (
@@ -87,10 +86,8 @@ def _plan_routed(release: Release, plan: Plan) -> None:
     """Plan pods and traffic: pods before weight, and evidence before fewer pods."""
     strategy, new, stable = release.canary, release.new, release.stable
     weight = _weight_wanted(release, plan)
-    wish = _wish(release, plan, weight)
-    plan.wish = SetTraffic(
-        wish, plan.progress.stable, new.pod_hash, subsets.wanted_subsets(release, plan, wish)
-    )
+    plan.wish = subsets.set_traffic(release, plan, _wish(release, plan, weight))
+    wish = plan.wish.wish
     proven = is_proven(release, plan, wish)
     drained = is_drained(release, plan, wish)
     free = (not wish.split.canary and proven) or subsets.only_canary_serves(release, plan)
@@ -150,7 +147,7 @@ def _wish(release: Release, plan: Plan, weight: int) -> Traffic:
             weight = shown
     elif weight < shown:
         weight = _carried_by_stable(release, plan, weight, shown)
-    return _for_settled_subsets(release, _with_routes(release, plan, weight))
+    return _with_routes(release, plan, weight)
 
 
 def _leads_to_new(release: Release, canary_service: str) -> bool:
@@ -158,16 +155,6 @@ def _leads_to_new(release: Release, canary_service: str) -> bool:
     selected = selected_hash(release.world.services.get(canary_service))
     by_service = not canary_service or selected == release.new.pod_hash
     return bool(release.new.available) and by_service and subsets.canary_is_new(release)
-
-
-def _for_settled_subsets(release: Release, wish: Traffic) -> Traffic:
-    """Return a wish, or what is shown where more would lead to a subset whose pods the data plane may not have yet."""
-    traffic = release.world.traffic
-    if traffic is None or traffic.shown is None or subsets.is_settled(release):
-        return wish
-    shown = traffic.shown
-    more = wish.split.canary > shown.split.canary or not set(wish.routes) <= set(shown.routes)
-    return shown if more else wish
 
 
 def _with_routes(release: Release, plan: Plan, weight: int) -> Traffic:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rollway.controller.decision import SetTraffic
 from rollway.controller.scaling import share
 from rollway.routers.traffic import SubsetHashes
 
@@ -32,24 +33,47 @@ def shown_subsets(release: Release) -> SubsetHashes | None:
     return traffic.subsets if traffic else None
 
 
+def set_traffic(release: Release, plan: Plan, wish: Traffic) -> SetTraffic:
+    """Return a wish with the hashes of the subsets.
+
+    More leads to a subset only when the data plane has the pods that it selects: until then the wish is what is shown.
+    """
+    hashes, traffic = wanted_subsets(release, plan, wish), release.world.traffic
+    if traffic and traffic.shown and hashes and not (hashes == traffic.subsets and is_settled(release)):
+        shown = traffic.shown
+        more = wish.split.canary > shown.split.canary or not set(wish.routes) <= set(shown.routes)
+        wish = shown if more else wish
+    return SetTraffic(wish, plan.progress.stable, release.new.pod_hash, hashes)
+
+
 def wanted_subsets(release: Release, plan: Plan, wish: Traffic) -> SubsetHashes | None:
     """Return what the subsets are to select beside a wish; None where no router has subsets."""
     shown = shown_subsets(release)
     if shown is None:
         return None
     stable, canary = shown
-    if release.stable and _has_pods(release, plan, "stable", stable, release.stable):
+    if release.stable and _has_pods(release, plan, "stable", stable, release.stable, whole=_serves(release)):
         stable = release.stable.pod_hash
     target = release.stable if plan.progress.aborted else release.new
     free = _is_unused(release, wish) or only_canary_serves(release, plan)
-    if target and free and _has_pods(release, plan, "canary", canary, target):
+    if target and free and _has_pods(release, plan, "canary", canary, target, whole=False):
         canary = target.pod_hash
     return SubsetHashes(stable, canary)
 
 
-def _has_pods(release: Release, plan: Plan, role: str, selected: str, target: ReplicaSet) -> bool:
-    """Return whether a subset can select a ReplicaSet: with all its pods where it had no hash, and so those of every release."""
-    needed = 1 if selected else max(target.desired, 1)
+def _serves(release: Release) -> bool:
+    """Return whether the stable subset has traffic, and a pod for it, be it one of another release."""
+    shown = shown_subsets(release)
+    selected = [each for each in release.all_sets if shown and each.pod_hash == shown.stable]
+    full = shown_weight(release) == release.spec.strategy.total
+    return not full and any(each.available for each in selected)
+
+
+def _has_pods(
+    release: Release, plan: Plan, role: str, selected: str, target: ReplicaSet, *, whole: bool
+) -> bool:
+    """Return whether a subset can select a ReplicaSet; one that had no hash, and so the pods of every release, needs it whole."""
+    needed = 1 if selected and not whole else max(target.desired, 1)
     if selected == target.pod_hash or target.available >= needed or release.is_empty:
         return True
     plan.waiting.append(

@@ -90,18 +90,28 @@ class ObjectStore:
             stored["metadata"]["generation"] = present["metadata"]["generation"] + 1
         return self._store(key, stored, next(self._versions))
 
-    def delete(self, key: Key) -> None:
-        """Delete an object and what it owns."""
+    def delete(self, key: Key, *, cascade: bool = True) -> None:
+        """Delete an object, and what it owns, if that does not stay until garbage is collected."""
         gone = self.objects.pop(key, None)
         if gone is None:
             return
         next(self._versions)
         for listener in self.changed:
             listener(key, None)
+        if not cascade:
+            return
         uid = gone["metadata"]["uid"]
         for other, manifest in list(self.objects.items()):
             if any(owner["uid"] == uid for owner in manifest["metadata"].get("ownerReferences") or ()):
                 self.delete(other)
+
+    def collect_garbage(self) -> None:
+        """Delete what has owners of which none is there."""
+        uids = {manifest["metadata"]["uid"] for manifest in self.objects.values()}
+        for key, manifest in list(self.objects.items()):
+            owners = manifest["metadata"].get("ownerReferences") or ()
+            if owners and not any(owner["uid"] in uids for owner in owners):
+                self.delete(key)
 
     def _present(self, key: Key) -> Manifest:
         if key not in self.objects:

@@ -138,6 +138,7 @@ class SimulatedRouting:
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
         self._asked: SetTraffic | None = None
+        self._asking = False
         self._wish: Traffic | None = None
         self._proven_at: datetime | None = None
         self._version = 0
@@ -171,7 +172,7 @@ class SimulatedRouting:
         """Write a wish."""
         simulation = self._simulation
         simulation.invariants.set_traffic(wish)
-        self._asked, self._wish = wish, wish.wish
+        self._asked, self._asking, self._wish = wish, False, wish.wish
         self._proven_at = None
         after = simulation.trouble(f"traffic {wish.wish.split}")
         simulation.tell(f"traffic {wish.wish.split}{f' {wish.subsets}' if wish.subsets else ''}")
@@ -210,13 +211,16 @@ class SimulatedRouting:
 
     def ask(self, rollout: Manifest, wish: SetTraffic) -> None:
         """Ask whether a wish is loaded; the answer comes later."""
-        self._asked = wish
+        if self._asking and self._asked == wish:
+            return
+        self._asked, self._asking = wish, True
         plane, simulation = self._simulation.data_plane, self._simulation
 
         def answer() -> None:
             alive = any(self is process.routing for process in simulation.processes)
             if self._asked != wish or not alive:
                 return
+            self._asking = False
             roles = roles_of(rollout)
             loaded = plane.loaded.seen_by(roles) if plane.loaded else None
             shown = plane.written.seen_by(roles) if plane.written else None
@@ -231,6 +235,7 @@ class SimulatedRouting:
             else:
                 self._proven_at = None
                 if shown == wish.wish and plane.subsets == wish.subsets:
+                    self._asking = True
                     simulation.clock.after(0.2, answer)
                 else:
                     simulation.wake()

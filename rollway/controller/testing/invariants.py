@@ -116,10 +116,24 @@ class Invariants:
             self._is_there("a subset", pod_hash)
             if not selected and share:
                 self._is_whole(pod_hash)
+        if before.stable != wanted.stable:
+            self.selected("of the stable subset", wanted.stable)
+            if split.canary != split.total and (not before.stable or self._is_served(before.stable)):
+                self._is_whole(wanted.stable)
+        if before.canary != wanted.canary:
+            self.selected("of the canary subset", wanted.canary)
+            if before.canary and split.canary and self._is_served(before.stable):
+                self.fail(f"the canary subset moves under {split}, from {before.canary} to {wanted.canary}")
 
     def _is_served(self, pod_hash: str) -> bool:
-        """Return whether a release has an available pod, as the controller knows it."""
-        return any(each.available for each in self._known_sets() if each.pod_hash == pod_hash)
+        """Return whether a release of this Rollout has an available pod, as the controller knows it."""
+        uid = self.observed["metadata"]["uid"]
+        return any(
+            each.available
+            and any(owner["uid"] == uid for owner in each.manifest["metadata"]["ownerReferences"])
+            for each in self._known_sets()
+            if each.pod_hash == pod_hash
+        )
 
     def _is_whole(self, pod_hash: str) -> None:
         """Check that all pods of a release are there before a subset that led to every pod is narrowed to them."""
@@ -273,7 +287,9 @@ class Invariants:
 
     def _shares(self) -> dict[str, int]:
         """Return the weight of each pod-template hash that users reach, as it really is."""
-        rollout = self._simulation.rollout
+        rollout = self._simulation.store.objects.get(self._simulation.key)
+        if rollout is None:
+            return {}
         if is_routed(rollout):
             return self._simulation.data_plane.shares_by_hash(self._selected)
         blue_green = "blueGreen" in rollout["spec"]["strategy"]

@@ -13,7 +13,8 @@ from rollway.controller.testing.data_plane import roles_of
 from rollway.controller.testing.kubernetes import BAD_IMAGE
 from rollway.controller.testing.rollouts import deployment, random_rollout, random_steps
 from rollway.controller.testing.simulation import Faults, Simulation
-from rollway.controller.world import HASH_LABEL, REVISION
+from rollway.controller.testing.troubles import Troubles
+from rollway.controller.world import HASH_LABEL, REVISION, write_time
 from rollway.releases.holding import is_taken_up
 from rollway.releases.phase import write_time
 from rollway.routers.held_weight import held_weight_of
@@ -78,6 +79,7 @@ class RandomRelease:
             self._hold,
             self._hold,
             self._release,
+            *Troubles(self.simulation, self._random).all,
         )
 
     def interfere(self) -> None:
@@ -92,6 +94,7 @@ class RandomRelease:
         """End the faults, release a good image, and check what is left in the end."""
         simulation = self.simulation
         simulation.faults = Faults()
+        simulation.data_plane.go_on()
         if simulation.rollout["spec"].get("paused"):
             simulation.edit("unpause", lambda rollout: rollout["spec"].pop("paused"))
         self._update()

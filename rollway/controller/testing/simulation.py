@@ -67,6 +67,8 @@ class Simulation:
         self.invariants = Invariants(self)
         self.processes: list[Process] = []
         """The controllers that run: one, but for the moments in which the lead changes."""
+        self.handed_over = False
+        """Whether another controller has the Rollout, so that none of these is to start."""
         self.store.changed.append(self._deliver)
         self.kill_at: int | None = None
         """The moment before or after a write at which the controller is killed once."""
@@ -102,6 +104,8 @@ class Simulation:
             self.processes.remove(process)
         if self.processes:
             self.acting = self.processes[-1]
+        else:
+            self.clock.after(self.random.uniform(0.1, 5), self._start_if_none)
 
     def kill(self, why: str) -> None:
         """Let another controller, which knows nothing, take the place of the one that there is."""
@@ -133,7 +137,6 @@ class Simulation:
         except Killed:
             self.tell("the controller is killed, and another one starts")
             self.end(process)
-            self.clock.after(self.random.uniform(0.1, 5), self._start_if_none)
             return
         except RollwayError as error:
             process.failures += 1
@@ -147,7 +150,7 @@ class Simulation:
             self.clock.at(again, functools.partial(self._reconcile, process))
 
     def _start_if_none(self) -> None:
-        if not self.processes:
+        if not self.processes and not self.handed_over:
             self.start()
 
     def trouble(self, what: str) -> Callable[[], None]:
