@@ -8,13 +8,13 @@ import pytest
 
 from rollway.controller.hashes import pod_template_hash
 from rollway.controller.testing.api import Key
-from rollway.controller.testing.rollouts import blue_green, rollout, routed_canary
-from rollway.controller.testing.simulation import Simulation
+from rollway.controller.testing.rollouts import blue_green, routed_canary
 from rollway.routers.objects import duplicate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rollway.controller.testing.simulation import Simulation
     from rollway.routers.objects import Manifest
 
 from simulated import (
@@ -116,39 +116,6 @@ class TestEveryRelease:
         assert pod_names(simulation, "v1") == names
         simulation.store.delete(simulation.key)
         assert not simulation.store.of("ReplicaSet")
-
-    def test_a_first_release_that_is_paused_is_not_stable_before_it_is_made(self) -> None:
-        """Without a ReplicaSet nothing is stable; unpaused, the template that is there then is the first release."""
-        simulation = Simulation(
-            0, rollout(canary({"setWeight": 50}, PAUSE), paused=True), ["stable", "canary"]
-        )
-        simulation.run(30)
-        assert "stableRS" not in simulation.status
-        assert not simulation.store.of("ReplicaSet")
-        simulation.edit("unpause", lambda manifest: manifest["spec"].pop("paused"))
-        simulation.set_image("v2")
-        simulation.run(60)
-        assert (simulation.status["phase"], simulation.status["stableRS"]) == (
-            "Healthy",
-            hash_of(simulation, "v2"),
-        )
-
-    @pytest.mark.parametrize(
-        "strategy", [canary({"setWeight": 50}, PAUSE), routed_canary({"setWeight": 50}, PAUSE), blue_green()]
-    )
-    def test_a_stable_release_that_somebody_deletes_is_replaced_by_the_new_one(
-        self, strategy: Manifest
-    ) -> None:
-        """Without the stable ReplicaSet an update goes on as a first release, because nobody else serves."""
-        simulation = updated(strategy)
-        name = replica_set(simulation, "v1")["metadata"]["name"]
-        simulation.store.delete(Key("ReplicaSet", name))
-        simulation.run(120)
-        assert (simulation.status["phase"], simulation.status["stableRS"]) == (
-            "Healthy",
-            hash_of(simulation, "v2"),
-        )
-        assert pods(simulation, "v2") == (4,)
 
     @pytest.mark.parametrize("taken", [1, 2])
     def test_a_name_that_is_taken_gives_another_hash(self, taken: int) -> None:
