@@ -165,6 +165,7 @@ def json_texts(draw: st.DrawFn) -> str:
     )
 
 
+@pytest.mark.uncovered
 @given(text=json_texts(), weights=st.lists(st.integers(0, 100), min_size=1, max_size=3), crlf=st.booleans())
 @settings(max_examples=150, deadline=None)
 def test_any_json_is_as_it_was(text: str, weights: list[int], *, crlf: bool) -> None:
@@ -311,6 +312,7 @@ def documents(draw: Any) -> str:
     return str(text) if "|" in last or draw(st.booleans()) else text.rstrip("\n")
 
 
+@pytest.mark.uncovered
 @given(text=documents(), weights=st.lists(st.integers(0, 100), min_size=1, max_size=3), crlf=st.booleans())
 @settings(max_examples=150, deadline=None)
 def test_any_style_is_as_it_was(text: str, weights: list[int], *, crlf: bool) -> None:
@@ -327,6 +329,7 @@ def test_any_style_is_as_it_was(text: str, weights: list[int], *, crlf: bool) ->
 TEXTS = st.sampled_from(["", "\n", "# end\n", "\n\n", "---\n", "...\n", "x: |\n  a\n\n", "---\nkind: x\n# c"])
 
 
+@pytest.mark.uncovered
 @given(end=TEXTS, final=st.booleans(), weights=st.lists(st.integers(1, 99), min_size=1, max_size=2))
 @settings(max_examples=60, deadline=None)
 def test_a_file_is_as_it_was_before_a_document_of_ours(end: str, weights: list[int], *, final: bool) -> None:
@@ -349,6 +352,7 @@ LISTS = st.lists(
 )
 
 
+@pytest.mark.uncovered
 @given(
     style=LISTS,
     others=st.lists(st.sampled_from(["a.yaml", "../b", "c.yaml"]), unique=True),

@@ -122,6 +122,7 @@ def test_texts_of_several_lines_stay_readable() -> None:
     ]
 
 
+@pytest.mark.uncovered
 @pytest.mark.parametrize("style", STYLES)
 @given(data=st.data())
 @settings(max_examples=120, deadline=None)

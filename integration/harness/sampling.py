@@ -76,13 +76,15 @@ class _Answer:
 class _Requests:
     """Requests to one address, a number of which are under way at any time."""
 
-    def __init__(self, url: str, requests: int, headers: Mapping[str, str]) -> None:
+    def __init__(self, url: str, requests: int, headers: Mapping[str, str], rate: float) -> None:
         parts = urlsplit(url)
         self._address = (parts.hostname or "", parts.port or 80)
         lines = {"Host": parts.netloc, "User-Agent": "rollway-tests", **headers}
         written = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         self._request = f"GET {parts.path or '/'} HTTP/1.1\r\n{written}\r\n".encode()
         self._left = requests
+        self._pause = 1 / rate if rate else 0.0
+        self._next = time.monotonic()
         self._under_way: dict[socket.socket, _Answer] = {}
         self._ready = selectors.DefaultSelector()
         self.versions: collections.Counter[str] = collections.Counter()
@@ -124,6 +126,9 @@ class _Requests:
     def _send(self, connection: socket.socket) -> None:
         self._left -= 1
         self._under_way[connection] = _Answer()
+        if self._pause:
+            time.sleep(max(0.0, self._next - time.monotonic()))
+            self._next += self._pause
         try:
             connection.sendall(self._request)
         except OSError as error:
@@ -167,12 +172,15 @@ class _Requests:
         connection.close()
 
 
-def sample(url: str, requests: int, headers: Mapping[str, str]) -> Sample:
-    """Send GET requests as fast as a few connections go, and count the versions that `X-Version` of the answers names."""
+def sample(url: str, requests: int, headers: Mapping[str, str], rate: float = 0) -> Sample:
+    """Send GET requests, and count the versions that `X-Version` of the answers names.
+
+    `rate` is in requests per second (0: as fast as a few connections go).
+    """
     if not url.startswith("http://"):  # the owner of a cluster may want TLS
-        return measure(url, Identity.parse("header:X-Version"), requests=requests, rate=0, headers=headers)
+        return measure(url, Identity.parse("header:X-Version"), requests=requests, rate=rate, headers=headers)
     begin = time.monotonic()
-    sent = _Requests(url, requests, headers)
+    sent = _Requests(url, requests, headers, rate)
     sent.run()
     return Sample(
         tuple(sorted(sent.versions.items())),

@@ -116,9 +116,11 @@ class Shop:
         """Wait until the whole data plane has what was written."""
         time.sleep(self.plane.settled_s)
 
-    def sample(self, requests: int = 2000, headers: Mapping[str, str] | None = None) -> Sample:
+    def sample(
+        self, requests: int = 2000, headers: Mapping[str, str] | None = None, rate: float = 0
+    ) -> Sample:
         """Send requests, with these headers beside the shop's host, and count which version answers."""
-        return sampling.sample(self.plane.url, requests, {"Host": self.host, **(headers or {})})
+        return sampling.sample(self.plane.url, requests, {"Host": self.host, **(headers or {})}, rate)
 
     def settled_share(self, weight: int) -> None:
         """Wait until the whole data plane has what was written, and require that share of the requests after it.
@@ -163,7 +165,7 @@ class Shop:
 
     @contextlib.contextmanager
     def load(self) -> Iterator[list[tuple[float, Sample]]]:
-        """Send requests without a pause while the block runs; the list has all samples when it is left.
+        """Send two requests in a millisecond while the block runs; the list has all samples when it is left.
 
         Each comes with the time when it began, in seconds of the monotonic clock.
         """
@@ -172,7 +174,7 @@ class Shop:
 
         def send() -> None:
             while not over.is_set():
-                samples.append((time.monotonic(), self.sample(100)))
+                samples.append((time.monotonic(), self.sample(100, rate=2000)))
 
         with ThreadPoolExecutor(1) as worker:
             done = worker.submit(send)
