@@ -213,7 +213,7 @@ def rollway() -> Image:
         with tempfile.TemporaryDirectory() as folder:
             _python("build", "--wheel", "--no-isolation", "--outdir", folder, str(_PROJECT))
             (wheel,) = Path(folder).glob("*.whl")
-            _python("pip", "install", "--target", str(root / site), *_FOR_DEBIAN, str(wheel))
+            _python("pip", "install", "--no-compile", "--target", str(root / site), *_FOR_DEBIAN, str(wheel))
         # Scripts for another Python, and the asynchronous half of the client, which rollway does not import.
         for useless in ("bin", "kubernetes/aio"):
             shutil.rmtree(root / site / useless, ignore_errors=True)
