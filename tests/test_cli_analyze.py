@@ -288,3 +288,19 @@ def test_lint_of_one_rollout_looks_at_its_own_templates(tmp_path: Path) -> None:
     )
     assert "no metrics specified" in rollway("lint", "--dir", str(tmp_path)).stdout
     assert rollway("lint", "shop", "--dir", str(tmp_path)).code == 0
+
+
+def test_lint_of_a_file_reports_what_is_in_it(tmp_path: Path) -> None:
+    """The templates of the store are known to a Rollout of a file, and their own faults are not reported with it."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+    write(folder, manifest("AnalysisTemplate", "good", metrics=[metric("a", "http://x", interval="soon")]))
+    wanted = {"templates": [{"templateName": "good"}, {"templateName": "gone"}]}
+    file = write(tmp_path, manifest("Rollout", "shop", strategy={"canary": {"analysis": wanted}}))
+    ran = rollway("lint", "-f", file, "--dir", str(folder))
+    assert [line for line in ran.stdout.splitlines() if "fault: " in line] == [
+        (
+            f"{file}:11: fault: default/shop: spec.strategy.canary.analysis.templates[1].templateName: "
+            "AnalysisTemplate gone not found [not-found]"
+        )
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -14,6 +15,10 @@ import pytest
 from condition_cases import CASES
 
 from rollway.analysis.conditions import Condition, ConditionError, TimeExpression
+from rollway.analysis.conditions.functions import FUNCTIONS
+from rollway.analysis.conditions.loops import LOOPS
+from rollway.analysis.conditions.operators import BINARY
+from rollway.analysis.conditions.times import DURATION_METHODS, TIME_COMPARISONS, TIME_METHODS
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ANSWERS = json.loads((Path(__file__).parent / "condition_answers.json").read_text())
@@ -293,3 +298,20 @@ def test_ten_thousand_expressions_are_decided_or_refused() -> None:
         except ConditionError as error:
             assert 0 <= error.position <= len(source)
     assert decided > 100
+
+
+def test_the_page_lists_every_function() -> None:
+    """The table of docs/analysis.md has each function and operator, and no other function."""
+    page = (Path(__file__).parent.parent / "docs" / "analysis.md").read_text()
+    table = page.partition("| Group | What there is |")[2].partition("\n\n")[0].replace("\\|", "|")
+    rows = {
+        cells[0].strip(): cells[1] for cells in (row[2:].split(" | ", 1) for row in table.splitlines()[2:])
+    }
+    groups = ("with a predicate", "of Argo Rollouts", "numbers", "texts, by functions", "arrays and maps")
+    listed = {word for group in groups for word in re.findall(r"`(\w+)`", rows[group])}
+    assert listed | {"date", "duration"} == {*FUNCTIONS, *LOOPS}
+    methods = set(re.findall(r"`(?:[td]\.)?([A-Z]\w+)", rows["times"]))
+    assert methods == {*TIME_METHODS, *TIME_COMPARISONS, *DURATION_METHODS}
+    operators = {word for row in rows.values() for word in re.findall(r"`(\S+?)`", row)}
+    assert set(BINARY) - operators - {"??", "in", ".."} == set()
+    assert all(word in table for word in (" ?? ", " in ", "1..3"))

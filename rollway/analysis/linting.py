@@ -17,7 +17,7 @@ from rollway.routers.rollout import dotted
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from rollway.routers.objects import Live, LiveObject, Manifest, Pointer
+    from rollway.routers.objects import Live, LiveObject, Manifest, ObjectRef, Pointer
 
 _STAND_INS = ("0", "result")
 """What stands in for a value that is not known: the one fits as a number, the other in any expression."""
@@ -32,21 +32,27 @@ class Use(NamedTuple):
     arguments: frozenset[str]
 
 
-def lint_analyses(live: Live, namespace: str = "", rollout: str = "") -> list[Problem]:
-    """Check the templates and runs among some objects, and what their Rollouts, or the one of that name, ask of them."""
+def lint_analyses(
+    live: Live, namespace: str = "", rollout: str = "", *, only: Collection[ObjectRef] | None = None
+) -> list[Problem]:
+    """Check the templates and runs among some objects, and what their Rollouts, or the one of that name, ask of them.
+
+    Problems of other objects than `only` are left out (None: of none).
+    """
     library = _Library(live)
     problems: list[Problem] = []
     for item in objects(live, ROLLOUT_KIND, namespace):
         for use in uses(item.manifest):
             found = library.note(use, item.ref.namespace)
-            if rollout in ("", item.ref.name):
+            if rollout in ("", item.ref.name) and (only is None or item.ref in only):
                 problems += _of_use(item, use, found)
     if rollout:
         return problems
-    for kind in (TEMPLATE, CLUSTER_TEMPLATE):
-        for item in objects(live, kind, namespace):
+    items = [item for kind in (TEMPLATE, CLUSTER_TEMPLATE, RUN) for item in objects(live, kind, namespace)]
+    for item in items if only is None else [item for item in items if item.ref in only]:
+        if item.ref.kind != RUN:
             problems += [_problem(item, fault) for fault in library.faults(item)]
-    for item in objects(live, RUN, namespace):
+            continue
         analysis, faults = read_analysis(item.manifest)
         names = [argument.name for argument in analysis.arguments]
         faults += _unresolved(analysis.arguments)

@@ -10,7 +10,7 @@ import binascii
 import json
 from typing import TYPE_CHECKING
 
-from rollway.analysis.spec import CLUSTER_TEMPLATE, RUN, TEMPLATE, Reference
+from rollway.analysis.spec import CLUSTER_TEMPLATE, TEMPLATE, Reference
 from rollway.routers.errors import AmbiguousError, NotFoundError
 from rollway.routers.model import ROLLOUT_GROUP, ROLLOUT_KIND
 from rollway.routers.objects import Need, dig
@@ -20,16 +20,15 @@ if TYPE_CHECKING:
     from rollway.routers.objects import Live, LiveObject
     from rollway.routers.stores import Store
 
-KINDS = (TEMPLATE, CLUSTER_TEMPLATE, RUN)
+TEMPLATES = (TEMPLATE, CLUSTER_TEMPLATE)
 
 
-def read_live(store: Store, namespace: str = "", *, rollouts: bool = False) -> Live:
-    """Return the templates and runs of a namespace (empty: of the store), and its Rollouts if they are wanted.
+def read_live(store: Store, namespace: str = "", *further: str) -> Live:
+    """Return the templates of a namespace (empty: of the store), and its objects of further kinds of Argo Rollouts.
 
     Raises:
         StoreError: the store cannot be read.
     """
-    kinds = (*KINDS, ROLLOUT_KIND) if rollouts else KINDS
     needs = [
         Need(
             ROLLOUT_GROUP,
@@ -38,7 +37,7 @@ def read_live(store: Store, namespace: str = "", *, rollouts: bool = False) -> L
             required=False,
             tolerant=True,
         )
-        for kind in kinds
+        for kind in (*TEMPLATES, *further)
     ]
     return store.read(needs)
 

@@ -50,7 +50,7 @@ def prepare(
     kind = _KINDS.get(word.lower()) if slash else TEMPLATE
     if kind is None:
         raise InvalidInputError(f"{word} is no kind of analysis", hint=f"there is {', '.join(_KINDS)}")
-    live = read_live(manifests, namespace)
+    live = read_live(manifests, namespace, *([RUN] if kind == RUN else ()))
     item = find(live, kind, rest, namespace)
     analysis = _whole(item, live)
     arguments = _with_given(item, analysis.arguments, given)

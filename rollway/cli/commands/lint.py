@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rollway.analysis.lookup import KINDS, has_analyses, objects, read_live
+from rollway.analysis.lookup import TEMPLATES, has_analyses, objects, read_live
+from rollway.analysis.spec import RUN
 from rollway.cli import output as out
 from rollway.cli import report
 from rollway.cli.group import Command
@@ -15,6 +16,8 @@ from rollway.cli.parameters import options
 from rollway.cli.stores import open_file, open_store
 from rollway.routers import linting
 from rollway.routers.errors import ForbiddenError
+from rollway.routers.model import ROLLOUT_KIND
+from rollway.routers.stores import FileStore
 
 if TYPE_CHECKING:
     from rollway.routers.stores import Store
@@ -47,16 +50,21 @@ def lint(scope: ScopeOptions, *, output: str) -> None:
 
 
 def _of_analyses(store: Store, manifests: Store | None, namespace: str, name: str) -> list[linting.Problem]:
-    """Return the problems of the templates in the store, and of what the Rollouts ask of them."""
+    """Return the problems of the templates in the store, and of what the Rollouts ask of them.
+
+    AnalysisRuns are checked in files only: in a cluster their status has the faults already.
+    """
+    runs = [RUN] if isinstance(store, FileStore) else []
     try:
-        live = read_live(store, namespace, rollouts=manifests is None)
+        live = read_live(store, namespace, *runs, *([] if manifests else [ROLLOUT_KIND]))
     except ForbiddenError as error:
         out.note(f"templates of analyses are not checked: {error.message}")
         return []
-    if manifests:
-        live = live.after(read_live(manifests, namespace, rollouts=True).values())
-    if not any(objects(live, kind) for kind in KINDS) and not has_analyses(live):
+    own = read_live(manifests, namespace, RUN, ROLLOUT_KIND) if manifests else None
+    if own is not None:
+        live = live.after(own.values())
+    if not any(objects(live, kind) for kind in (*TEMPLATES, RUN)) and not has_analyses(live):
         return []
     from rollway.analysis.linting import lint_analyses  # noqa: PLC0415 - most folders have no analyses
 
-    return lint_analyses(live, namespace, name)
+    return lint_analyses(live, namespace, name, only=own)
