@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rollway.controller.progress import PauseCondition, Progress, progress_fields, read_progress
 from rollway.controller.status import merge_patch, merged
-from rollway.controller.world import ReplicaSet, whole_second, write_time
+from rollway.controller.world import ReplicaSet, whole_second
 from rollway.releases.phase import write_time
 
 SCALARS = st.one_of(st.booleans(), st.integers(0, 3), st.sampled_from(["", "a", "b"]))

@@ -142,24 +142,24 @@ def _wish(release: Release, plan: Plan, *, switch: bool) -> Traffic | None:
     """Return the traffic to ask for now; None while no release can carry what a Service that serves all pods does."""
     wish = _traffic_wanted(release, plan, switch=switch)
     service = release.blue_green.stable_service
-    if release.blue_green.routed or release.is_empty or selected_hash(release.world.services.get(service)):
+    if wish is None or release.blue_green.routed or selected_hash(release.world.services.get(service)):
         return wish
+    if release.is_empty:
+        return None if plan.progress.fully_promoted else wish
     target = release.new if plan.progress.fully_promoted or wish.split.canary else release.stable
     return wish if target and is_reached_by(release, service, target) else None
 
 
-def _traffic_wanted(release: Release, plan: Plan, *, switch: bool) -> Traffic:
+def _traffic_wanted(release: Release, plan: Plan, *, switch: bool) -> Traffic | None:
     """Return the traffic that is safe where the Services lead to one release each."""
     strategy, total = release.blue_green, release.blue_green.total
     shown = shown_weight(release)
     if plan.progress.fully_promoted and strategy.routed:
         return promoted_wish(release, plan, strategy.stable_service)
-    if plan.progress.fully_promoted or release.is_empty:
     if plan.progress.fully_promoted:
         selected = selected_hash(release.world.services.get(strategy.stable_service))
-        needed = 1 if selected else max(release.spec.replicas, 1)
-        narrowed = selected in ("", release.new.pod_hash)
-        if release.new.available < needed and not (selected and (narrowed or release.is_empty)):
+        moves = selected not in ("", release.new.pod_hash)
+        if moves and not release.new.available and not release.is_empty:
             return None  # the Service keeps what it leads to until there are pods to move to
         return Traffic(Split(0, total))
     if release.is_empty:

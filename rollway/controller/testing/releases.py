@@ -14,7 +14,7 @@ from rollway.controller.testing.kubernetes import BAD_IMAGE
 from rollway.controller.testing.rollouts import deployment, random_rollout, random_steps
 from rollway.controller.testing.simulation import Faults, Simulation
 from rollway.controller.testing.troubles import Troubles
-from rollway.controller.world import HASH_LABEL, REVISION, write_time
+from rollway.controller.world import HASH_LABEL, REVISION
 from rollway.releases.holding import is_taken_up
 from rollway.releases.phase import write_time
 from rollway.routers.held_weight import held_weight_of
@@ -209,6 +209,7 @@ def settle(simulation: Simulation) -> None:
         InvariantError: it is not.
     """
     _finish(simulation)
+    simulation.store.collect_garbage()
     _check_rest(simulation)
     _check_pods(simulation)
     _check_traffic(simulation)
