@@ -86,7 +86,7 @@ def test_a_weight_is_held_until_the_release_goes_on(shop: Callable[..., Shop]) -
     assert (web.weight(), _is_held(web)) == ("10", True)
     web.merge({"status": {"abort": True}}, subresource="status")
     web.wait(lambda status: status.get("phase") == "Degraded", "aborted")
-    until(lambda: web.weight() == "0" and not _is_held(web), "all traffic is with stable")
+    until(lambda: web.weight() in ("", "0") and not _is_held(web), "all traffic is with stable")
 
 
 def _is_held(web: Shop) -> bool:
