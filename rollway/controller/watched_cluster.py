@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from rollway.controller.decision import Adopt, Create, Delete, Evict, Patch
+from rollway.controller.owners import refuse_gone
 from rollway.controller.projections import (
     kept_endpoints,
     kept_pod,
@@ -215,7 +216,7 @@ class WatchedCluster:
             RollwayError: it was not, or nobody knows whether it was; the object is read anew before it is used again.
         """
         if isinstance(write, Adopt):
-            self._refuse_gone(write)
+            refuse_gone(self._client, write)
             write = write.patch
         if isinstance(write, Create):
             self._remember(self._client.create(write.manifest).body)
@@ -235,20 +236,6 @@ class WatchedCluster:
             if informer:
                 informer.suspect(write.ref.namespace, write.ref.name)
             raise
-
-    def _refuse_gone(self, write: Adopt) -> None:
-        """Raise where the Rollout is about to go: what it adopted then, the garbage collector would delete with it.
-
-        Source: Kubernetes, `RecheckDeletionTimestamp` in `pkg/controller/controller_ref_manager.go`.
-        """
-        owner = write.owners[-1]
-        present = self._client.get(Target("argoproj.io", "Rollout", write.ref.namespace, owner["name"]))
-        metadata = present["metadata"] if present else {}
-        if metadata.get("uid") != owner["uid"] or metadata.get("deletionTimestamp"):
-            self.rollouts.suspect(write.ref.namespace, owner["name"])
-            raise ConflictError(
-                f"Rollout {write.ref.namespace}/{owner['name']} is about to go, and adopts nothing"
-            )
 
     def _evict(self, write: Evict) -> None:
         """Ask for an eviction; one that a PodDisruptionBudget refuses for now is asked for again later."""
