@@ -121,6 +121,13 @@ def test_a_weight_by_hand_leaves_the_hashes_alone() -> None:
     assert store.manifests[RULE] == rule("a", "b")
 
 
+def test_a_controller_reads_the_pods_that_it_watches() -> None:
+    """Only pods with the hash label are needed, which a controller has in memory; a weight by hand looks at all."""
+    for rollout, selector in ((asking("a", "b"), HASH_LABEL), (replace(asking("", ""), subsets=None), "")):
+        (need,) = [need for need in needs_of(rollout) if need.kind == "Pod"]
+        assert need.selector == selector
+
+
 @pytest.mark.parametrize("failing", [1, 2])
 def test_all_or_back(failing: int) -> None:
     """Where a VirtualService cannot be written, the hash goes back as well."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.controller.testing.api import Key
 from rollway.controller.world import HASH_LABEL, TrafficState
+from rollway.routers.errors import RefusedError
 from rollway.routers.objects import dig
 from rollway.routers.traffic import Evidence, SubsetHashes, Traffic
 from rollway.routers.weights import Split
@@ -174,6 +175,10 @@ class SimulatedRouting:
         simulation.invariants.set_traffic(wish)
         self._asked, self._asking, self._wish = wish, False, wish.wish
         self._proven_at = None
+        if simulation.random.random() < simulation.faults.refused:
+            self._problem = "made up: an endpoint is not ready"
+            raise RefusedError(self._problem)
+        self._problem = ""
         after = simulation.trouble(f"traffic {wish.wish.split}")
         simulation.tell(f"traffic {wish.wish.split}{f' {wish.subsets}' if wish.subsets else ''}")
         if is_routed(rollout):

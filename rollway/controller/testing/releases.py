@@ -53,6 +53,7 @@ class RandomRelease:
             conflict=choice([0, 0.05]),
             lost=choice([0, 0.05]),
             failed=choice([0, 0.05]),
+            refused=choice([0, 0.1]),
             lag=choice([0.05, 0.5, 3]),
         )
         self.simulation = Simulation(seed, self.rollout, list(SERVICES), faults)

@@ -35,9 +35,18 @@ class Faults:
     """How often something goes wrong: shares of one, and the longest lag of a watch in seconds."""
 
     def __init__(
-        self, *, kill: float = 0, conflict: float = 0, lost: float = 0, failed: float = 0, lag: float = 0.2
+        self,
+        *,
+        kill: float = 0,
+        conflict: float = 0,
+        lost: float = 0,
+        failed: float = 0,
+        refused: float = 0,
+        lag: float = 0.2,
     ) -> None:
         self.kill, self.conflict, self.lost, self.failed, self.lag = kill, conflict, lost, failed, lag
+        self.refused = refused
+        """How often traffic is refused, because endpoints are not as the ReplicaSets are."""
 
 
 NO_FAULTS = Faults()

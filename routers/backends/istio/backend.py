@@ -37,7 +37,7 @@ from rollway.routers.backends.istio.virtual_service import (
 from rollway.routers.backends.services import service_needs, unknown_services
 from rollway.routers.errors import RefusedError, RollwayError, UnsupportedError, together
 from rollway.routers.findings import Finding, Severity
-from rollway.routers.model import CANARY, STABLE
+from rollway.routers.model import CANARY, HASH_LABEL, STABLE
 from rollway.routers.objects import Access, Need, ObjectRef, dig, duplicate, item_field
 from rollway.routers.traffic import Capabilities, Reading, Traffic
 
@@ -84,7 +84,9 @@ class IstioBackend:
         if rule:
             needs.append(rule_need(rollout, rule))
             # Which Service the subsets belong to stands in the rule, so all slices of its namespace are asked for.
-            needs += [slice_need(rule.namespace), pod_need(rule.namespace)]
+            # The pods of a controller's releases have the hash, and are watched by it.
+            labelled = "" if rollout.subsets is None else HASH_LABEL
+            needs += [slice_need(rule.namespace), pod_need(rule.namespace)._replace(selector=labelled)]
             return [*needs, *service_needs(rollout)]
         return [*needs, *service_needs(rollout), *endpoint_needs(rollout)]
 
