@@ -14,7 +14,7 @@ from rollway.routers.kube.discovery import Discovery, Resource
 from rollway.routers.kube.failures import RequestInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from harness.providers import Cluster
     from rollway.routers.objects import Manifest, ObjectRef
@@ -28,6 +28,11 @@ class Api:
     def __init__(self, cluster: Cluster) -> None:
         self.connection = Connection(str(cluster.kubeconfig), cluster.context or None)
         self._discovery = Discovery(self.connection)
+        self._written: dict[str, set[str]] = {}
+
+    def written(self, namespace: str) -> Collection[str]:
+        """Return the kinds of which this access has written objects in a namespace."""
+        return self._written.get(namespace, set())
 
     def put(self, manifest: Manifest, *, manager: str = "test-user") -> Manifest:
         """Create an object, or replace the one that is there, as a client that writes whole objects."""
@@ -175,6 +180,8 @@ class Api:
     ) -> Manifest:
         resource = self.resource(like)
         namespace = like["metadata"].get("namespace", "")
+        if body is not None:
+            self._written.setdefault(namespace, set()).add(like["kind"])
         verb = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}[method]
         info = RequestInfo(verb, resource.plural, resource.group, namespace, name)
         version = like["apiVersion"].rpartition("/")[2]
