@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import math
+import sys
 from datetime import UTC, datetime
+from importlib.metadata import EntryPoint
+from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -13,11 +16,11 @@ import pytest
 
 from rollway.analysis.conditions import Condition
 from rollway.analysis.measuring import VALUE, measure
-from rollway.analysis.providers import BUILTIN, provider
+from rollway.analysis.providers import BUILTIN, ENTRY_POINTS, _installed, known_providers, provider
 from rollway.analysis.providers.protocol import Inputs, OAuth2, ProviderError, Request, Response
 from rollway.analysis.spec import Metric
 from rollway.analysis.status import Phase
-from rollway.routers.errors import InvalidInputError
+from rollway.routers.errors import InvalidBackendError, InvalidInputError
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 INPUTS = Inputs(NOW)
@@ -328,3 +331,37 @@ def test_no_secret_shows_in_a_measurement() -> None:
     assert measured.value == '"token *****"'
     measured = taken(Response(403, b"no access with hidden"), ("hidden",))
     assert measured.message == "received non 2xx response code: 403: 'no access with *****'"
+
+
+class Acme:
+    """A provider of another distribution."""
+
+    name = "acme"
+    credentials = None
+
+
+def test_another_distribution_may_bring_a_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry point of the group is found by its name; one that cannot be used is an error that names it."""
+    points = {
+        "acme": EntryPoint("acme", f"{__name__}:Acme", ENTRY_POINTS),
+        "broken": EntryPoint("broken", "rollway.nothing:Here", ENTRY_POINTS),
+        "web": EntryPoint("web", f"{__name__}:Acme", ENTRY_POINTS),
+    }
+    listed = ["acme"]
+    module = ModuleType(__name__)
+    vars(module)["Acme"] = Acme
+    monkeypatch.setitem(sys.modules, __name__, module)
+
+    def installed(*, group: str) -> list[EntryPoint]:
+        return [points[name] for name in listed if group == ENTRY_POINTS]
+
+    monkeypatch.setattr("importlib.metadata.entry_points", installed)
+    _installed.cache_clear()
+    assert provider("acme").name == "acme"
+    assert known_providers()[-1] == "acme"
+    for name, message in (("broken", "cannot be imported"), ("web", "has the name of another provider")):
+        listed[:] = [name]
+        _installed.cache_clear()
+        with pytest.raises(InvalidBackendError, match=message):
+            known_providers()
+    _installed.cache_clear()

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from rollway.analysis.arguments import combined, merged, placeholders, redacted, substituted
+from rollway.analysis.providers import known_providers
 from rollway.analysis.spec import Argument, Reference, SecretKey
 from rollway.analysis.spec_reader import read_analysis, read_metrics
 from rollway.analysis.templates import flattened, gathered
 from rollway.routers.rollout import dotted
+
+KNOWN = ", ".join(known_providers())
 
 
 def template(metrics: list[dict[str, Any]] | None = None, **spec: Any) -> dict[str, Any]:
@@ -68,7 +71,7 @@ def test_every_fault_of_metrics_comes_at_once() -> None:
         metric("b", interval="soon", initialDelay="1 day", failureLimit=-2),
         metric("c", successCondition="foo(result)", failureCondition="result >"),
         {"name": "d", "provider": {"web": {"url": "nowhere"}, "job": {}}},
-        {"name": "e", "provider": {"datadog": {"query": "q"}}},
+        {"name": "e", "provider": {"cloudWatch": {"metricDataQueries": []}}},
         {"name": "f", "provider": {"web": {"url": "ftp://x", "jsonPath": "{$..[", "body": "b"}}},
         metric("g", count="x", failureLimit="{{args.limit}}"),
         metric("h", failureLimit=-1),
@@ -81,9 +84,9 @@ def test_every_fault_of_metrics_comes_at_once() -> None:
         "spec.metrics[1].failureLimit": "must be >= 0, or -1 to be disabled",
         "spec.metrics[2].successCondition": "unknown function `foo`, at character 1 of `foo(result)`",
         "spec.metrics[2].failureCondition": "the expression ends too early, at character 9 of `result >`",
-        "spec.metrics[3].provider": "gives 2 providers; give one of prometheus, web",
-        "spec.metrics[4].provider.datadog": (
-            "datadog is a provider of Argo Rollouts that rollway does not have yet; there is prometheus, web"
+        "spec.metrics[3].provider": f"gives 2 providers; give one of {KNOWN}",
+        "spec.metrics[4].provider.cloudWatch": (
+            f"cloudWatch is a provider of Argo Rollouts that rollway does not have yet; there is {KNOWN}"
         ),
         "spec.metrics[5].provider.web.url": "is no URL like https://host/path",
         "spec.metrics[5].provider.web.body": "needs the method POST or PUT",
@@ -93,7 +96,7 @@ def test_every_fault_of_metrics_comes_at_once() -> None:
         "spec.metrics[6].failureLimit": "{{args.limit}} has no value",
         "spec.metrics[7].failureLimit": "and consecutiveSuccessLimit cannot both be disabled",
         "spec.metrics[8].count": "must be >= inconclusiveLimit",
-        "spec.metrics[9].provider": "names no provider; give one of prometheus, web",
+        "spec.metrics[9].provider": f"names no provider; give one of {KNOWN}",
     }
 
 

@@ -304,3 +304,26 @@ def test_lint_of_a_file_reports_what_is_in_it(tmp_path: Path) -> None:
             "AnalysisTemplate gone not found [not-found]"
         )
     ]
+
+
+def test_keys_of_a_provider_come_from_its_secret(tmp_path: Path) -> None:
+    """Datadog is asked at the address and with the keys of the controller's Secret, and none of them shows."""
+    server = Server(lambda _request: iter([reply(b"no access with hidden-1", "403 Forbidden")]))
+    keys = {"api-key": "hidden-1", "app-key": "hidden-2", "address": server.url}
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "datadog", "namespace": "control"},
+        "stringData": keys,
+    }
+    asked = {"name": "cpu", "provider": {"datadog": {"query": "avg:system.cpu.idle{*}"}}}
+    write(tmp_path, secret, manifest("AnalysisTemplate", "t", metrics=[asked]))
+    try:
+        ran = rollway("analyze", "t", "--dir", str(tmp_path), "--controller-namespace", "control")
+    finally:
+        server.close()
+    assert ran.code == 1
+    assert "DD-APPLICATION-KEY: hidden-2\r\n" in server.text()
+    assert "no access with *****" in ran.stdout
+    assert "hidden" not in ran.stdout + ran.stderr
+    assert "Secret argo-rollouts/datadog not found" in rollway("analyze", "t", "--dir", str(tmp_path)).stderr

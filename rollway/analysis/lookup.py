@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rollway.analysis.spec import CLUSTER_TEMPLATE, TEMPLATE, Reference
 from rollway.routers.errors import AmbiguousError, NotFoundError
@@ -16,6 +17,9 @@ from rollway.routers.model import ROLLOUT_GROUP, ROLLOUT_KIND
 from rollway.routers.objects import Need, dig
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rollway.analysis.providers.protocol import Credentials
     from rollway.analysis.spec import SecretKey
     from rollway.routers.objects import Live, LiveObject
     from rollway.routers.stores import Store
@@ -83,24 +87,59 @@ def reference_of(item: LiveObject) -> Reference:
 
 
 def read_secret(store: Store, key: SecretKey, namespace: str, argument: str) -> str:
-    """Return a secret value.
+    """Return a secret value for an argument.
 
     Raises:
         NotFoundError: there is no such Secret, or no such key in it.
         StoreError: the store cannot be read.
     """
-    need = Need("", "Secret", key.name, namespace)
     hint = f"or give the value: --arg {argument}=VALUE"
     try:
-        manifest = store.read([need])[need.ref].manifest
+        values = _secret(store, key.name, namespace)
     except NotFoundError as error:
         raise NotFoundError(error.message, hint=hint) from None
-    written = dig(manifest, "stringData", key.key)
-    if isinstance(written, str):
-        return written
-    encoded = dig(manifest, "data", key.key)
-    try:
-        return base64.b64decode(encoded, validate=True).decode()
-    except (TypeError, ValueError, binascii.Error):
-        what = "does not exist" if encoded is None else "is no base64 of a text"
-        raise NotFoundError(f"key {key.key!r} {what} in Secret {namespace}/{key.name}", hint=hint) from None
+    if key.key not in values:
+        raise NotFoundError(f"key {key.key!r} does not exist in Secret {namespace}/{key.name}", hint=hint)
+    return values[key.key]
+
+
+def read_credentials(
+    store: Store,
+    wanted: Credentials,
+    settings: Mapping[str, Any],
+    namespaces: tuple[str, str],
+    environment: Mapping[str, str],
+) -> dict[str, str]:
+    """Return the credentials of a provider, from the environment or from the Secret that the settings name.
+
+    `namespaces` are those of the analysis and of the controller.
+
+    Raises:
+        NotFoundError: there is no such Secret, or a key is missing in it.
+        StoreError: the store cannot be read.
+    """
+    named = dig(settings, *wanted.setting)
+    keys = (*wanted.required, *wanted.optional)
+    if wanted.prefix and not named:
+        variables = {key: wanted.prefix + key.upper().replace("-", "_") for key in keys}
+        found = {key: environment[name] for key, name in variables.items() if environment.get(name)}
+        if all(key in found for key in wanted.required):
+            return found
+    own = bool(wanted.own_namespace and dig(settings, *wanted.own_namespace))
+    name, namespace = named or wanted.secret, namespaces[0] if own else namespaces[1]
+    values = _secret(store, name, namespace)
+    missing = [key for key in wanted.required if not values.get(key)]
+    if missing:
+        raise NotFoundError(f"Secret {namespace}/{name} has no {', '.join(missing)}")
+    return {key: values[key] for key in keys if values.get(key)}
+
+
+def _secret(store: Store, name: str, namespace: str) -> dict[str, str]:
+    """Return the texts in a Secret; what is none is left out."""
+    need = Need("", "Secret", name, namespace)
+    manifest = store.read([need])[need.ref].manifest
+    values = {}
+    for key, encoded in (manifest.get("data") or {}).items():
+        with contextlib.suppress(TypeError, ValueError, binascii.Error):
+            values[key] = base64.b64decode(encoded, validate=True).decode()
+    return {**values, **(manifest.get("stringData") or {})}

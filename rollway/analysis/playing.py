@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rollway.analysis.measuring import measure
-from rollway.analysis.providers.protocol import Inputs
+from rollway.analysis.providers.protocol import NOTHING, Inputs
 from rollway.analysis.run import assess
 from rollway.analysis.status import RunStatus
 
@@ -24,12 +24,13 @@ _PARALLEL = 8
 
 @dataclass(frozen=True)
 class World:
-    """What a run is played in: who sends requests, the clock, and the environment of the process."""
+    """What a run is played in: who sends requests, the clock, the environment, and credentials by the names of metrics."""
 
     ask: Ask
     now: Callable[[], datetime]
     sleep: Callable[[float], Any]
     environment: Mapping[str, str]
+    credentials: Mapping[str, Mapping[str, str]]
 
 
 def once(metrics: Sequence[Metric]) -> tuple[Metric, ...]:
@@ -69,5 +70,5 @@ def _take(due: Due, world: World, secrets: Sequence[str]) -> tuple[str, Measured
     """Take one measurement; one that somebody else has begun is ended."""
     now = world.now()
     assert due.unfinished is None, "every provider finishes its measurements at once"
-    inputs = Inputs(now, world.environment)
+    inputs = Inputs(now, world.environment, world.credentials.get(due.metric.name, NOTHING))
     return due.metric.name, measure(due.metric, world.ask, inputs, world.now, secrets)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.analysis.arguments import merged
-from rollway.analysis.lookup import find, objects, read_live, read_secret, reference_of
+from rollway.analysis.lookup import find, objects, read_credentials, read_live, read_secret, reference_of
+from rollway.analysis.providers import provider
 from rollway.analysis.spec import CLUSTER_TEMPLATE, RUN, TEMPLATE, Analysis, Argument, SecretKey
 from rollway.analysis.spec_reader import read_analysis, read_metrics
 from rollway.analysis.templates import flattened, gathered
@@ -27,19 +28,32 @@ _KINDS |= {"at": TEMPLATE, "cat": CLUSTER_TEMPLATE, "ar": RUN}
 
 
 class Prepared(NamedTuple):
-    """The metrics of a template or a run, with the values of their arguments; `secrets` are those that must not show."""
+    """The metrics of a template or a run, with the values of their arguments.
+
+    `credentials` are those of their providers, by the names of the metrics; `secrets` are values that must not show.
+    """
 
     ref: ObjectRef
     metrics: tuple[Metric, ...]
+    credentials: Mapping[str, Mapping[str, str]]
     secrets: tuple[str, ...]
 
 
-def prepare(
-    manifests: Store, store: Callable[[], Store], name: str, namespace: str, given: Mapping[str, str]
-) -> Prepared:
-    """Read a template (`name`, `clusteranalysistemplate/name` or `analysisrun/name`) with values for its arguments.
+class Sources(NamedTuple):
+    """Where a template and what it needs come from.
 
-    `manifests` has the template and those that it takes in, and `store` opens what has its secrets.
+    `manifests` has the template and those that it takes in, and `secrets` opens the store of its Secrets; those of
+    providers are in `controller`, the namespace of a controller, or in the `environment`.
+    """
+
+    manifests: Store
+    secrets: Callable[[], Store]
+    controller: str
+    environment: Mapping[str, str]
+
+
+def prepare(sources: Sources, name: str, namespace: str, given: Mapping[str, str]) -> Prepared:
+    """Read a template (`name`, `clusteranalysistemplate/name` or `analysisrun/name`) with values for its arguments.
 
     Raises:
         NotFoundError: it, a template that it takes in, or a secret is not there.
@@ -50,16 +64,34 @@ def prepare(
     kind = _KINDS.get(word.lower()) if slash else TEMPLATE
     if kind is None:
         raise InvalidInputError(f"{word} is no kind of analysis", hint=f"there is {', '.join(_KINDS)}")
-    live = read_live(manifests, namespace, *([RUN] if kind == RUN else ()))
+    live = read_live(sources.manifests, namespace, *([RUN] if kind == RUN else ()))
     item = find(live, kind, rest, namespace)
     analysis = _whole(item, live)
     arguments = _with_given(item, analysis.arguments, given)
     secret = {argument.name for argument in analysis.arguments if argument.secret}
-    values = dict(_values(arguments, store, item.ref.namespace))
+    values = dict(_values(arguments, sources.secrets, item.ref.namespace))
     metrics, faults = read_metrics(analysis, values)
     if faults:
         raise _faulty(item, faults)
-    return Prepared(item.ref, metrics, tuple(values[each] for each in sorted(secret) if values[each]))
+    credentials = {
+        metric.name: read_credentials(
+            sources.secrets(),
+            wanted,
+            metric.settings,
+            (item.ref.namespace, sources.controller),
+            sources.environment,
+        )
+        for metric in metrics
+        if (wanted := provider(metric.provider).credentials)
+    }
+    secrets = [values[each] for each in sorted(secret)]
+    secrets += [
+        value
+        for each in credentials.values()
+        for key, value in each.items()
+        if key.lower().endswith(("key", "token"))
+    ]
+    return Prepared(item.ref, metrics, credentials, tuple(filter(None, secrets)))
 
 
 def _whole(item: LiveObject, live: Live) -> Analysis:

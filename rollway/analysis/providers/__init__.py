@@ -18,21 +18,14 @@ ENTRY_POINTS = "rollway.metrics"
 BUILTIN = {
     "prometheus": "rollway.analysis.providers.prometheus:Prometheus",
     "web": "rollway.analysis.providers.web:Web",
+    "datadog": "rollway.analysis.providers.datadog:Datadog",
+    "newRelic": "rollway.analysis.providers.new_relic:NewRelic",
+    "graphite": "rollway.analysis.providers.graphite:Graphite",
+    "influxdb": "rollway.analysis.providers.influxdb:InfluxDB",
 }
 """The providers that come with rollway; a template names them by these keys."""
 
-_OF_ARGO = (
-    "job",
-    "datadog",
-    "newRelic",
-    "cloudWatch",
-    "graphite",
-    "influxdb",
-    "wavefront",
-    "skywalking",
-    "kayenta",
-    "plugin",
-)
+_OF_ARGO = ("job", "cloudWatch", "wavefront", "skywalking", "kayenta", "plugin")
 
 
 def known_providers() -> tuple[str, ...]:

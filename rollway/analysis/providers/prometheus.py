@@ -17,7 +17,6 @@ from rollway.analysis.conditions.times import parse_duration
 from rollway.analysis.providers.protocol import NOTHING, ProviderError, Reading, Request
 from rollway.analysis.providers.settings import (
     AUTHENTICATION,
-    HEADERS,
     check,
     excerpt,
     headers_of,
@@ -25,13 +24,13 @@ from rollway.analysis.providers.settings import (
     url_faults,
     with_login,
 )
-from rollway.analysis.schema import SWITCH, TEXT
+from rollway.analysis.schema import HEADERS, SWITCH, TEXT
 from rollway.routers.backends.stanzas import mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from rollway.analysis.providers.protocol import Inputs, Response
+    from rollway.analysis.providers.protocol import Credentials, Inputs, Response
     from rollway.routers.backends.stanzas import Schema
     from rollway.routers.objects import Pointer
 
@@ -55,6 +54,7 @@ class Prometheus:
     """Ask a Prometheus; the result of a vector or a matrix is the list of its values, that of a scalar one number."""
 
     name: ClassVar[str] = "prometheus"
+    credentials: ClassVar[Credentials | None] = None
 
     def faults(self, settings: Mapping[str, Any]) -> Iterator[tuple[Pointer, str]]:
         """Yield every fault of the settings."""

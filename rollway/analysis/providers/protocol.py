@@ -52,11 +52,27 @@ class Response(NamedTuple):
     body: bytes
 
 
+class Credentials(NamedTuple):
+    """Where a provider's address and keys are: in a Secret of the controller's namespace.
+
+    The settings may name another Secret at `setting`, and at `own_namespace` whether it is in the namespace of the
+    analysis. Where `prefix` is given, the environment may have the `required` keys as well: `api-key` as `DD_API_KEY`.
+    """
+
+    secret: str
+    setting: Pointer
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    own_namespace: Pointer = ()
+    prefix: str = ""
+
+
 class Inputs(NamedTuple):
-    """What a request may depend on beside the settings: the time, and the environment of the process."""
+    """What a request may depend on beside the settings: the time, the environment of the process, and credentials."""
 
     now: datetime
     environment: Mapping[str, str] = NOTHING
+    credentials: Mapping[str, str] = NOTHING
 
 
 class Reading(NamedTuple):
@@ -71,6 +87,7 @@ class Provider(Protocol):
     """One provider of metrics. `settings` are its stanza in a metric, in which every argument has its value."""
 
     name: ClassVar[str]
+    credentials: ClassVar[Credentials | None]
 
     def faults(self, settings: Mapping[str, Any]) -> Iterable[tuple[Pointer, str]]:
         """Yield every fault of the settings, with the way to it."""

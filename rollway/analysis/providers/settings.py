@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from rollway.analysis.conditions.functions import json_value
 from rollway.analysis.providers.protocol import OAuth2, ProviderError
-from rollway.analysis.schema import HEADERS, OAUTH2, SIGV4, faults_of
+from rollway.analysis.schema import OAUTH2, SIGV4, faults_of
 from rollway.routers.backends.stanzas import mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from rollway.analysis.providers.protocol import Response
     from rollway.routers.backends.stanzas import Schema
     from rollway.routers.objects import Pointer
 
 AUTHENTICATION: Schema = mapping(oauth2=OAUTH2, sigv4=SIGV4)
 _MESSAGE = 200
 """How many characters of an answer an error shows."""
-
-__all__ = ["AUTHENTICATION", "HEADERS", "check", "excerpt", "headers_of", "oauth2_of", "with_login"]
 
 
 def check(settings: Mapping[str, Any], schema: Schema) -> Iterator[tuple[Pointer, str]]:
@@ -91,6 +92,20 @@ def excerpt(body: bytes) -> str:
     """Return the beginning of an answer, for an error."""
     text = body[:_MESSAGE].decode(errors="replace")
     return repr(text) + ("..." if len(body) > _MESSAGE else "")
+
+
+def document(response: Response) -> Any:
+    """Return the JSON document of an answer.
+
+    Raises:
+        ProviderError: another status than 200 to 299, or no JSON.
+    """
+    if not 200 <= response.status < 300:
+        raise refused(response.status, response.body)
+    try:
+        return json_value(json.loads(response.body))
+    except (ValueError, RecursionError):
+        raise ProviderError(f"the answer is no JSON: {excerpt(response.body)}") from None
 
 
 def refused(status: int, body: bytes) -> ProviderError:

@@ -14,7 +14,6 @@ from rollway.analysis.conditions.texts import json_text
 from rollway.analysis.providers.protocol import NOTHING, ProviderError, Reading, Request
 from rollway.analysis.providers.settings import (
     AUTHENTICATION,
-    HEADERS,
     check,
     headers_of,
     oauth2_of,
@@ -22,13 +21,13 @@ from rollway.analysis.providers.settings import (
     url_faults,
     with_login,
 )
-from rollway.analysis.schema import SWITCH, TEXT
+from rollway.analysis.schema import HEADERS, SWITCH, TEXT
 from rollway.routers.backends.stanzas import mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from rollway.analysis.providers.protocol import Inputs, Response
+    from rollway.analysis.providers.protocol import Credentials, Inputs, Response
     from rollway.routers.backends.stanzas import Schema
     from rollway.routers.objects import Pointer
 
@@ -51,6 +50,7 @@ class Web:
     """Ask a URL; the result is the first value at the JSON path, or the text of an answer that is no JSON."""
 
     name: ClassVar[str] = "web"
+    credentials: ClassVar[Credentials | None] = None
 
     def faults(self, settings: Mapping[str, Any]) -> Iterator[tuple[Pointer, str]]:
         """Yield every fault of the settings."""

@@ -45,6 +45,14 @@ class AnalyzeOptions(Options):
         metavar="FILE",
         help="File with the template; - reads it from standard input.",
     )
+    controller: str = option(
+        "--controller-namespace",
+        heading=_TEMPLATE,
+        default="argo-rollouts",
+        show_default=True,
+        metavar="NAMESPACE",
+        help="Namespace with the Secrets of providers like Datadog.",
+    )
     full: bool = option(
         "--full",
         heading=_TEMPLATE,
@@ -76,7 +84,7 @@ def analyze(target: AnalyzeOptions, *, output: str) -> None:
     given = _arguments(target.arguments)
     prepared = _prepared(target, given)
     metrics = prepared.metrics if target.full else once(prepared.metrics)
-    world = World(ask, lambda: datetime.now(UTC), time.sleep, os.environ)
+    world = World(ask, lambda: datetime.now(UTC), time.sleep, os.environ, prepared.credentials)
     status: RunStatus | None = None
     for status in play(metrics, world, prepared.secrets):
         if target.full and output == "text" and not status.completed:
@@ -100,14 +108,18 @@ def analyze(target: AnalyzeOptions, *, output: str) -> None:
 
 def _prepared(target: AnalyzeOptions, given: dict[str, str]) -> Prepared:
     """Read the template that the options name."""
-    from rollway.analysis.preparing import prepare  # noqa: PLC0415 - the help needs none of it
+    from rollway.analysis.preparing import Sources, prepare  # noqa: PLC0415 - the help needs none of it
 
     manifests = open_file(target.filename, target.store)
     if manifests:
+        namespace = target.store.namespace or ""
         secrets: Callable[[], Store] = lambda: open_store(target.store)[0]  # noqa: E731 - few templates have one
-        return prepare(manifests, secrets, target.name, target.store.namespace or "", given)
-    store, namespace = open_store(target.store)
-    return prepare(store, lambda: store, target.name, namespace, given)
+    else:
+        manifests, namespace = open_store(target.store)
+        opened = manifests
+        secrets = lambda: opened  # noqa: E731
+    sources = Sources(manifests, secrets, target.controller, os.environ)
+    return prepare(sources, target.name, namespace, given)
 
 
 def _arguments(words: Sequence[str]) -> dict[str, str]:
