@@ -51,14 +51,14 @@ def rule(stable: str = "a", canary: str = "a", **metadata: Any) -> Manifest:
 
 
 def objects(destination_rule: Manifest) -> list[Manifest]:
-    """Return two VirtualServices by subsets, their rule, and one pod of each hash, which are ready."""
+    """Return two VirtualServices by subsets, their rule, one pod of each hash, and one that nobody knows."""
     pair = [m.destination("shop", 100, subset="stable"), m.destination("shop", 0, subset="canary")]
     pods = [
         m.pod("shop-0", app="shop", **{HASH_LABEL: "a"}),
         m.pod("shop-1", app="shop", **{HASH_LABEL: "b"}),
     ]
     services = [m.virtual_service(name, http=[{"route": pair}]) for name in ("web", "admin")]
-    return [*services, destination_rule, m.endpoint_slice("shop", ready=2), *pods]
+    return [*services, destination_rule, m.endpoint_slice("shop", ready=3), *pods]
 
 
 def asking(stable: str, canary: str) -> Rollout:
@@ -227,6 +227,17 @@ def test_an_envoy_has_to_have_the_pods_of_each_subset(
     assert verdict.outcome is outcome
     assert words in verdict.reason
     assert "include_eds" in ENDPOINTS.dump
+
+
+def test_subsets_of_another_namespace_are_not_compared() -> None:
+    """Where the host is a Service elsewhere, its pods are not known, and the reason says so."""
+    elsewhere = rule("a", "b")
+    elsewhere["spec"]["host"] = "shop.other"
+    rollout, store = asking("a", "b"), store_with(elsewhere)
+    context = Context(rollout, Traffic(Split(0, 100)), store.read(needs_of(rollout)))
+    verdict = compare_endpoints([], context)
+    assert verdict.outcome is Outcome.MATCHES
+    assert "was not asked for subsets" in verdict.reason
 
 
 def manifest_of_release() -> Manifest:

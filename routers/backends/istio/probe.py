@@ -64,13 +64,13 @@ def compare_endpoints(loaded: Sequence[LoadedEndpoints], context: Context) -> Ve
     """
     ref = rule_ref(context.rollout)
     assert ref is not None, "only a split by subsets is compared"
-    differences = [
-        difference
-        for subset in subset_pods(context.rollout, context.live)
-        for difference in _endpoint_differences(loaded, subset)
-    ]
+    subsets = list(subset_pods(context.rollout, context.live))
+    differences = [difference for subset in subsets for difference in _endpoint_differences(loaded, subset)]
     outcome = Outcome.DIFFERS if differences else Outcome.MATCHES
-    reason = "; ".join(dict.fromkeys(differences)) or "has the pods of both subsets"
+    same = (
+        "has the pods of both subsets" if subsets else "was not asked for subsets, whose pods are elsewhere"
+    )
+    reason = "; ".join(dict.fromkeys(differences)) or same
     return summary([ObjectVerdict(ref, outcome, reason)])
 
 

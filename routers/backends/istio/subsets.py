@@ -111,13 +111,13 @@ def check_names(rollout: Rollout, want: Traffic, live: Live) -> Iterator[Finding
 
 
 def subset_pods(rollout: Rollout, live: Live) -> Iterator[SubsetPods]:
-    """Yield the pods behind the host of the DestinationRule, for the subset of each role.
+    """Yield the pods behind the host of the DestinationRule, for the subset of each role of a split by subsets.
 
     Nothing where the pods are not known: the host is in another namespace, or no single Service.
     """
     rule, ref = stanza_of(rollout).destination_rule, rule_ref(rollout)
-    if rule is None or ref is None:
-        return
+    assert rule is not None, "it is a split by subsets"
+    assert ref is not None, "it is a split by subsets"
     manifest = live[ref].manifest
     host = host_name(str(dig(manifest, "spec", "host")), ref.namespace)
     name, namespace, *_ = host.split(".")
