@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from rollway.controller.decision import Adopt, Create, Delete, Evict, Patch
-from rollway.controller.owners import refuse_gone
+from rollway.controller.owners import is_controlled, may_adopt, refuse_gone
 from rollway.controller.projections import (
     kept_endpoints,
     kept_pod,
@@ -16,7 +16,7 @@ from rollway.controller.projections import (
     without_managers,
 )
 from rollway.controller.spec import selects
-from rollway.controller.world import HASH_LABEL, ReplicaSet, World
+from rollway.controller.world import HASH_LABEL, Pod, ReplicaSet, World
 from rollway.routers.backends.endpoints import SERVICE_LABEL
 from rollway.routers.errors import ConflictError, NotFoundError, RollwayError, UnreachableError
 from rollway.routers.kube.client import JSON_PATCH, MERGE_PATCH, Target
@@ -172,6 +172,9 @@ class WatchedCluster:
                 labels = dig(each, "spec", "template", "metadata", "labels") or {}
                 if selects(selector, labels):
                     yield each
+        for each in self.replica_sets.items(metadata["namespace"]):
+            if may_adopt(rollout, each):
+                yield each
 
     def _endpoints(self, namespace: str, service: str) -> frozenset[str]:
         slices: list[frozenset[str]] = self.slices.labelled(SERVICE_LABEL, [service], namespace)
@@ -255,8 +258,8 @@ class WatchedCluster:
             RollwayError: it could not be read.
         """
         found: Manifest | None = self._client.get(Target("apps", "ReplicaSet", namespace, name))
-        if found:
-            self._remember(found)
+        if found and HASH_LABEL in (found["metadata"].get("labels") or {}):
+            self._remember(found)  # others are not watched
         return found
 
     def write_status(self, rollout: Manifest, patch: Mapping[str, Any]) -> None:
@@ -309,11 +312,14 @@ class WatchedCluster:
             self._default_templates.pop(change.old["metadata"]["uid"], None)
 
     def _owned_changed(self, change: ObjectChange[Manifest]) -> None:
-        item = change.new or change.old
-        owners = item["metadata"].get("ownerReferences") or () if item else ()
-        for owner in owners:
-            if owner.get("kind") == "Rollout":
-                self._changed(change.namespace, owner["name"])
+        for item in filter(None, (change.old, change.new)):
+            for owner in item["metadata"].get("ownerReferences") or ():
+                if owner.get("kind") == "Rollout":
+                    self._changed(change.namespace, owner["name"])
+        if change.new is not None and not is_controlled(change.new):
+            for rollout in self.rollouts.items(change.namespace):
+                if may_adopt(rollout, change.new):
+                    self._changed(change.namespace, rollout["metadata"]["name"])
 
     def _pod_changed(self, change: ObjectChange[Pod]) -> None:
         pod = change.new or change.old

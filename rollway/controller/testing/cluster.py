@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rollway.controller.decision import Adopt, Create, Delete, Evict, Patch
-from rollway.controller.spec import selects
+from rollway.controller.owners import may_adopt
 from rollway.controller.testing.api import Key
 from rollway.controller.testing.kubernetes import hash_of, is_ready
 from rollway.controller.world import Pod, ReplicaSet, World
@@ -107,10 +107,8 @@ class SimulatedCluster:
 def _belongs(replica_set: Manifest, rollout: Manifest) -> bool:
     """Return whether a ReplicaSet is a Rollout's, or nobody's and selected by it."""
     owners = replica_set["metadata"].get("ownerReferences") or ()
-    if any(owner["controller"] for owner in owners):
-        return any(owner["uid"] == rollout["metadata"]["uid"] for owner in owners)
-    labels = (replica_set["spec"]["template"].get("metadata") or {}).get("labels") or {}
-    return selects(rollout["spec"]["selector"], labels)
+    own = any(owner["uid"] == rollout["metadata"]["uid"] for owner in owners)
+    return own or may_adopt(rollout, replica_set)
 
 
 def _is_same(present: Manifest, write: Delete) -> bool:
