@@ -238,6 +238,7 @@ class TestRefusals:
         simulation = deployed(routed_canary({"setWeight": 10}))
         repaired = simulation.rollout["spec"]["strategy"]
         spoil(simulation)
+        simulation.run(1)  # until the controller has seen it
         simulation.set_image("v2")
         simulation.run(30)
         message = condition(simulation, "InvalidSpec")["message"]
