@@ -201,10 +201,9 @@ class Shop:
 
     def selected(self, service: str) -> str:
         """Return the image of the pods that a Service selects by their hash; empty where it selects none."""
-        selector = self.get("Service", service)["spec"]["selector"]
+        selected = self.get("Service", service)["spec"]["selector"].get("rollouts-pod-template-hash")
         for item in self.items("ReplicaSet"):
-            labels = item["metadata"]["labels"]
-            if labels["rollouts-pod-template-hash"] == selector.get("rollouts-pod-template-hash"):
+            if selected and item["metadata"]["labels"].get("rollouts-pod-template-hash") == selected:
                 return image_of(item["spec"]["template"])
         return ""
 
