@@ -99,20 +99,7 @@ def exists(path: str) -> bool:
 
 def read(path: str) -> bytes | None:
     """Return the bytes of a file, or None when it cannot be read."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except OSError:
-        return None
-    try:
-        size = os.fstat(descriptor).st_size
-        pieces = []
-        while piece := os.read(descriptor, size + 1):
-            pieces.append(piece)
-        return b"".join(pieces)
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
+    return Contents().read(path)
 
 
 class Contents:
@@ -128,19 +115,30 @@ class Contents:
     def read(self, path: str) -> bytes | None:
         """Return the bytes of a file, the same object while they are the same, or None when it cannot be read."""
         try:
-            status = os.stat(path)
+            # A network file system asks its server for the times when a file is opened.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         except OSError:
             return None
+        try:
+            return self._read(path, descriptor)
+        except OSError:
+            return None
+        finally:
+            os.close(descriptor)
+
+    def _read(self, path: str, descriptor: int) -> bytes:
+        status = os.fstat(descriptor)
         now = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        then, known = self._known.get(path, ((), None))
-        if known is not None and now == then:
+        then, known = self._known.get(path, ((), b""))
+        if now == then:
             return known
-        moment = time.time_ns()
-        raw = read(path)
-        if raw is not None:
-            raw = known if raw == known else raw
-            settled = moment - max(now[-2:]) > _CLOCK_STEP
-            self._known[path] = (now if settled else (), raw)
+        moment, pieces = time.time_ns(), []
+        while piece := os.read(descriptor, status.st_size + 1):
+            pieces.append(piece)
+        raw = b"".join(pieces)
+        raw = known if raw == known else raw
+        settled = moment - max(now[-2:]) > _CLOCK_STEP
+        self._known[path] = (now if settled else (), raw)
         return raw
 
 
