@@ -15,7 +15,6 @@ from rollway.controller.projections import (
     service_names,
     without_managers,
 )
-from rollway.controller.spec import selects
 from rollway.controller.world import HASH_LABEL, Pod, ReplicaSet, World
 from rollway.routers.backends.endpoints import SERVICE_LABEL
 from rollway.routers.errors import ConflictError, NotFoundError, RollwayError, UnreachableError
@@ -163,16 +162,9 @@ class WatchedCluster:
 
     def _replica_sets(self, rollout: Manifest) -> Iterator[Manifest]:
         """Yield the ReplicaSets that a Rollout owns, and those without an owner that its selector selects."""
-        metadata, selector = rollout["metadata"], dig(rollout, "spec", "selector") or {}
+        metadata = rollout["metadata"]
         yield from self.replica_sets.owned(metadata["uid"])
-        if not selector:
-            return
         for each in self.replica_sets.orphans(metadata["namespace"]):
-            if not each["metadata"].get("deletionTimestamp"):
-                labels = dig(each, "spec", "template", "metadata", "labels") or {}
-                if selects(selector, labels):
-                    yield each
-        for each in self.replica_sets.items(metadata["namespace"]):
             if may_adopt(rollout, each):
                 yield each
 
