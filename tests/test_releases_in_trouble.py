@@ -74,6 +74,22 @@ def test_a_service_keeps_what_it_leads_to_until_there_are_pods_to_move_to() -> N
     settle(simulation)
 
 
+def test_a_service_of_every_release_is_not_narrowed_to_a_bad_first_one() -> None:
+    """Where the first release never becomes ready, the active Service selects no hash until the next one has its pods."""
+    strategy = blue_green(autoPromotionEnabled=False)
+    manifest = rollout(strategy)
+    manifest["spec"]["template"]["spec"]["containers"][0]["image"] = "bad1"
+    simulation = Simulation(0, manifest, ["stable", "canary"])
+    simulation.run(30)
+    simulation.set_image("v2")
+    simulation.run(60)
+    assert (simulation.status["phase"], selected(simulation, "stable")) == ("Paused", None)
+    simulation.promote()
+    simulation.run(60)
+    assert selected(simulation, "stable") == hash_of(simulation, "v2")
+    settle(simulation)
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_two_controllers_at_once_end_as_one(strategy: Manifest) -> None:
     """While the old leader goes on for a while beside the new one, the release stays safe, and settles."""

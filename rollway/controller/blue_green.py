@@ -152,6 +152,7 @@ def _wish(release: Release, plan: Plan, *, switch: bool) -> Traffic | None:
 
 def _traffic_wanted(release: Release, plan: Plan, *, switch: bool) -> Traffic | None:
     """Return the traffic that is safe where the Services lead to one release each."""
+    """Return the traffic to ask for now; None while the active Service keeps what it leads to, without a router."""
     strategy, total = release.blue_green, release.blue_green.total
     shown = shown_weight(release)
     if plan.progress.fully_promoted and strategy.routed:
@@ -162,6 +163,7 @@ def _traffic_wanted(release: Release, plan: Plan, *, switch: bool) -> Traffic | 
         if moves and not release.new.available and not release.is_empty:
             return None  # the Service keeps what it leads to until there are pods to move to
         return Traffic(Split(0, total))
+        return None if _is_kept(release) else Traffic(Split(0, total))
     if release.is_empty:
         return Traffic(Split(0, total))
     if plan.progress.aborted:
@@ -180,7 +182,18 @@ def _traffic_wanted(release: Release, plan: Plan, *, switch: bool) -> Traffic | 
     return _back(release, plan)
 
 
-def _back(release: Release, plan: Plan) -> Traffic:
+def _is_kept(release: Release) -> bool:
+    """Return whether the active Service, without a router, has to wait for pods of stable: for all where it selects no hash."""
+    if release.blue_green.routed:
+        return False
+    selected = selected_hash(release.world.services.get(release.blue_green.stable_service))
+    target = release.stable or release.new
+    if selected == target.pod_hash or (selected and release.is_empty):
+        return False
+    return target.available < (1 if selected else max(release.spec.replicas, 1))
+
+
+def _back(release: Release, plan: Plan) -> Traffic | None:
     """Return the traffic back to stable, once that has a pod for it."""
     shown, total = shown_weight(release), release.blue_green.total
     if shown and not release.stable_available:
@@ -189,4 +202,4 @@ def _back(release: Release, plan: Plan) -> Traffic:
     if shown and not subsets.stable_is_selected(release):
         plan.waiting.append("the stable subset does not select the stable ReplicaSet yet")
         return Traffic(Split(shown, total))
-    return Traffic(Split(0, total))
+    return None if _is_kept(release) else Traffic(Split(0, total))
