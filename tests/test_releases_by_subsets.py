@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rollway.controller.testing.rollouts import SUBSETS, blue_green, by_subsets
+from rollway.controller.testing.rollouts import SUBSETS, blue_green, by_subsets, rollout
+from rollway.controller.testing.simulation import Simulation
 
 if TYPE_CHECKING:
-    from rollway.controller.testing.simulation import Simulation
     from rollway.routers.objects import Manifest
 
 from simulated import PAUSE, deployed, hash_of, pods, selected, updated, weight
@@ -129,6 +129,16 @@ def test_a_data_plane_that_has_not_loaded_a_subset_gets_no_weight_for_it() -> No
     assert simulation.data_plane.written is not None
     assert simulation.data_plane.written.traffic.split.canary == 0
     assert "not loaded yet" in simulation.status["message"]
+
+
+def test_ping_pong_and_subsets_exclude_each_other() -> None:
+    """Two ways to name the roles are a fault of the spec, and nothing is written but that."""
+    pair = {"pingService": "stable", "pongService": "canary"}
+    simulation = Simulation(0, rollout(by_subsets(*STEPS, pingPong=pair)), ["stable", "canary"])
+    simulation.run(30)
+    assert simulation.status["phase"] == "Degraded"
+    assert "swaps Services, and the router leads to subsets" in simulation.status["message"]
+    assert not simulation.store.of("ReplicaSet")
 
 
 def test_blue_green_switches_by_subsets() -> None:

@@ -98,6 +98,8 @@ def follow(world: World, decision: Decision, now: datetime) -> Decision:
 def _service_faults(spec: RolloutSpec, world: World) -> Iterator[str]:
     """Yield what is wrong with the Services that the Rollout names."""
     strategy = spec.strategy
+    if getattr(strategy, "ping_pong", None) and world.traffic and world.traffic.subsets is not None:
+        yield "spec.strategy.canary.pingPong: swaps Services, and the router leads to subsets: give one of the two"
     pair = getattr(strategy, "ping_pong", None) or (strategy.stable_service, strategy.canary_service)
     for name in filter(None, pair):
         service = world.services.get(name)
