@@ -8,6 +8,7 @@ import pytest
 
 from rollway.controller.testing.rollouts import SUBSETS, blue_green, by_subsets, rollout
 from rollway.controller.testing.simulation import Simulation
+from rollway.routers.traffic import SubsetHashes
 
 if TYPE_CHECKING:
     from rollway.routers.objects import Manifest
@@ -129,6 +130,23 @@ def test_a_data_plane_that_has_not_loaded_a_subset_gets_no_weight_for_it() -> No
     assert simulation.data_plane.written is not None
     assert simulation.data_plane.written.traffic.split.canary == 0
     assert "not loaded yet" in simulation.status["message"]
+
+
+def test_the_first_release_is_whole_also_when_it_was_just_scaled() -> None:
+    """Both at once, more replicas and the hash of the stable subset: the subset waits for all of the pods."""
+    simulation = Simulation(0, rollout(by_subsets(), replicas=1), ["stable", "canary"])
+    simulation.run(0.1)
+    simulation.handed_over = True
+    simulation.processes.clear()  # the controller is away while the pod becomes available
+    simulation.run(30)
+    simulation.edit("scale to 6", lambda manifest: manifest["spec"].update(replicas=6))
+    simulation.handed_over = False
+    simulation.start()
+    simulation.run(0.5)
+    assert pods(simulation, "v1") == (6,)
+    assert simulation.data_plane.subsets == SubsetHashes()
+    simulation.run(60)
+    assert subsets(simulation) == ("v1", "v1")
 
 
 def test_ping_pong_and_subsets_exclude_each_other() -> None:

@@ -73,13 +73,20 @@ def _has_pods(
     release: Release, plan: Plan, role: str, selected: str, target: ReplicaSet, *, whole: bool
 ) -> bool:
     """Return whether a subset can select a ReplicaSet; one that had no hash, and so the pods of every release, needs it whole."""
-    needed = 1 if selected and not whole else max(target.desired, 1)
+    needed = 1 if selected and not whole else _all_pods(release, target)
     if selected == target.pod_hash or target.available >= needed or release.is_empty:
         return True
     plan.waiting.append(
         f"{target.available} of {needed} pods that the {role} subset is to select (ReplicaSet {target.name}) are available"
     )
     return False
+
+
+def _all_pods(release: Release, target: ReplicaSet) -> int:
+    """Return how many pods a ReplicaSet has when it is whole; a Rollout that was just scaled may ask for more than it has."""
+    dynamic = getattr(release.spec.strategy, "dynamic_stable_scale", False)
+    alone = release.progress.fully_promoted or (target == release.stable and not dynamic)
+    return max(target.desired, release.spec.replicas if alone else 1, 1)
 
 
 def _is_unused(release: Release, wish: Traffic) -> bool:
