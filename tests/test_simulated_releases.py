@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from rollway.controller.testing.simulation import Simulation
     from rollway.routers.objects import Manifest
 
-pytestmark = pytest.mark.uncovered
 SEEDS = int(os.environ.get("SEEDS", "120"))
 BATCH = max(SEEDS // 24, 1)
 EVERY = int(os.environ.get("EVERY_KILL", "8"))
 """Every how many moments the controller is killed: `make simulate` takes all of them."""
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, BATCH))
+@pytest.mark.parametrize(
+    "first", [0, *(pytest.param(first, marks=pytest.mark.uncovered) for first in range(BATCH, SEEDS, BATCH))]
+)
 def test_random_releases_settle(first: int) -> None:
     """Whatever users and faults do, nothing happens that must never happen, and the release ends as its spec says."""
     for seed in range(first, min(first + BATCH, SEEDS)):
@@ -80,11 +81,35 @@ PING_PONG = routed_canary(
             by_subsets(*STEPS, scaleDownDelaySeconds=5), _abort_and_retry, id="subsets, aborted and retried"
         ),
         pytest.param(PING_PONG, _update, id="ping-pong"),
+        pytest.param(ROUTED, _update, id="routed canary", marks=pytest.mark.uncovered),
         pytest.param(
-            {"canary": {"steps": list(STEPS)}}, _supersede, id="canary without a router, superseded"
+            ROUTED, _abort_and_retry, id="routed canary, aborted and retried", marks=pytest.mark.uncovered
         ),
-        pytest.param(blue_green(scaleDownDelaySeconds=5), _supersede, id="blue-green, superseded"),
-        pytest.param(blue_green(autoPromotionEnabled=False), _abort_and_retry, id="blue-green, aborted"),
+        pytest.param(
+            routed_canary(*STEPS, dynamicStableScale=True),
+            _abort_and_retry,
+            id="dynamic, aborted",
+            marks=pytest.mark.uncovered,
+        ),
+        pytest.param(PING_PONG, _update, id="ping-pong", marks=pytest.mark.uncovered),
+        pytest.param(
+            {"canary": {"steps": list(STEPS)}},
+            _supersede,
+            id="canary without a router, superseded",
+            marks=pytest.mark.uncovered,
+        ),
+        pytest.param(
+            blue_green(scaleDownDelaySeconds=5),
+            _supersede,
+            id="blue-green, superseded",
+            marks=pytest.mark.uncovered,
+        ),
+        pytest.param(
+            blue_green(autoPromotionEnabled=False),
+            _abort_and_retry,
+            id="blue-green, aborted",
+            marks=pytest.mark.uncovered,
+        ),
         pytest.param(
             blue_green(trafficRouting={"nginx": {}}, previewReplicaCount=1), _update, id="routed blue-green"
         ),
