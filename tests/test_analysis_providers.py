@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import EntryPoint
 from types import ModuleType
 from typing import Any
@@ -325,10 +326,21 @@ def test_a_measurement_has_what_decided_it() -> None:
     assert len(taken(answer({"v": "x" * 50_000})).value) == VALUE + 3
 
 
+def echo(text: str, _request: Request) -> Response:
+    """Answer a text."""
+    return answer({"v": text})
+
+
 def test_no_secret_shows_in_a_measurement() -> None:
     """A server that answers with the secret that it was asked with does not bring it into value or message."""
     measured = taken(answer({"v": "token hidden"}), ("hidden",))
     assert measured.value == '"token *****"'
+    written = {"headers": [{"key": "Authorization", "value": "Bearer abc.def"}]}
+    settings = {"url": "http://me:word@x", "jsonPath": "{$.v}"}
+    for further, token in ((written, "abc.def"), ({}, "bWU6d29yZA==")):
+        metric = Metric("m", "web", {**settings, **further})
+        echoed = measure(metric, partial(echo, token), INPUTS, lambda: NOW)
+        assert echoed.measurement.value == '"*****"'
     measured = taken(Response(403, b"no access with hidden"), ("hidden",))
     assert measured.message == "received non 2xx response code: 403: 'no access with *****'"
 

@@ -11,7 +11,7 @@ from rollway.analysis.status import Measurement, Phase
 from rollway.routers.errors import RollwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
     from typing import Any, TypeAlias
 
@@ -53,7 +53,9 @@ def measure(
     metadata = {key: redacted(value, secrets) for key, value in asked.metadata(metric.settings).items()}
     started = inputs.now
     try:
-        reading = asked.read(metric.settings, ask(asked.request(metric.settings, inputs)))
+        request = asked.request(metric.settings, inputs)
+        secrets = (*secrets, *_credentials(request))
+        reading = asked.read(metric.settings, ask(request))
         value = _shortened(redacted(reading.value, secrets))
         notes = {key: redacted(note, secrets) for key, note in reading.metadata.items()}
     except RollwayError as error:
@@ -64,6 +66,15 @@ def measure(
         message = redacted(error.message, secrets)
         return Measured(_failed(started, clock(), message, value), metadata)
     return Measured(Measurement(phase, started, clock(), value, metadata=notes), metadata)
+
+
+def _credentials(request: Request) -> Iterator[str]:
+    """Yield the tokens of a request, which a server may repeat in its answer, also where the template has them as text."""
+    for name, value in request.headers:
+        if name.lower() == "authorization":
+            yield value.rpartition(" ")[2]
+    if request.oauth2:
+        yield request.oauth2.client_secret
 
 
 def _failed(started: datetime, finished: datetime, message: str, value: str = "") -> Measurement:

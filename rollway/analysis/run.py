@@ -116,16 +116,12 @@ def _assessed(metrics: Sequence[Metric], status: RunStatus, now: datetime, *, te
     """Return the status with the phases of metrics and run; what a metric ends here, the next call ends the others."""
     ending = terminate or _is_ending(status)
     results = dict(status.results)
-    summary, dry_run_summary = Counts(), Counts()
+    summaries = {False: Counts(), True: Counts()}
     worst: Phase | None = None
     message = "Run Terminated" if terminate else ""
     everything = True
     for metric in metrics:
-        count = (dry_run_summary if metric.dry_run else summary).count + 1
-        if metric.dry_run:
-            dry_run_summary = replace(dry_run_summary, count=count)
-        else:
-            summary = replace(summary, count=count)
+        summaries[metric.dry_run] = _added(summaries[metric.dry_run], "count")
         result = results.get(metric.name)
         if result is None:
             everything = False
@@ -135,19 +131,18 @@ def _assessed(metrics: Sequence[Metric], status: RunStatus, now: datetime, *, te
             everything = False
             continue
         limit, reason = _exceeded(metric, result)
-        counted = _counted(limit or Phase.SUCCESSFUL)
+        key = (limit or Phase.SUCCESSFUL).value.lower()
+        summaries[metric.dry_run] = _added(summaries[metric.dry_run], key)
         if metric.dry_run:
-            dry_run_summary = _added(dry_run_summary, counted)
             worst = worst or Phase.SUCCESSFUL
             if reason:
                 text = f"Metric assessed {result.phase.value} due to {reason}"
                 results[metric.name] = replace(result, message=text)
             continue
-        summary = _added(summary, counted)
         if worst is None or WORST_LAST.index(result.phase) > WORST_LAST.index(worst):
             worst = result.phase
             message = _message(metric, result, reason) if reason else message
-    status = replace(status, results=results, summary=summary, dry_run_summary=dry_run_summary)
+    status = replace(status, results=results, summary=summaries[False], dry_run_summary=summaries[True])
     under_way = any(result.last and not result.last.phase.completed for _, result in _open(metrics, status))
     if ending:
         phase = Phase.RUNNING if under_way else worst or Phase.SUCCESSFUL
@@ -161,10 +156,6 @@ def _in_phase(status: RunStatus, phase: Phase, message: str, now: datetime) -> R
         return status
     completed = status.completed_at or (now if phase.completed else None)
     return replace(status, phase=phase, message=message, completed_at=completed)
-
-
-def _counted(phase: Phase) -> str:
-    return phase.value.lower()
 
 
 def _added(counts: Counts, key: str) -> Counts:

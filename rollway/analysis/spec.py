@@ -80,7 +80,6 @@ class Analysis:
     """Regular expressions of names of metrics that are measured and do not count."""
     retention: tuple[Retention, ...] = ()
     references: tuple[Reference, ...] = ()
-    terminate: bool = False
 
 
 @dataclass(frozen=True)

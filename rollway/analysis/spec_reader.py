@@ -61,7 +61,6 @@ def read_analysis(manifest: Manifest) -> tuple[Analysis, list[Fault]]:
             Reference(each["templateName"], bool(each.get("clusterScope")))
             for each in spec.get("templates") or ()
         ),
-        terminate=bool(spec.get("terminate")),
     )
     faults += _repeated("metrics", [str(metric.get("name")) for metric in analysis.metrics])
     faults += _patterns(analysis)
