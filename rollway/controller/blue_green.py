@@ -139,31 +139,37 @@ def _is_fast_track(release: Release) -> bool:
 
 
 def _wish(release: Release, plan: Plan, *, switch: bool) -> Traffic | None:
-    """Return the traffic to ask for now; None while no release can carry what a Service that serves all pods does."""
-    wish = _traffic_wanted(release, plan, switch=switch)
-    service = release.blue_green.stable_service
-    if wish is None or release.blue_green.routed or selected_hash(release.world.services.get(service)):
-        return wish
-    if release.is_empty:
-        return None if plan.progress.fully_promoted else wish
-    target = release.new if plan.progress.fully_promoted or wish.split.canary else release.stable
-    return wish if target and is_reached_by(release, service, target) else None
-
-
-def _traffic_wanted(release: Release, plan: Plan, *, switch: bool) -> Traffic | None:
-    """Return the traffic that is safe where the Services lead to one release each."""
     """Return the traffic to ask for now; None while the active Service keeps what it leads to, without a router."""
+    wish = _traffic_wanted(release, plan, switch=switch)
+    if release.blue_green.routed:
+        return wish
+    service = release.blue_green.stable_service
+    if not wish.split.canary:
+        return None if _is_kept(release, service) else wish
+    narrowed = selected_hash(release.world.services.get(service))
+    ready = narrowed or release.is_empty or is_reached_by(release, service, release.new)
+    return wish if ready else None
+
+
+def _is_kept(release: Release, service: str) -> bool:
+    """Return whether the active Service has to wait for pods of stable: for all where it selects no hash."""
+    selected = selected_hash(release.world.services.get(service))
+    target = release.stable or release.new
+    if selected == target.pod_hash or (selected and release.is_empty):
+        return False
+    if selected:
+        return not target.available
+    return target.available < release.spec.replicas or not is_reached_by(release, service, target)
+
+
+def _traffic_wanted(release: Release, plan: Plan, *, switch: bool) -> Traffic:
+    """Return the traffic that is safe where the Services lead to one release each."""
     strategy, total = release.blue_green, release.blue_green.total
     shown = shown_weight(release)
     if plan.progress.fully_promoted and strategy.routed:
         return promoted_wish(release, plan, strategy.stable_service)
     if plan.progress.fully_promoted:
-        selected = selected_hash(release.world.services.get(strategy.stable_service))
-        moves = selected not in ("", release.new.pod_hash)
-        if moves and not release.new.available and not release.is_empty:
-            return None  # the Service keeps what it leads to until there are pods to move to
         return Traffic(Split(0, total))
-        return None if _is_kept(release) else Traffic(Split(0, total))
     if release.is_empty:
         return Traffic(Split(0, total))
     if plan.progress.aborted:
@@ -182,18 +188,7 @@ def _traffic_wanted(release: Release, plan: Plan, *, switch: bool) -> Traffic | 
     return _back(release, plan)
 
 
-def _is_kept(release: Release) -> bool:
-    """Return whether the active Service, without a router, has to wait for pods of stable: for all where it selects no hash."""
-    if release.blue_green.routed:
-        return False
-    selected = selected_hash(release.world.services.get(release.blue_green.stable_service))
-    target = release.stable or release.new
-    if selected == target.pod_hash or (selected and release.is_empty):
-        return False
-    return target.available < (1 if selected else max(release.spec.replicas, 1))
-
-
-def _back(release: Release, plan: Plan) -> Traffic | None:
+def _back(release: Release, plan: Plan) -> Traffic:
     """Return the traffic back to stable, once that has a pod for it."""
     shown, total = shown_weight(release), release.blue_green.total
     if shown and not release.stable_available:
@@ -202,4 +197,4 @@ def _back(release: Release, plan: Plan) -> Traffic | None:
     if shown and not subsets.stable_is_selected(release):
         plan.waiting.append("the stable subset does not select the stable ReplicaSet yet")
         return Traffic(Split(shown, total))
-    return None if _is_kept(release) else Traffic(Split(0, total))
+    return Traffic(Split(0, total))
