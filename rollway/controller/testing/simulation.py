@@ -133,7 +133,9 @@ class Simulation:
         return self.acting.routing
 
     def wake(self, seconds: float = 0.02) -> None:
-        """Let every controller look at the Rollout soon."""
+        """Let every controller look at the Rollout soon; two that disagree for a while take the time that requests take."""
+        if len(self.processes) > 1:
+            seconds = max(seconds, 0.2)
         for process in self.processes:
             self.clock.after(seconds, functools.partial(self._reconcile, process))
 
