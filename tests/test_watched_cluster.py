@@ -211,6 +211,16 @@ def test_only_pods_of_rollouts_are_watched(server: ApiServer, store: ClusterStor
     assert all(HASH_LABEL in path for path in pods if "watch=true" in path)
 
 
+def test_the_pods_of_data_planes_are_read_once_for_all(server: ApiServer, store: ClusterStore) -> None:
+    """Who asks for the same pods within the time gets the answer to the first; other pods are another request."""
+    with closing(WatchingStore(store, selectors={("", "Pod"): HASH_LABEL}, shared=60)) as watching:
+        server.put(m.pod("proxy", app="nginx"), "pods")
+        for selector in ("app=nginx", "app=nginx", "app=other"):
+            found = watching.read([Need("", "Pod", required=False, selector=selector, runtime=True)])
+            assert [item.ref.name for item in found.values()] == ["proxy"]
+    assert len([path for _, path in server.requests if "/pods?" in path and "watch=true" not in path]) == 2
+
+
 def test_a_rollout_that_lost_its_label_is_not_ours_after_a_conflict(
     server: ApiServer, watched: WatchedCluster
 ) -> None:

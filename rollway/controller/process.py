@@ -32,6 +32,8 @@ _CONTEST_S = 0.5
 _RESYNC_S = 900.0
 """When a Rollout is looked at again even if nothing happens, as Argo's controller does."""
 _SHUTDOWN_S = 20.0
+_SHARED_S = 1.0
+"""How long the pods of data planes that were found for one Rollout are those for the others too."""
 
 _logger = logging.getLogger(__name__)
 
@@ -81,7 +83,11 @@ class Controller:
         )
         # Of all the pods of a cluster, those of Rollouts are enough.
         self._watching = WatchingStore(
-            store, options.namespace, self._routed_changed, selectors={("", "Pod"): HASH_LABEL}
+            store,
+            options.namespace,
+            self._routed_changed,
+            selectors={("", "Pod"): HASH_LABEL},
+            shared=_SHARED_S,
         )
         self._routing = RoutedTraffic(
             self._watching,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
+import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,8 @@ class WatchingStore:
     """Serve reads from memory, write through a cluster store; safe to use from many threads.
 
     `namespace` limits the watches to one namespace; empty watches the whole cluster. `selectors` limits the watch of a kind
-    to the objects that a label selector selects: a need with another selector is read from the API server, each time.
+    to the objects that a label selector selects: a need with another selector is read from the API server, and what that has
+    shown is given to whoever asks the same within `shared` seconds.
     `changed` is called, from a watching thread, with each object that changed, also while its watch was broken; at first that is every object. When
     it raises, that is logged, and the watch goes on.
     """
@@ -56,6 +58,7 @@ class WatchingStore:
         changed: Callable[[ObjectRef], None] = lambda _ref: None,
         *,
         selectors: Mapping[Kind, str] = MappingProxyType({}),
+        shared: float = 0,
     ) -> None:
         self._cluster = cluster
         self._selectors = selectors
@@ -64,6 +67,8 @@ class WatchingStore:
         self._lock = threading.Lock()
         self._informers: dict[Kind, Informer[LiveObject]] = {}
         self._snapshots: dict[Kind, tuple[Informer[LiveObject], KindSnapshot]] = {}
+        self._shared_s = shared
+        self._shared: dict[tuple[Need, ...], tuple[float, Live]] = {}
 
     @property
     def synced(self) -> bool:
@@ -80,7 +85,7 @@ class WatchingStore:
         elsewhere: list[Need] = []
         for need in wanted:
             key = (need.group, need.kind)
-            if need.selector != self._selectors.get(key, need.selector):
+            if self._is_unwatched(need):
                 elsewhere.append(need)
                 continue
             informer = self._informers.get(key)
@@ -98,7 +103,7 @@ class WatchingStore:
             if self._namespace and not need.namespace:
                 notes[self._note(need)] = None
         if elsewhere:
-            rest = self._cluster.read(elsewhere)
+            rest = self._read_elsewhere(elsewhere)
             objects.update(rest)
             notes.update(dict.fromkeys(rest.notes))
         if stores.missing(wanted, objects):
@@ -106,6 +111,21 @@ class WatchingStore:
             return self._cluster.read(needs)
         served = self._cluster.client.discovery.served()
         return Live(objects.values(), served, notes=notes, running=True, kinds=whole)
+
+    def _read_elsewhere(self, needs: Sequence[Need]) -> Live:
+        """Read what no watch keeps from the API server."""
+        # What a broken watch does not answer must be as it is now.
+        if not self._shared_s or not all(self._is_unwatched(need) and not need.fresh for need in needs):
+            return self._cluster.read(needs)
+        now, key = time.monotonic(), tuple(needs)
+        with self._lock:
+            self._shared = {each: kept for each, kept in self._shared.items() if kept[0] > now}
+            if key in self._shared:
+                return self._shared[key][1]
+        live = self._cluster.read(needs)
+        with self._lock:
+            self._shared[key] = now + self._shared_s, live
+        return live
 
     def lock(self, rollout: Rollout) -> AbstractContextManager[bool]:  # noqa: ARG002 - there is nothing to hold
         """Keep nobody waiting: versions and tests find out what others write; see `Store.lock`."""
@@ -209,6 +229,10 @@ class WatchingStore:
             outgrown.stop()
         known.start()
         return known
+
+    def _is_unwatched(self, need: Need) -> bool:
+        """Return whether a need is about other objects of a kind than those that are watched."""
+        return need.selector != self._selectors.get((need.group, need.kind), need.selector)
 
     def _is_inside(self, need: Need) -> bool:
         """Return whether a need is answered by the watched namespace; one for all of a kind is narrowed to it."""
