@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import signal
 import statistics
 import sys
 import tempfile
@@ -67,6 +68,8 @@ def main() -> None:
     parser.add_argument("--only", action="append", help="measure only this; repeatable")
     given = parser.parse_args()
     sizes = QUICK if given.quick else Sizes()
+    # Whoever ends this process ends the control plane too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory() as folder, Bench(Path(folder)) as bench:
         print(f"\n{'rollway controller':52}{'figure':>12}  goal")
         print(f"Kubernetes {tools.KUBERNETES[0]}, Python {sys.version.split()[0]}")
