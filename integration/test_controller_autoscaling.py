@@ -44,9 +44,9 @@ def test_an_autoscaler_scales_in_and_out_in_mid_canary(client: Client, shop: Cal
         web.wait_healthy()
         until(lambda: not web.pods("v1"), "the old pods go")
         assert web.pods("v2") == 6
-        scale = client.get(web.target("Rollout", "web", "scale"))
-        assert scale
-        assert scale["status"] == {"replicas": 6, "selector": "app=web"}
+        scale = web.target("Rollout", "web", "scale")
+        reached = {"replicas": 6, "selector": "app=web"}
+        until(lambda: (client.get(scale) or {}).get("status") == reached, "the scale is that of v2")
 
 
 def autoscaler() -> Manifest:

@@ -113,6 +113,17 @@ def test_asking_data_planes_is_a_role_in_their_namespaces() -> None:
     assert not any("portforward" in line for line in permissions(found["ClusterRole rollway"]))
 
 
+def test_a_controller_looks_for_data_planes_where_it_may() -> None:
+    """The namespaces that were named are those in which it looks for pods: with the rights of one namespace it may not look in all."""
+    found = objects(namespaced=True, namespace="team", data_planes=("ingress-nginx", "edge"))
+    (container,) = found["Deployment rollway"]["spec"]["template"]["spec"]["containers"]
+    assert container["args"][1:] == [
+        "--namespace=$(POD_NAMESPACE)",
+        "--data-plane=ingress-nginx",
+        "--data-plane=edge",
+    ]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

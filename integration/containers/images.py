@@ -185,9 +185,12 @@ def _program(tool: tools.Tool, reference: str = "", at: str = "usr/local/bin", *
     return Image(reference or f"rollway.dev/{tool.name}", (str(tool.path()), at), fill, start)
 
 
-def echo() -> Image:
-    """Return one version of the shop: it answers with the VERSION of its environment, on port 8080."""
-    return _program(tools.pod("echo"), Entrypoint=["/usr/local/bin/echo"])
+def echo(version: str = "") -> Image:
+    """Return one version of the shop: it answers on port 8080 with the VERSION of its environment, or the one given here."""
+    start: dict[str, Any] = {"Entrypoint": ["/usr/local/bin/echo"]}
+    if version:
+        start["Env"] = [f"VERSION={version}"]
+    return _program(tools.pod("echo"), f"rollway.dev/echo:{version}" if version else "", **start)
 
 
 def traefik() -> Image:

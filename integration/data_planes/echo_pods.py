@@ -1,4 +1,4 @@
-"""The pods of the only node as processes of this sandbox: `echo`, at the address of the pod, as the tag of its image.
+"""The pods of the only node as processes of this sandbox: each an nginx at its own address, which answers with its version.
 
 What a kubelet does for them: a pod is ready when its process answers, and while it ends it still answers during `preStop`.
 """
@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import signal
 import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from data_planes import fetch
-from data_planes.echo import PORT
-from harness import tools
+from data_planes.echo import PORT, nginx_environment
+from harness import debian
 from harness.control_plane import StartError
 from harness.daemon import Daemon
 from rollway.routers.errors import NotFoundError
@@ -30,15 +31,35 @@ if TYPE_CHECKING:
 
 IMAGE = "echo"
 """The image of the pods that run here; other pods are left alone."""
+_CONFIG = """
+daemon off;
+user root;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log stderr warn;
+events {{ worker_connections 512; }}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  server {{
+    listen {address}:{port};
+    default_type text/plain;
+    add_header X-Version {version};
+    location / {{ return 200 "{version}\\n"; }}
+  }}
+}}
+"""
 _ADDRESSES = (f"10.244.{block}.{number}" for block in itertools.count(1) for number in range(1, 255))
 
 
 class EchoPods:
-    """Run an `echo` for each pod of the image `echo:VERSION` from its scheduling to its end."""
+    """Run a process for each pod of the image `echo:VERSION` from its scheduling to its end."""
 
     def __init__(self, api: Api, folder: Path) -> None:
         self._api = api
         self._folder = folder
+        self._root = debian.unpacked(debian.NGINX)
         self._processes: dict[str, Daemon] = {}
         self._ending: set[str] = set()
         self._over = threading.Event()
@@ -46,7 +67,6 @@ class EchoPods:
 
     def start(self) -> None:
         """Watch the pods."""
-        tools.pod(IMAGE).path()
         self._informer.start()
 
     def stop(self) -> None:
@@ -73,17 +93,22 @@ class EchoPods:
     def _run(self, pod: Manifest, version: str) -> None:
         """Start the process of a pod; the status is written when it answers."""
         name, address = pod["metadata"]["name"], next(_ADDRESSES)
-        environment = {"VERSION": version, "POD_IP": address}
-        daemon = Daemon(name, [str(tools.pod(IMAGE).path())], self._folder, environment)
+        home = self._folder / name
+        home.mkdir()
+        config = home / "nginx.conf"
+        config.write_text(_CONFIG.format(folder=home, address=address, port=PORT, version=version))
+        command = [str(self._root / "usr/sbin/nginx"), "-p", str(home), "-c", str(config), "-e", "stderr"]
+        daemon = Daemon(name, command, home, nginx_environment(self._root))
         self._processes[pod["metadata"]["uid"]] = daemon
         daemon.start()
         threading.Thread(target=self._report, args=(pod, daemon, address), daemon=True).start()
 
     def _report(self, pod: Manifest, daemon: Daemon, address: str) -> None:
+        """Write that a pod is ready, as soon as it answers."""
         try:
-            daemon.wait(lambda: fetch(f"http://{address}:{PORT}/-/ready") is not None)
+            daemon.wait(lambda: fetch(f"http://{address}:{PORT}/") is not None)
         except StartError:
-            if pod["metadata"]["uid"] in self._ending:
+            if self._over.is_set() or pod["metadata"]["uid"] in self._ending:
                 return
             raise
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -121,6 +146,6 @@ class EchoPods:
         self._over.wait(seconds)
         daemon = self._processes.get(pod["metadata"]["uid"])
         if daemon:
-            daemon.stop()
+            daemon.stop(signal.SIGQUIT)  # nginx then completes the requests that it has
         if not self._over.is_set():
             self._api.delete(pod, {"gracePeriodSeconds": "0"})

@@ -39,6 +39,9 @@ class FullControlPlane(ControlPlane):
     def start(self) -> None:
         """Start everything; the node is ready a moment later."""
         super().start()
+        self._start_controllers()
+
+    def _start_controllers(self) -> None:
         kubeconfig = str(self.kubeconfig())
         manager, scheduler, kwok = free_ports(3)
         shared = {
@@ -79,13 +82,15 @@ class FullControlPlane(ControlPlane):
         self._run("kwok", [str(tools.kwok().path()), *flags(words)])
 
     def start_with_rollouts(self) -> None:
-        """Start everything, with our CRDs and one node, and wait until Rollouts are served."""
-        self.start()
+        """Start everything, with our CRDs and one node; Rollouts are served then."""
+        super().start()
         with closing(ClusterStore.open(str(self.kubeconfig()), cache=False)) as store:
             for crd in crds.own():
                 store.client.create(crd)
             store.client.create(NODE)
             until(lambda: _serves_rollouts(store.client), "Rollouts are served")
+        # Afterwards, because the autoscaler looks for new kinds only every 30 s.
+        self._start_controllers()
 
     def _run_kubernetes(self, program: str, words: dict[str, str]) -> None:
         self._run(program, [str(tools.kubernetes(program, self.minor).path()), *flags(words)])

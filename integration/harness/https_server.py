@@ -47,7 +47,8 @@ def serving(host: str, handler: type[Handler]) -> Iterator[Address]:
     server = ThreadingHTTPServer((host, 0), handler)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert(host).configure_cert(context)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    # A client that connects and is silent must not keep the others waiting, nor the end of the server.
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:

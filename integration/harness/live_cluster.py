@@ -28,6 +28,12 @@ class LiveCluster:
     client: Client
     kubeconfig: Path
     url: str
+    log: Path
+    """The log of the controller."""
+
+    def is_asked(self) -> bool:
+        """Return whether the controller can ask ingress-nginx what it has loaded, and so waits for that."""
+        return "cannot be asked" not in self.log.read_text()
 
 
 @contextlib.contextmanager
@@ -53,4 +59,4 @@ def started(folder: Path) -> Iterator[LiveCluster]:
         kubelet.serve(ingress_nginx.pod_ports)
         ingress_nginx.start(cluster, api, folder)
         controller.wait_ready()
-        yield LiveCluster(api.client, cluster.kubeconfig, ingress_nginx.url)
+        yield LiveCluster(api.client, cluster.kubeconfig, ingress_nginx.url, controller.log)

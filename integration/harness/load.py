@@ -8,7 +8,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
-from rollway.routers.probes.requests import Identity, Sample, measure
+from harness.waiting import until
+from rollway.routers.probes.requests import Identity, Sample, judge, measure
+from rollway.routers.traffic import Outcome
+from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -65,6 +68,12 @@ class Load:
                 counts.update(dict(sample.versions))
         return counts
 
+    def off(self, weight: int, version: str, since: float, until: float = float("inf")) -> str:
+        """Return why the share of a version between two moments is not its weight of 100; empty where it is."""
+        sample = Sample(tuple(self.versions(since, until).items()))
+        verdict = judge(sample, IDENTITY._replace(value=version), Split(weight, 100))
+        return "" if verdict.outcome is Outcome.MATCHES else f"at weight {weight}: {verdict.reason}"
+
     @property
     def sent(self) -> int:
         """How many requests were sent."""
@@ -81,3 +90,13 @@ class Load:
     def __str__(self) -> str:
         failed = ", ".join(f"{count} {reason}" for reason, count in self.failures.items())
         return f"{self.sent} requests, failed: {failed or 'none'}"
+
+
+def wait_until_served(url: str, host: str) -> None:
+    """Wait until a host is answered, and until what is written next is posted to nginx apart from it (see `ingress_nginx.SYNC_RATE`)."""
+
+    def is_served() -> bool:
+        return not measure(url, IDENTITY, requests=1, rate=0, headers={"Host": host}).failed
+
+    until(is_served, f"{host} is served")
+    time.sleep(1.05 - time.time() % 1)

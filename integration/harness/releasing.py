@@ -191,6 +191,10 @@ class Shop:
             if image_of(item["spec"]["template"]) == image
         )
 
+    def is_gone(self, image: str) -> bool:
+        """Return whether no pod of an image is there any more, not even one that is about to end."""
+        return not any(image_of(pod) == image for pod in self.items("Pod"))
+
     def weight(self) -> str:
         """Return the weight that the canary Ingress has; empty where there is none."""
         for item in self.items("Ingress"):
@@ -225,9 +229,19 @@ def verb(shop: Shop, *words: str, code: int = 0) -> str:
     return ran.stdout
 
 
-def image_of(pod_template: Manifest) -> str:
-    """Return the image of the first container."""
-    return str(pod_template["spec"]["containers"][0]["image"])
+def weights_of(status: Manifest) -> Manifest:
+    """Return the weights that a status shows; empty where there are none."""
+    return (status.get("canary") or {}).get("weights") or {}
+
+
+def is_paused(status: Manifest, index: int) -> bool:
+    """Return whether a Rollout is in the pause that is its step of this index."""
+    return status.get("currentStepIndex") == index and bool(status.get("pauseConditions"))
+
+
+def image_of(pod: Manifest) -> str:
+    """Return the image of the first container of a pod, or of its template."""
+    return str(pod["spec"]["containers"][0]["image"])
 
 
 def template(image: str) -> Manifest:
@@ -237,11 +251,10 @@ def template(image: str) -> Manifest:
 
 
 def serving_template(image: str) -> Manifest:
-    """Return a pod template of an image of `echo` whose pods lose no request when they come and go."""
+    """Return a pod template of an image of `echo`, whose pods end without a pause: nothing but the controller keeps them long enough."""
     given = template(image)
     (container,) = given["spec"]["containers"]
     probe = {"httpGet": {"path": "/-/ready", "port": 8080}, "periodSeconds": 1, "failureThreshold": 1}
-    # ingress-nginx posts its endpoints every two seconds, and its workers look once a second.
-    container |= {"readinessProbe": probe, "lifecycle": {"preStop": {"sleep": {"seconds": 4}}}}
+    container |= {"readinessProbe": probe}
     given["spec"]["terminationGracePeriodSeconds"] = 15
     return given

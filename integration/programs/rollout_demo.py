@@ -13,27 +13,25 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "tests"))
 
 from harness import live_cluster, sandbox, tools
 from harness.control_plane import StartError
-from harness.load import Load
+from harness.load import Load, wait_until_served
 from harness.process import ROLLWAY
-from harness.releasing import NGINX_CANARY, Shop, serving_template
+from harness.releasing import NGINX_CANARY, Shop, is_paused, serving_template, weights_of
 from harness.waiting import until
-from rollway.routers.probes.requests import Identity, Sample, judge
-from rollway.routers.traffic import Outcome
-from rollway.routers.weights import Split
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.live_cluster import LiveCluster
 
 WEIGHTS = (20, 40, 60, 80)
 RATE = 150
-NEW = Identity("header", "X-Version", "v2")
 HEADINGS = ("weight of v2", "evidence", "requests", "v2 answered", "failed")
 COLUMNS = "  {:>12}  {:>9}  {:>9}  {:>12}  {:>7}"
 
@@ -57,7 +55,7 @@ class Demo:
         canary = {**NGINX_CANARY, "steps": steps, "scaleDownDelaySeconds": 1}
         self.web.rollout({"canary": canary}, replicas=3, template=serving_template("echo:v1"))
         self.web.wait_healthy()
-        served(self.cluster.url, self.web.host)
+        wait_until_served(self.cluster.url, self.web.host)
 
     def release(self) -> None:
         """Change the image, and show each weight as users see it until the release is healthy."""
@@ -68,55 +66,39 @@ class Demo:
         subprocess.run([*ROLLWAY, *words], env=environment, check=True)
         print(COLUMNS.format(*HEADINGS), flush=True)
         for number, weight in enumerate(WEIGHTS):
-            pause = 2 * number + 1
-            self.web.wait(lambda status, at=pause: paused(status, at), f"weight {weight}", 60)  # type: ignore[misc]
-            self.show(weight, lambda at=pause: paused(self.web.status, at))
+            self.step(weight, 2 * number + 1)
         self.web.wait_healthy(60)
-        until(lambda: weights(self.web.status).get("verified"), "all traffic is with v2", 60)
+        until(lambda: weights_of(self.web.status).get("verified"), "all traffic is with v2", 60)
         end = time.monotonic() + self.pause
         self.show(100, lambda: time.monotonic() < end)
-        until(lambda: not self.web.pods("echo:v1"), "the pods of v1 are gone")
+        until(lambda: self.web.is_gone("echo:v1"), "the pods of v1 are gone")
         print(f"Healthy {time.monotonic() - self.begin:.0f} s after the change of the image. {self.load}.")
         if self.load.failures:
             self.wrong.append("requests have failed")
 
-    def show(self, weight: int, lasts: Any) -> None:
+    def step(self, weight: int, pause: int) -> None:
+        """Wait for the pause after a weight, and show that weight while it lasts; `pause` is the index of the step."""
+        self.web.wait(lambda status: is_paused(status, pause), f"weight {weight}", 60)
+        self.show(weight, lambda: is_paused(self.web.status, pause))
+
+    def show(self, weight: int, lasts: Callable[[], bool]) -> None:
         """Measure while a weight lasts, and print its line."""
         begin = end = time.monotonic()
-        evidence = "loaded" if weights(self.web.status).get("verified") else "none"
+        is_loaded = weights_of(self.web.status).get("verified") and self.cluster.is_asked()
         while lasts():
             end = time.monotonic()
             time.sleep(0.05)
         counts = self.load.versions(begin, end)
-        sample = Sample(tuple(counts.items()))
-        share = counts["v2"] / max(sample.answered, 1)
-        cells = (f"{weight} %", evidence, sample.answered, f"{share:.1%}", sum(self.load.failures.values()))
+        share = counts["v2"] / max(counts.total(), 1)
+        cells = (
+            f"{weight} %",
+            "loaded" if is_loaded else "none",
+            counts.total(),
+            f"{share:.1%}",
+            self.load.failures.total(),
+        )
         print(COLUMNS.format(*cells), flush=True)
-        verdict = judge(sample, NEW, Split(weight, 100))
-        if verdict.outcome is not Outcome.MATCHES:
-            self.wrong.append(f"at weight {weight}: {verdict.reason}")
-
-
-def served(url: str, host: str) -> None:
-    """Wait until a host is answered, and what is written next is posted to nginx apart from it (see `ingress_nginx.SYNC_RATE`)."""
-
-    def answered() -> bool:
-        with Load(url, host) as load:
-            until(lambda: load.sent, "a request is sent")
-        return not load.failures
-
-    until(answered, f"{host} is served")
-    time.sleep(1.05 - time.time() % 1)
-
-
-def weights(status: dict[str, Any]) -> dict[str, Any]:
-    """Return the weights that a status shows."""
-    return (status.get("canary") or {}).get("weights") or {}
-
-
-def paused(status: dict[str, Any], index: int) -> bool:
-    """Return whether a Rollout is in the pause that is its step of this index."""
-    return status.get("currentStepIndex") == index and bool(status.get("pauseConditions"))
+        self.wrong += filter(None, [self.load.off(weight, "v2", begin, end)])
 
 
 def main() -> int:

@@ -45,7 +45,7 @@ def main() -> None:
             make_images(words.kind_images)
         if words.traffic or words.live:
             print(f"{debian.NGINX[0]}: {debian.unpacked(debian.NGINX)}")
-            build(tools.kubelet(), tools.ingress_nginx(), tools.pod("echo"))
+            build(tools.kubelet(), tools.ingress_nginx())
         if words.traffic:
             print(f"{debian.PROMETHEUS[0]}: {debian.unpacked(debian.PROMETHEUS)}")
             build(tools.traefik_mesh(), tools.traefik(), tools.istiod())
@@ -65,7 +65,7 @@ def make_images(source: str) -> None:
     build(tools.kind(), tools.kubernetes("kubectl"))
     node = kind.node_image(source)
     print(f"node: {node.reference}")
-    made = [images.echo(), images.traefik()]
+    made = [images.echo(), images.echo("v1"), images.echo("v2"), images.traefik()]
     if node.archive:
         made += [ingress_nginx_image.image(), images.rollway(), images.python()]
     for image in made:

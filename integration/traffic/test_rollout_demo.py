@@ -1,4 +1,4 @@
-"""`make rollout-demo`: a canary under load with the controller, kubelet-like pods and a live ingress-nginx, to its end."""
+"""`make rollout-demo`: a canary under load with the controller, pods that are processes and a live ingress-nginx, to its end."""
 
 from __future__ import annotations
 
@@ -36,16 +36,21 @@ def begun(*words: str) -> subprocess.Popen[str]:
 
 
 def test_a_release_has_the_share_of_each_weight_and_no_request_fails() -> None:
-    """From `set image` to healthy, each weight is loaded when it is shown, requests have its share, and none fails."""
+    """From `set image` to healthy, each weight is loaded, requests have its share, and none fails, as the page shows it."""
     with begun("--pause", "2") as demo:
         printed, _ = demo.communicate(timeout=120)
     print(printed)
     assert demo.returncode == 0, printed
-    rows = re.findall(r"^ +(\d+) % +(\w+) +(\d+) +([\d.]+)% +(\d+)$", printed, re.MULTILINE)
-    assert [row[0] for row in rows] == ["20", "40", "60", "80", "100"]
-    assert {row[1] for row in rows} == {"loaded"}
-    assert all(int(row[2]) > 100 for row in rows)
-    assert "failed: none" in printed
+    page = (PROGRAMS.parent.parent / "docs" / "controller.md").read_text()
+    (shown,) = re.findall(r"^```text\n(Starting .*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert settled(printed) == settled(shown)
+
+
+def settled(text: str) -> str:
+    """Leave out what time and chance decide: seconds, requests, and the share of a weight below 100."""
+    text = re.sub(r"\d+ s\b", "N s", text)
+    text = re.sub(r"\b\d{3,} requests, ", "N requests, ", text)
+    return re.sub(r" +\d{3,} +(100|\d+)\.\d%", lambda match: " 100%" if match[1] == "100" else " SHARE", text)
 
 
 def test_ctrl_c_ends_it_in_order() -> None:

@@ -77,7 +77,7 @@ class Installation:
             words.append("--namespace=$(POD_NAMESPACE)")
         if self.instance_id != INSTANCE_ID:
             words.append(f"--instance-id={self.instance_id}")
-        return words
+        return words + [f"--data-plane={namespace}" for namespace in self.data_planes]
 
 
 def shared_objects(packages: Sequence[BackendPackage]) -> list[Manifest]:

@@ -1,5 +1,4 @@
-// Echo is one version of the shop: it answers every request with the VERSION that it was started as, at the address
-// POD_IP, or at all addresses of its pod.
+// Echo is one version of the shop: it answers every request with the VERSION that it was started as.
 //
 // GET /-/ready is its readiness; PUT /-/ready?is=false makes it unready, and ?is=true ready again.
 package main
@@ -35,7 +34,7 @@ func main() {
 		w.Header().Set("Set-Cookie", "version="+version+"; Path=/")
 		fmt.Fprintln(w, version)
 	})
-	server := &http.Server{Addr: os.Getenv("POD_IP") + ":8080", Handler: routes, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Addr: ":8080", Handler: routes, ReadHeaderTimeout: 10 * time.Second}
 	over, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	ended := make(chan struct{})
