@@ -25,12 +25,12 @@ ROUTED = ["nginx", "istio", "blue-green"]
 KINDS = ("Rollout", "ReplicaSet", "Service", "Ingress", "VirtualService")
 
 
-def promote(both: BothControllers, web: Shop, instance: str) -> None:
-    """End the pause, by the command line that belongs to the controller of an instance id."""
+def act(both: BothControllers, web: Shop, instance: str, *words: str) -> None:
+    """Run a command about the Rollout, by the command line that belongs to the controller of an instance id."""
     if instance == ARGO:
-        both.argo_cli(web, "promote", "web")
+        both.argo_cli(web, *words, "web")
     else:
-        ran = rollway("promote", "web", "-n", web.namespace)
+        ran = rollway(*words, "web", "-n", web.namespace)
         assert ran.code == 0, ran.stdout + ran.stderr
 
 
@@ -82,7 +82,7 @@ def test_each_controller_leaves_the_rollouts_of_the_other_alone(both: BothContro
     for theirs, others, instance in ((argo, own, ARGO), (own, argo, OWN)):
         before = versions(others)
         for each in theirs:
-            promote(both, each, instance)
+            act(both, each, instance, "promote")
         for each in theirs:
             each.wait_healthy()
             until(functools.partial(is_gone, each, "v1"), "the old pods go")
@@ -125,8 +125,11 @@ def taken_over(both: BothControllers, web: Shop, instance: str) -> None:
     time.sleep(1)
 
 
+both_ways = pytest.mark.parametrize(("old", "new"), [(ARGO, OWN), (OWN, ARGO)], ids=["from-argo", "to-argo"])
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize(("old", "new"), [(ARGO, OWN), (OWN, ARGO)], ids=["from-argo", "to-argo"])
+@both_ways
 def test_an_update_goes_on_when_it_changes_hands(
     both: BothControllers, strategy: str, old: str, new: str
 ) -> None:
@@ -139,10 +142,53 @@ def test_an_update_goes_on_when_it_changes_hands(
     hand_over(web, new)
     taken_over(both, web, new)
     assert position(web) == before
-    promote(both, web, new)
+    act(both, web, new, "promote")
     web.wait_healthy()
     until(lambda: not web.pods("v1"), "the old pods go")
     after = position(web)
     assert set(after["replica sets"]) == set(before["replica sets"])
     assert after["revision"] == "2"
     assert new_pods <= after["pods"], "a pod of the new version was restarted"
+
+
+@both_ways
+def test_an_aborted_update_changes_hands(both: BothControllers, old: str, new: str) -> None:
+    """What the one controller has aborted stays so with the other one, whose retry takes the same pods."""
+    (web,) = paused_update(both, ("nginx", old))
+    act(both, web, old, "abort")
+    web.wait(lambda status: status.get("phase") == "Degraded", "aborted")
+    until(lambda: web.weight() == "0" and web.selected("canary") == "v1", "the traffic is back")
+    until(lambda: len(deadlines(web)) == 1, "the time until which the pods stay")
+    before, kept = position(web), deadlines(web)
+    hand_over(web, new)
+    taken_over(both, web, new)
+    assert (position(web), deadlines(web)) == (before, kept)
+    act(both, web, new, "retry", "rollout")
+    web.wait(lambda status: status.get("phase") == "Paused", "the pause of the retry")
+    until(lambda: web.weight() == "20", "the weight of the retry")
+    assert before["pods"] == position(web)["pods"]
+    assert not deadlines(web)
+
+
+@both_ways
+def test_old_pods_go_when_the_other_controller_has_said(both: BothControllers, old: str, new: str) -> None:
+    """After a promotion the old pods stay until the time that the controller before has noted, and then go."""
+    (web,) = paused_update(both, ("nginx", old))
+    web.merge({"spec": {"strategy": {"canary": {"scaleDownDelaySeconds": 6}}}})
+    act(both, web, old, "promote")
+    web.wait_healthy()
+    until(lambda: len(deadlines(web)) == 1, "the time until which the old pods stay")
+    before = deadlines(web)
+    hand_over(web, new)
+    taken_over(both, web, new)
+    assert (deadlines(web), web.pods("v1")) == (before, 3)
+    until(lambda: not web.pods("v1"), "the old pods go", 15)
+    assert (web.pods("v2"), revision(web.get("Rollout", "web"))) == (3, "2")
+
+
+def deadlines(web: Shop) -> set[str]:
+    """Return the times at which pods of ReplicaSets are to go."""
+    found = {
+        each["metadata"]["annotations"].get("scale-down-deadline", "") for each in web.items("ReplicaSet")
+    }
+    return found - {""}

@@ -70,7 +70,7 @@ FAULTS = {
     "examples/apisix/rollout.yaml": "apisix",
     "examples/appmesh/canary-rollout.yaml": "appMesh",
     "docs/getting-started/alb": "alb",
-    "test/e2e/step-plugin/template-rollout.yaml": "plugin",
+    "test/e2e/step-plugin/invalid-rollout.yaml": "plugin",
 }
 """Those that the controller does not serve, and the field that its status names."""
 
@@ -116,7 +116,7 @@ class Example:
         """Return the image of the stable ReplicaSet."""
         stable = self.live()["status"].get("stableRS")
         for each in self.shop.items("ReplicaSet"):
-            if each["metadata"]["labels"]["rollouts-pod-template-hash"] == stable:
+            if each["metadata"]["labels"].get("rollouts-pod-template-hash") == stable:
                 return image_of(each["spec"]["template"])
         return ""
 

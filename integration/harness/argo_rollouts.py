@@ -10,12 +10,12 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from harness import crds, tools
+from harness.api import Api
 from harness.control_plane import flags, free_ports
 from harness.full_control_plane import NODE, FullControlPlane
+from harness.providers import Cluster
 from harness.releasing import ControllerProcess, Shop
 from harness.waiting import until
-from rollway.routers.errors import RollwayError
-from rollway.routers.kube.client import Target
 from rollway.routers.model import INSTANCE_ID, INSTANCE_LABEL
 from rollway.routers.stores.cluster import ClusterStore
 
@@ -170,12 +170,9 @@ def both_controllers(folder: Path, minor: str) -> Iterator[BothControllers]:
     plane = FullControlPlane(folder, minor)
     try:
         plane.start()
+        Api(Cluster("local", plane.kubeconfig())).install([*crds.own(), *crds.definitions(["istio", "smi"])])
         with closing(ClusterStore.open(str(plane.kubeconfig()), cache=False)) as store:
-            for crd in (*crds.own(), *crds.definitions(["istio", "smi"])):
-                store.client.create(crd)
             store.client.create(NODE)
-            kinds = (("argoproj.io", "Experiment"), ("networking.istio.io", "DestinationRule"))
-            until(lambda: all(_is_served(store.client, *kind) for kind in kinds), "the kinds are served")
             both = BothControllers(plane, store.client)
             try:
                 both.own.wait_ready()
@@ -184,12 +181,3 @@ def both_controllers(folder: Path, minor: str) -> Iterator[BothControllers]:
                 both.stop()
     finally:
         plane.stop()
-
-
-def _is_served(client: Client, group: str, kind: str) -> bool:
-    try:
-        client.discovery.refresh()
-        client.list(Target(group, kind))
-    except RollwayError:
-        return False
-    return True
