@@ -157,12 +157,15 @@ def test_an_aborted_update_changes_hands(both: BothControllers, old: str, new: s
     (web,) = paused_update(both, ("nginx", old))
     act(both, web, old, "abort")
     web.wait(lambda status: status.get("phase") == "Degraded", "aborted")
-    until(lambda: web.weight() == "0" and web.selected("canary") == "v1", "the traffic is back")
+    until(lambda: web.weight() == "0", "the traffic is back")
     until(lambda: len(deadlines(web)) == 1, "the time until which the pods stay")
     before, kept = position(web), deadlines(web)
     hand_over(web, new)
     taken_over(both, web, new)
-    assert (position(web), deadlines(web)) == (before, kept)
+    after = position(web)
+    # Argo's controller moves the canary Service, which has no weight now, to and fro.
+    del before["selectors"], after["selectors"]
+    assert (after, deadlines(web)) == (before, kept)
     act(both, web, new, "retry", "rollout")
     web.wait(lambda status: status.get("phase") == "Paused", "the pause of the retry")
     until(lambda: web.weight() == "20", "the weight of the retry")

@@ -84,6 +84,9 @@ def test_a_blue_green_release_is_promoted_by_the_commands(both: BothControllers,
     run("promote", "web")
     web.wait_healthy()
     assert web.selected("active") == "v2"
+    run("undo", "web")
+    until(lambda: web.selected("active") == "v1", "the active Service goes back without a pause")
+    web.wait_healthy()
 
 
 def test_pods_are_restarted_and_rollouts_paused_by_the_commands(both: BothControllers, instance: str) -> None:

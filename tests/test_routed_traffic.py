@@ -11,6 +11,7 @@ from controlled import rollout, until
 import manifests as m
 from rollway.controller.decision import SetTraffic
 from rollway.controller.routed_traffic import RoutedTraffic
+from rollway.controller.world import HASH_LABEL
 from rollway.routers.errors import RefusedError
 from rollway.routers.objects import ObjectRef
 from rollway.routers.router import TrafficRouter
@@ -209,3 +210,43 @@ def test_what_others_set_in_our_objects_is_written_over(changed: list[tuple[str,
         routed.set(nginx_rollout(), wish(20))
         routed.set(nginx_rollout(), wish(40))
     assert [change.adopt for change in store.log] == [True, True]
+
+
+def test_objects_that_lack_something_are_written_though_they_show_the_weight(
+    changed: list[tuple[str, str]],
+) -> None:
+    """The canary Ingress that Argo's controller has made is completed once, and then its weight can be proven."""
+    owner = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "web", "uid": "uid-web"}
+    prefix = "nginx.ingress.kubernetes.io/canary"
+    left = m.ingress("web-web-canary", "shop.example.com", m.path("canary"))
+    left["metadata"] |= {
+        "annotations": {prefix: "true", f"{prefix}-weight": "0"},
+        "ownerReferences": [{**owner, "controller": True}],
+    }
+    with closing(RoutedTraffic(shop(left), lambda *key: changed.append(key))) as routed:
+        state, _ = routed.state(nginx_rollout())
+        assert state is not None
+        assert state.shown == wish(0).wish
+        assert not state.shows(wish(0).wish)
+        routed.set(nginx_rollout(), wish(0))
+        state, _ = routed.state(nginx_rollout())
+        assert state is not None
+        assert state.shows(wish(0).wish)
+        routed.ask(nginx_rollout(), wish(0))
+        until(lambda: _proves(routed, 0))
+
+
+def test_a_service_that_was_switched_before_the_status_reports_it_is_no_fault(
+    changed: list[tuple[str, str]],
+) -> None:
+    """An undo of blue-green may switch at once, while the status still calls the release before it the current one."""
+    manifest = rollout(strategy={"blueGreen": {"activeService": "active"}})
+    manifest["status"] = {"stableRS": "b", "currentPodHash": "b"}
+    active = m.service("active")
+    active["spec"]["selector"][HASH_LABEL] = "b"
+    with closing(RoutedTraffic(MemoryStore([active]), lambda *key: changed.append(key))) as routed:
+        routed.set(manifest, SetTraffic(Traffic(Split(100, 100)), "b", "a"))
+        state, faults = routed.state(manifest)
+    assert not faults
+    assert state is not None
+    assert state.shown == wish(100).wish

@@ -53,12 +53,18 @@ class _Probes(NamedTuple):
     until: datetime
 
 
+_ObjectVersions: TypeAlias = frozenset[tuple[str, str]]
+"""The name and the version of each object that carries the traffic of a Rollout."""
+
+
 @dataclass
 class _Known:
     """What is remembered about one Rollout; all of it may be lost."""
 
     wish: Traffic | None = None
-    versions: frozenset[tuple[str, str]] = frozenset()
+    versions: _ObjectVersions = frozenset()
+    whole: tuple[ReleaseHashes | None, _ObjectVersions] | None = None
+    """The roles and the objects that lacked nothing of what a write sets."""
     proven_at: datetime | None = None
     asked: Traffic | None = None
     """What is being asked for; it is `wish` once there was an answer."""
@@ -137,15 +143,15 @@ class RoutedTraffic:
             live = self._store.read(needs_of(rollout))
             observed = observe(rollout, live)
             shown = observed.traffic
-            promoted = rollout.hashes is not None and rollout.hashes.stable == rollout.hashes.canary
-            if shown and promoted and simulate(Context(rollout, shown, live), adopt=True).changes:
-                shown = (
-                    None  # the Service remembers a switch that is over, until the split is written once more
-                )
         except RollwayError as error:
             return None, (error.message,)
-        if known.versions != _versions(rollout, live):
+        versions = _versions(rollout, live)
+        if known.versions != versions:
             known.proven_at = None
+        incomplete = False
+        if shown and known.whole != (rollout.hashes, versions):
+            incomplete = _lacks(rollout, shown, live)
+            known.whole = known.whole if incomplete else (rollout.hashes, versions)
         probes = self._probes(rollout, manifest, known)
         return (
             TrafficState(
@@ -156,6 +162,7 @@ class RoutedTraffic:
                 level=probes.level,
                 problem=known.problem,
                 subsets=observed.subsets,
+                incomplete=incomplete,
             ),
             (),
         )
@@ -183,9 +190,12 @@ class RoutedTraffic:
             known.problem = error.message
             raise RefusedError(error.message, hint=error.hint) from error
         known.problem = ""
+        # What is lacking after a write of our own is none of ours: written again and again, it would never come to rest.
+        versions = _versions(rollout, result.live)
+        known.whole = rollout.hashes, versions
         if self._probes(rollout, manifest, known).level is Evidence.WRITTEN:
             # The store's answer to the write is this evidence, so there is nothing to ask.
-            known.versions, known.proven_at = _versions(rollout, result.live), datetime.now(UTC)
+            known.versions, known.proven_at = versions, datetime.now(UTC)
 
     def _owns(self, rollout: Rollout) -> bool:
         """Return whether the objects that rollway makes are there, and all of them are this Rollout's.
@@ -313,7 +323,18 @@ def rollout_of(manifest: Manifest, stable: str, canary: str, subsets: SubsetHash
     return rollout
 
 
-def _versions(rollout: Rollout, live: Live) -> frozenset[tuple[str, str]]:
+def _lacks(rollout: Rollout, shown: Traffic, live: Live) -> bool:
+    """Return whether the objects lack something that a write of what they show would set.
+
+    So it is with an Ingress of Argo's controller, and with a Service that remembers a switch that is over.
+    """
+    try:
+        return bool(simulate(Context(rollout, shown, live), adopt=True).changes)
+    except RollwayError:
+        return False  # it cannot be written, as when the status does not know yet where the Service was switched to
+
+
+def _versions(rollout: Rollout, live: Live) -> _ObjectVersions:
     """Return the versions of the objects that carry the traffic."""
     routed = [need for need in needs_of(rollout) if need.access is not Access.READ]
     return frozenset(

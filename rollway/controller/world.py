@@ -141,6 +141,8 @@ class TrafficState(NamedTuple):
     """Why the wish could not be written, or is not shown: for people."""
     subsets: SubsetHashes | None = None
     """What the subsets of the router select; None where it leads to Services."""
+    incomplete: bool = False
+    """Whether the objects lack something that a write of what they show would set."""
 
     @property
     def is_proven(self) -> bool:
@@ -148,8 +150,8 @@ class TrafficState(NamedTuple):
         return self.shown is not None and self.wish == self.shown and self.proven_at is not None
 
     def shows(self, wish: Traffic, subsets: SubsetHashes | None = None) -> bool:
-        """Return whether the objects show a wish, and subsets that select these hashes."""
-        return self.shown == wish and self.subsets == subsets
+        """Return whether the objects show a wish, as a write of it leaves them, and subsets that select these hashes."""
+        return self.shown == wish and self.subsets == subsets and not self.incomplete
 
     def proves(self, wish: Traffic, subsets: SubsetHashes | None = None) -> bool:
         """Return whether the objects show a wish, and the evidence for it is there."""
