@@ -75,6 +75,7 @@ def _paused_with(web: Shop, image: str) -> bool:
 def test_a_blue_green_release_is_promoted_by_the_commands(both: BothControllers, instance: str) -> None:
     """A promote switches the active Service, an abort before it leaves it, and an undo soon after goes back."""
     (web,) = paused_update(both, ("blue-green", instance))
+    web.merge({"spec": {"strategy": {"blueGreen": {"scaleDownDelaySeconds": 30}}}})
     run = command(both, web, instance)
     run("abort", "web")
     web.wait(lambda status: status.get("phase") == "Degraded", "aborted")

@@ -42,6 +42,15 @@ class TestCanary:
         simulation.run(25)
         assert simulation.status["currentStepIndex"] == 1
 
+    def test_routing_of_another_controller_is_completed_at_the_same_weight(self) -> None:
+        """What Argo's controller has written has the weight and lacks what rollway sets, so it is written once more."""
+        simulation = updated(routed_canary({"setWeight": 25}, PAUSE))
+        simulation.data_plane.incomplete = True
+        simulation.kill("another controller has had the release meanwhile")
+        simulation.run(10)
+        assert (simulation.data_plane.incomplete, weight(simulation)) == (False, 25)
+        assert simulation.status["canary"]["weights"]["verified"] is True
+
     def test_a_third_release_ends_the_second(self) -> None:
         """Of three releases, the one in the middle has no pods."""
         simulation = updated(canary({"setWeight": 25}, PAUSE), replicas=3)

@@ -74,6 +74,8 @@ class DataPlane:
         self.subsets = self.loaded_subsets = SubsetHashes() if has_subsets(rollout) else None
         """What the subsets select, as written and as loaded; None where the routes lead to Services."""
         self.version = 0
+        self.incomplete = False
+        """Whether another controller has written, which leaves something out that rollway sets."""
         self.slowest_s = 1.5
         self._held: list[Callable[[], None]] | None = None
         """What waits to be loaded; None where nothing has to wait."""
@@ -82,6 +84,8 @@ class DataPlane:
         """Store a wish, and load it later; one that is not the newest any more is not loaded."""
         if subsets != self.subsets:
             self._write_subsets(subsets)
+        self.written = routes = Routes(wish, roles)
+        self.incomplete = False
         self.version += 1
         if self.written == Routes(wish, roles):
             return
@@ -166,6 +170,7 @@ class SimulatedRouting:
             level=Evidence.LOADED,
             problem=self._problem,
             subsets=self._simulation.data_plane.subsets,
+            incomplete=self._simulation.data_plane.incomplete,
         )
         return state, ()
 
@@ -234,6 +239,7 @@ class SimulatedRouting:
             if self._wish != wish.wish:
                 self._wish, self._proven_at = wish.wish, None
             if loaded == shown == wish.wish and plane.loaded_subsets == plane.subsets == wish.subsets:
+            if loaded == shown == wish.wish and not plane.incomplete:
                 if self._proven_at is None:
                     self._proven_at, self._version = simulation.clock.now, plane.version
                     simulation.wake()
