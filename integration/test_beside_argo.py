@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.argo_rollouts import ARGO, OWN, STRATEGIES, BothControllers, hand_over, paused_update
+from harness.argo_rollouts import ARGO, OWN, STRATEGIES, BothControllers, deadlines, hand_over, paused_update
 from harness.waiting import until
 from running import rollway
 
@@ -187,11 +187,3 @@ def test_old_pods_go_when_the_other_controller_has_said(both: BothControllers, o
     assert (deadlines(web), web.pods("v1")) == (before, 3)
     until(lambda: not web.pods("v1"), "the old pods go", 15)
     assert (web.pods("v2"), revision(web.get("Rollout", "web"))) == (3, "2")
-
-
-def deadlines(web: Shop) -> set[str]:
-    """Return the times at which pods of ReplicaSets are to go."""
-    found = {
-        each["metadata"]["annotations"].get("scale-down-deadline", "") for each in web.items("ReplicaSet")
-    }
-    return found - {""}

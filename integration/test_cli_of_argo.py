@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.argo_rollouts import ARGO, OWN, BothControllers, paused_update
+from harness.argo_rollouts import ARGO, OWN, BothControllers, deadlines, paused_update
 from harness.waiting import until
 from running import rollway
 
@@ -85,6 +85,7 @@ def test_a_blue_green_release_is_promoted_by_the_commands(both: BothControllers,
     run("promote", "web")
     web.wait_healthy()
     assert web.selected("active") == "v2"
+    until(lambda: deadlines(web), "the time until which the old pods stay")
     run("undo", "web")
     until(lambda: web.selected("active") == "v1", "the active Service goes back without a pause")
     web.wait_healthy()

@@ -236,17 +236,43 @@ def test_objects_that_lack_something_are_written_though_they_show_the_weight(
         until(lambda: _proves(routed, 0))
 
 
+@pytest.fixture
+def blue_green(changed: list[tuple[str, str]]) -> Iterator[RoutedTraffic]:
+    """The traffic of a blue-green Rollout in memory, whose status calls `a` stable and current."""
+    services = [m.service("active"), m.service("preview")]
+    for each in services:
+        each["spec"]["selector"][HASH_LABEL] = "a"
+    found = RoutedTraffic(MemoryStore(services), lambda *key: changed.append(key))
+    yield found
+    found.close()
+
+
+def blue_green_rollout(stable: str = "a", current: str = "a") -> Manifest:
+    """Return that Rollout."""
+    manifest = rollout(strategy={"blueGreen": {"activeService": "active", "previewService": "preview"}})
+    manifest["status"] = {"stableRS": stable, "currentPodHash": current}
+    return manifest
+
+
 def test_a_service_that_was_switched_before_the_status_reports_it_is_no_fault(
-    changed: list[tuple[str, str]],
+    blue_green: RoutedTraffic,
 ) -> None:
     """An undo of blue-green may switch at once, while the status still calls the release before it the current one."""
-    manifest = rollout(strategy={"blueGreen": {"activeService": "active"}})
-    manifest["status"] = {"stableRS": "b", "currentPodHash": "b"}
-    active = m.service("active")
-    active["spec"]["selector"][HASH_LABEL] = "b"
-    with closing(RoutedTraffic(MemoryStore([active]), lambda *key: changed.append(key))) as routed:
-        routed.set(manifest, SetTraffic(Traffic(Split(100, 100)), "b", "a"))
-        state, faults = routed.state(manifest)
+    manifest = blue_green_rollout()
+    blue_green.set(manifest, SetTraffic(Traffic(Split(100, 100)), "a", "b"))
+    state, faults = blue_green.state(manifest)
     assert not faults
     assert state is not None
     assert state.shown == wish(100).wish
+
+
+def test_services_are_written_once_more_after_a_promotion(blue_green: RoutedTraffic) -> None:
+    """They remember a switch until then, so what they show is not yet what a write of it leaves."""
+    blue_green.set(blue_green_rollout(current="b"), SetTraffic(Traffic(Split(100, 100)), "a", "b"))
+    state, _ = blue_green.state(blue_green_rollout("b", "b"))
+    assert state is not None
+    assert not state.shows(wish(0).wish)
+    blue_green.set(blue_green_rollout("b", "b"), SetTraffic(Traffic(Split(0, 100)), "b", "b"))
+    state, _ = blue_green.state(blue_green_rollout("b", "b"))
+    assert state is not None
+    assert state.shows(wish(0).wish)

@@ -128,6 +128,14 @@ def hand_over(shop: Shop, instance: str) -> None:
     shop.merge({"metadata": {"labels": {INSTANCE_LABEL: instance or None}}})
 
 
+def deadlines(web: Shop) -> set[str]:
+    """Return the times at which pods of ReplicaSets are to go."""
+    found = {
+        each["metadata"]["annotations"].get("scale-down-deadline", "") for each in web.items("ReplicaSet")
+    }
+    return found - {""}
+
+
 def paused_update(both: BothControllers, *wanted: tuple[str, str]) -> list[Shop]:
     """Return a shop for each strategy and instance id, with a Rollout that pauses on its way from v1 to v2."""
     shops = [_first_release(both, STRATEGIES[strategy], instance) for strategy, instance in wanted]

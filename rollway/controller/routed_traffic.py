@@ -63,8 +63,8 @@ class _Known:
 
     wish: Traffic | None = None
     versions: _ObjectVersions = frozenset()
-    whole: tuple[ReleaseHashes | None, _ObjectVersions] | None = None
-    """The roles and the objects that lacked nothing of what a write sets."""
+    whole: _ObjectVersions | None = None
+    """The objects that lacked nothing of what a write sets."""
     proven_at: datetime | None = None
     asked: Traffic | None = None
     """What is being asked for; it is `wish` once there was an answer."""
@@ -149,9 +149,12 @@ class RoutedTraffic:
         if known.versions != versions:
             known.proven_at = None
         incomplete = False
-        if shown and known.whole != (rollout.hashes, versions):
+        if shown and rollout.hashes:
+            # After a promotion the Service remembers a switch that is over, until the split is written once more.
+            incomplete = rollout.hashes.stable == rollout.hashes.canary and _lacks(rollout, shown, live)
+        elif shown and known.whole != versions:
             incomplete = _lacks(rollout, shown, live)
-            known.whole = known.whole if incomplete else (rollout.hashes, versions)
+            known.whole = known.whole if incomplete else versions
         probes = self._probes(rollout, manifest, known)
         return (
             TrafficState(
@@ -192,7 +195,7 @@ class RoutedTraffic:
         known.problem = ""
         # What is lacking after a write of our own is none of ours: written again and again, it would never come to rest.
         versions = _versions(rollout, result.live)
-        known.whole = rollout.hashes, versions
+        known.whole = versions
         if self._probes(rollout, manifest, known).level is Evidence.WRITTEN:
             # The store's answer to the write is this evidence, so there is nothing to ask.
             known.versions, known.proven_at = versions, datetime.now(UTC)
@@ -324,14 +327,11 @@ def rollout_of(manifest: Manifest, stable: str, canary: str, subsets: SubsetHash
 
 
 def _lacks(rollout: Rollout, shown: Traffic, live: Live) -> bool:
-    """Return whether the objects lack something that a write of what they show would set.
-
-    So it is with an Ingress of Argo's controller, and with a Service that remembers a switch that is over.
-    """
+    """Return whether the objects lack something that a write of what they show would set, as those of Argo's controller do."""
     try:
         return bool(simulate(Context(rollout, shown, live), adopt=True).changes)
     except RollwayError:
-        return False  # it cannot be written, as when the status does not know yet where the Service was switched to
+        return False  # as when the status does not know yet where a Service was switched to
 
 
 def _versions(rollout: Rollout, live: Live) -> _ObjectVersions:

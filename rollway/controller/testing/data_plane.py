@@ -84,7 +84,6 @@ class DataPlane:
         """Store a wish, and load it later; one that is not the newest any more is not loaded."""
         if subsets != self.subsets:
             self._write_subsets(subsets)
-        self.written = routes = Routes(wish, roles)
         self.incomplete = False
         self.version += 1
         if self.written == Routes(wish, roles):
@@ -238,8 +237,8 @@ class SimulatedRouting:
                 loaded = shown = self._by_services(rollout)
             if self._wish != wish.wish:
                 self._wish, self._proven_at = wish.wish, None
-            if loaded == shown == wish.wish and plane.loaded_subsets == plane.subsets == wish.subsets:
-            if loaded == shown == wish.wish and not plane.incomplete:
+            agreed = plane.loaded_subsets == plane.subsets == wish.subsets
+            if loaded == shown == wish.wish and agreed and not plane.incomplete:
                 if self._proven_at is None:
                     self._proven_at, self._version = simulation.clock.now, plane.version
                     simulation.wake()
