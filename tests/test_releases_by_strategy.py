@@ -373,9 +373,12 @@ class TestBlueGreen:
         simulation = updated(blue_green(autoPromotionEnabled=False, scaleDownDelaySeconds=600))
         simulation.promote()
         simulation.run(30)
+        begun = len(simulation.story)
         simulation.set_image("v1")
         simulation.run(30)
         assert (selected(simulation, "stable"), revision(simulation)) == (hash_of(simulation, "v1"), "3")
+        assert simulation.status["phase"] == "Healthy"
+        assert not any("BlueGreenPause" in line for line in simulation.story[begun:])
 
     def test_an_abort_and_a_retry_pause_again(self) -> None:
         """After an abort and a retry, the release waits for promote once more."""

@@ -99,7 +99,9 @@ def _may_switch(release: Release, plan: Plan) -> bool:
     strategy, progress = release.blue_green, plan.progress
     if progress.aborted or progress.fully_promoted:
         return False
-    if progress.preview_checked or progress.promote_full or _is_fast_track(release):
+    if progress.preview_checked or progress.promote_full:
+        return True
+    if _is_fast_track(release) or _is_switched(release):
         return True
     if strategy.auto_promotion and not strategy.auto_promotion_seconds:
         plan.progress = replace(progress, preview_checked=strategy.preview_replicas is not None)
@@ -138,6 +140,14 @@ def _is_fast_track(release: Release) -> bool:
     )
 
 
+def _is_switched(release: Release) -> bool:
+    """Return whether the users are with the new release already, and it serves them."""
+    strategy, new = release.blue_green, release.new
+    service = strategy.canary_service if strategy.routed else strategy.stable_service
+    selected = selected_hash(release.world.services.get(service))
+    return bool(shown_weight(release)) and selected == new.pod_hash and new.available > 0
+
+
 def _wish(release: Release, plan: Plan, *, switch: bool) -> Traffic | None:
     """Return the traffic to ask for now; None while the active Service keeps what it leads to, without a router."""
     wish = _traffic_wanted(release, plan, switch=switch)
@@ -165,7 +175,6 @@ def _is_kept(release: Release, service: str) -> bool:
 def _traffic_wanted(release: Release, plan: Plan, *, switch: bool) -> Traffic:
     """Return the traffic that is safe where the Services lead to one release each."""
     strategy, total = release.blue_green, release.blue_green.total
-    shown = shown_weight(release)
     if plan.progress.fully_promoted and strategy.routed:
         return promoted_wish(release, plan, strategy.stable_service)
     if plan.progress.fully_promoted:
@@ -174,9 +183,7 @@ def _traffic_wanted(release: Release, plan: Plan, *, switch: bool) -> Traffic:
         return Traffic(Split(0, total))
     if plan.progress.aborted:
         return _back(release, plan)
-    service = strategy.canary_service if strategy.routed else strategy.stable_service
-    selected = selected_hash(release.world.services.get(service))
-    switched = bool(shown) and selected == release.new.pod_hash and release.new.available > 0
+    switched = _is_switched(release)
     if switch or switched:
         # What was switched stays, unless it serves nobody.
         reached = not strategy.routed or switched or release.serves(strategy.canary_service, release.new)
