@@ -58,6 +58,20 @@ class TestCanary:
         simulation.run(60)
         assert pods(simulation, "v1", "v2", "v3") == (3, 0, 1)
 
+    def test_old_pods_keep_their_time_when_a_third_release_begins(self) -> None:
+        """Pods of an aborted release stay for the time that was noted, also where the next one would give them none."""
+        steps = ({"setWeight": 50}, PAUSE)
+        simulation = updated(routed_canary(*steps, scaleDownDelaySeconds=0, abortScaleDownDelaySeconds=100))
+        simulation.patch_status("abort", {"abort": True})
+        simulation.run(20)
+        due = deadline(simulation, "v2")
+        assert due is not None
+        simulation.set_image("v3")
+        simulation.run(30)
+        assert (pods(simulation, "v2"), deadline(simulation, "v2")) == ((2,), due)
+        simulation.run(80)
+        assert pods(simulation, "v2") == (0,)
+
     def test_the_way_back_skips_every_step(self) -> None:
         """A Rollout that goes back to stable is healthy at once, without a pause."""
         simulation = updated(canary({"setWeight": 25}, PAUSE))
@@ -350,6 +364,14 @@ class TestBlueGreen:
         assert (simulation.status["phase"], simulation.status["stableRS"]) == (
             "Healthy",
             hash_of(simulation, "v3"),
+        )
+
+    def test_the_first_update_without_replicas_is_complete(self) -> None:
+        """At 0 replicas an update needs no pods behind the active Service, which selects no hash yet."""
+        simulation = updated(blue_green(previewReplicaCount=1), replicas=0)
+        assert (simulation.status["phase"], simulation.status["stableRS"]) == (
+            "Healthy",
+            hash_of(simulation, "v2"),
         )
 
     def test_a_pause_for_a_time_ends_by_itself(self) -> None:

@@ -154,19 +154,22 @@ def _wish(release: Release, plan: Plan, *, switch: bool) -> Traffic | None:
     if release.blue_green.routed:
         return wish
     service = release.blue_green.stable_service
+    if release.is_empty and not plan.progress.fully_promoted:
+        return wish
     if not wish.split.canary:
         return None if _is_kept(release, service) else wish
     narrowed = selected_hash(release.world.services.get(service))
-    ready = narrowed or release.is_empty or is_reached_by(release, service, release.new)
-    return wish if ready else None
+    return wish if narrowed or is_reached_by(release, service, release.new) else None
 
 
 def _is_kept(release: Release, service: str) -> bool:
     """Return whether the active Service has to wait for pods of stable: for all where it selects no hash."""
     selected = selected_hash(release.world.services.get(service))
     target = release.stable or release.new
-    if selected == target.pod_hash or (selected and release.is_empty):
+    if selected == target.pod_hash:
         return False
+    if release.is_empty and (selected or not release.world.endpoints.get(service)):
+        return False  # nobody is served, so there is nobody to wait for
     if selected:
         return not target.available
     return target.available < release.spec.replicas or not is_reached_by(release, service, target)

@@ -48,16 +48,14 @@ def wind_down(release: Release, plan: Plan, *, settled: bool) -> None:
 
 
 def _wait(release: Release, plan: Plan, replica_set: ReplicaSet) -> None:
-    strategy = release.spec.strategy
-    given = strategy.scale_down_delay
-    delay = SCALE_DOWN_DELAY_S if given is None else given
-    if getattr(strategy, "dynamic_stable_scale", False):
-        delay = 0  # its pods have followed the weight
-    if not delay:
-        plan.pods[replica_set.name] = 0
-        return
-    due = replica_set.deadline
+    """Keep the pods of an old ReplicaSet for its delay; one that has a deadline already keeps that."""
+    strategy, due = release.spec.strategy, replica_set.deadline
     if due is None:
+        delay = SCALE_DOWN_DELAY_S if strategy.scale_down_delay is None else strategy.scale_down_delay
+        # With a dynamic stable scale its pods have followed the weight.
+        if not delay or getattr(strategy, "dynamic_stable_scale", False):
+            plan.pods[replica_set.name] = 0
+            return
         due = whole_second(release.now) + timedelta(seconds=delay)
         plan.deadlines[replica_set.name] = due
     plan.times.append(due)

@@ -71,10 +71,15 @@ def nearest_counts(replicas: int, weight: int, total: int, surge: int) -> Counts
 def next_counts(bounds: Bounds, goal: Counts, new: Count, stable: Count, others: int) -> Counts:
     """Return the pods that both are to have now, on their way to the goal within the bounds.
 
-    `others` is what all other ReplicaSets were asked for; while they have pods, nothing here gets fewer.
+    `others` is what all other ReplicaSets were asked for; while they have pods, only those that are not available get fewer here.
     """
     canary, kept = _grown(bounds, goal, new, stable, others)
     if others:
+        # What serves nobody may go: a release that never came up would else keep the room of the next one.
+        if goal.stable < stable.desired:
+            kept = max(goal.stable, min(kept, stable.available))
+        if goal.canary < new.desired:
+            canary = max(goal.canary, min(canary, new.available))
         return Counts(canary, kept)
     rising = goal.canary >= new.desired
     reducible = new.available + stable.desired if rising else new.desired + stable.available
