@@ -69,8 +69,13 @@ class RequestMatch(NamedTuple):
         return conditions
 
 
+EVERY_PATH = StringMatch("prefix", "/")
+
+
 def _checked(name: str, matches: Sequence[RequestMatch]) -> tuple[RequestMatch, ...]:
-    """Return the matches with their headers in order of the names, because the order has no meaning.
+    """Return the matches in the one form that objects are read back in.
+
+    Headers stand in the order of their names, because the order has no meaning; the prefix / is no condition.
 
     Raises:
         InvalidInputError: nothing can be made of them.
@@ -86,7 +91,10 @@ def _checked(name: str, matches: Sequence[RequestMatch]) -> tuple[RequestMatch, 
                 hint="give each header one value, exact, by prefix or by a regular expression",
             )
     return tuple(
-        match._replace(headers=tuple(sorted(match.headers, key=lambda header: header[0].lower())))
+        match._replace(
+            headers=tuple(sorted(match.headers, key=lambda header: header[0].lower())),
+            path=None if match.path == EVERY_PATH else match.path,
+        )
         for match in matches
     )
 

@@ -166,6 +166,20 @@ class TestCanary:
         assert weight(simulation) == 0
         assert selected(simulation, "stable") == hash_of(simulation, "v2")
 
+    def test_routes_stand_in_the_order_of_the_managed_routes(self) -> None:
+        """Whichever step sets them first, and also when one sets a route anew, a router tries them in that order."""
+        match = [{"method": {"exact": "GET"}}]
+        steps = [
+            {"setMirrorRoute": {"name": name, "percentage": share, "match": match}}
+            for name, share in (("second", 50), ("first", 50), ("first", 70))
+        ]
+        routing = {"nginx": {}, "managedRoutes": [{"name": "first"}, {"name": "second"}]}
+        simulation = updated(routed_canary({"setWeight": 50}, *steps, PAUSE, trafficRouting=routing))
+        assert simulation.status["phase"] == "Paused"
+        assert simulation.data_plane.loaded is not None
+        names = [route.name for route in simulation.data_plane.loaded.traffic.mirror_routes]
+        assert names == ["first", "second"]
+
     def test_routes_come_with_their_step_and_go_at_the_end(self) -> None:
         """Header and mirror routes are there from their step on, until an abort or a promotion."""
         header = {"name": "testers", "match": [{"headerName": "x", "headerValue": {"exact": "y"}}]}

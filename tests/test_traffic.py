@@ -51,6 +51,12 @@ def test_the_order_of_headers_has_no_meaning() -> None:
     assert some == HeaderRoute("beta", (RequestMatch((("a", ONE), ("X-Beta", ONE))),))
 
 
+def test_the_prefix_of_every_path_is_no_condition() -> None:
+    """A match of the prefix / is the match of all requests, which objects are read back as."""
+    every = RequestMatch(path=StringMatch("prefix", "/"))
+    assert MirrorRoute("mirror", (every,), 50) == MirrorRoute("mirror", (RequestMatch(),), 50)
+
+
 def test_a_route_takes_the_place_of_the_one_with_its_name() -> None:
     """Be it of the other kind; the rest stays."""
     traffic = Traffic(Split(20)).with_route(BETA).with_route(COPY)

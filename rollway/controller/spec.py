@@ -85,6 +85,8 @@ class Canary(Common):
     threshold: ProgressThreshold = ALL_PODS
     ping_pong: tuple[str, str] | None = None
     """The ping and the pong Service, where they and not the two others share the traffic."""
+    managed_routes: tuple[str, ...] = ()
+    """The names of routes that steps may set, in the order in which a router tries them."""
 
     @property
     def has_routes(self) -> bool:

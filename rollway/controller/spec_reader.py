@@ -196,6 +196,7 @@ class SpecReader:
                 body.get("replicaProgressThreshold"), (*path, "replicaProgressThreshold")
             ),
             ping_pong=_ping_pong(body) if routed else None,
+            managed_routes=_managed_routes(body),
         )
 
     def _threshold(self, given: Any, path: Pointer) -> ProgressThreshold:
@@ -277,3 +278,8 @@ def _ping_pong(body: Manifest) -> tuple[str, str] | None:
     if not services or body.get("stableService") or body.get("canaryService"):
         return None
     return services.get("pingService", ""), services.get("pongService", "")
+
+
+def _managed_routes(body: Manifest) -> tuple[str, ...]:
+    given = dig(body, "trafficRouting", "managedRoutes")
+    return tuple(str(dig(entry, "name")) for entry in given) if isinstance(given, list) else ()

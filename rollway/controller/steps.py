@@ -50,7 +50,7 @@ def routes_at(strategy: Canary, index: int | None, weight: int) -> Traffic:
             traffic = traffic.with_route(step.route)
         elif isinstance(step, RemoveRoute):
             traffic = traffic.without([step.name])
-    return traffic
+    return traffic.ordered(strategy.managed_routes)
 
 
 def pass_pauses(release: Release, plan: Plan) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollway.routers.errors import UnsupportedError
 from rollway.routers.objects import duplicate
-from rollway.routers.traffic import RequestMatch, StringMatch
+from rollway.routers.traffic import EVERY_PATH, RequestMatch, StringMatch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 KINDS = ("exact", "prefix", "regex")
 IGNORED_HEADERS = frozenset({"uri", "scheme", "method", "authority"})
 """Istio ignores these names among the headers of a match, so a route that asks for one would match everything."""
-_EVERY_PATH = StringMatch("prefix", "/")
 
 
 def narrowed(blocks: Sequence[Manifest], matches: Sequence[RequestMatch]) -> list[Manifest]:
@@ -86,7 +85,7 @@ def _narrowed(block: Manifest, match: RequestMatch) -> Manifest:
                 f"the route it narrows asks for header {name} already, which {_shown(condition)} does not narrow"
             )
         headers[present] = both
-    if match.path and match.path != _EVERY_PATH:
+    if match.path and match.path != EVERY_PATH:
         if block.get("ignoreUriCase"):
             raise UnsupportedError("the route it narrows ignores the case of the path, and a match cannot")
         wanted["uri"] = _both("path", block.get("uri", {}), match.path)
