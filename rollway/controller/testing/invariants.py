@@ -92,6 +92,9 @@ class Invariants:
             return
         if (held.pod_hash, held.step) != (status.get("currentPodHash"), status.get("currentStepIndex")):
             return
+        service = roles_of(self.observed).canary
+        if service and self._selected(service) != held.pod_hash:
+            return  # what a superseded release has goes back to stable first
         after = wish.wish.split.canary
         if not after and not (self._is_served(held.pod_hash) and self._has_ready_pods(held.pod_hash)):
             return
