@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from rollway.controller.templates import equal, same_template, without_ephemeral_metadata
+from rollway.controller.templates import (
+    equal,
+    other_images,
+    same_template,
+    without_ephemeral_metadata,
+)
 from rollway.routers.errors import ManifestError
 from rollway.routers.objects import duplicate
 
@@ -68,6 +73,18 @@ def test_another_image_is_another_template() -> None:
     changed = template()
     changed["spec"]["containers"][0]["image"] = "web:2"
     assert not same_template(replica_set(template()), changed)
+
+
+def test_another_image_shows_without_the_defaults() -> None:
+    """Defaults, an injected container and the image of another container are no other image; a new container is one."""
+    live = template()
+    live["spec"]["containers"].append({"name": "proxy", "image": "proxy:1"})
+    live["spec"]["initContainers"] = [{"name": "setup", "image": "setup:1"}]
+    bare: dict[str, Any] = {"spec": {"containers": [{"name": "web", "image": "web:1"}, {"name": "none"}]}}
+    assert not other_images(replica_set(live), bare)
+    for field, name in (("containers", "web"), ("initContainers", "setup"), ("containers", "further")):
+        changed = {"spec": {**bare["spec"], field: [{"name": name, "image": "web:2"}]}}
+        assert other_images(replica_set(live), changed)
 
 
 def test_nothing_is_changed_in_what_is_compared() -> None:

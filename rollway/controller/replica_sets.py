@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rollway.controller.hashes import Flavour, pod_template_hash
-from rollway.controller.templates import same_template
+from rollway.controller.templates import other_images, same_template
 from rollway.controller.world import (
     DESIRED_REPLICAS,
     EPHEMERAL_METADATA,
@@ -63,6 +63,8 @@ def identify(spec: RolloutSpec, world: World) -> Identity | None:
         for replica_set in listed:
             if replica_set.pod_hash == pod_hash:
                 return Identity(replica_set, pod_hash, computed)
+    # Most updates change an image, and need no question to the API server.
+    listed = [each for each in listed if not other_images(each.manifest, spec.template)]
     if not listed:
         return Identity(None, computed, computed)
     if world.default_template is None:

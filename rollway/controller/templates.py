@@ -46,6 +46,21 @@ def same_template(replica_set: Manifest, template: Manifest) -> bool:
     return equal(live, wanted)
 
 
+def other_images(replica_set: Manifest, template: Manifest) -> bool:
+    """Return whether a pod template, with defaults or without, has a container whose image is not that of a live ReplicaSet.
+
+    Such a ReplicaSet was not made from it: Kubernetes has no default for an image, and changes none that is given.
+    """
+    live = _images(dig(replica_set, "spec", "template"))
+    return any(live.get(name) != image for name, image in _images(template).items())
+
+
+def _images(template: Manifest | None) -> dict[str, str]:
+    spec = dig(template, "spec") or {}
+    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    return {each["name"]: each["image"] for each in containers if each.get("name") and each.get("image")}
+
+
 def equal(left: Manifest, right: Manifest) -> bool:
     """Return whether two pod templates mean the same to Kubernetes.
 
