@@ -102,6 +102,37 @@ def test_everything_about_a_rollout_is_observed(
     until(lambda: _endpoints(watched) == {"active-0"})
 
 
+def test_what_happens_to_its_pods_is_reported_apart(
+    server: ApiServer, store: ClusterStore, recorder: EventRecorder
+) -> None:
+    """A ReplicaSet with other counts, a pod and an endpoint let a release go on; a Service does not."""
+    begun: list[str] = []
+    under_way: list[str] = []
+    watched = WatchedCluster(
+        store.client,
+        recorder,
+        lambda *key: begun.append(key[1]),
+        instance_id=INSTANCE_ID,
+        pods_changed=lambda *key: under_way.append(key[1]),
+    )
+    server.put(rollout(strategy={"blueGreen": {"activeService": "active"}}), "rollouts")
+    server.put(replica_set(), "replicasets")
+    watched.start()
+    for manifest, plural, reported in (
+        ({**replica_set(), "status": {"availableReplicas": 1}}, "replicasets", under_way),
+        (m.pod("one", app="web", **{HASH_LABEL: "a"}), "pods", under_way),
+        (m.endpoint_slice("active", ready=1), "endpointslices", under_way),
+        (m.service("active"), "services", begun),
+    ):
+        until(lambda: "web" in begun)
+        under_way.clear()
+        if reported is begun:
+            begun.clear()
+        server.put(manifest, plural)
+        until(lambda: "web" in reported)  # noqa: B023 - it is called at once
+    watched.stop()
+
+
 def _endpoints(watched: WatchedCluster) -> frozenset[str]:
     world = watched.observe("default", "web")
     return world.endpoints["active"] if world else frozenset()

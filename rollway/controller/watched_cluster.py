@@ -43,8 +43,8 @@ class WatchedCluster:
 
     `namespace` limits everything to one namespace. `instance_id` chooses the Rollouts that have it as a label; an empty one
     those without the label, which are those of Argo's own controller too. `changed` is called with the namespace and the
-    name of each Rollout that something has happened to; `pods_changed` in its place where that is its pods, or what leads to
-    them.
+    name of each Rollout that something has happened to; `pods_changed` in its place where that is its ReplicaSets, their pods,
+    or what leads to them.
     """
 
     def __init__(
@@ -307,7 +307,7 @@ class WatchedCluster:
         for item in filter(None, (change.old, change.new)):
             for owner in item["metadata"].get("ownerReferences") or ():
                 if owner.get("kind") == "Rollout":
-                    self._changed(change.namespace, owner["name"])
+                    self._pods_changed(change.namespace, owner["name"])
         if change.new is not None and not is_controlled(change.new):
             for rollout in self.rollouts.items(change.namespace):
                 if may_adopt(rollout, change.new):
