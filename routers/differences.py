@@ -37,7 +37,7 @@ def differences(before: Any, after: Any, path: Pointer = ()) -> Iterator[Edit]:
 def _of_mappings(before: dict[str, Any], after: dict[str, Any], path: Pointer) -> Iterator[Edit]:
     for key, old in before.items():
         new = after.get(key, MISSING)
-        if old is not new:  # a copy shares its texts and numbers
+        if old is not new:  # a changed copy shares what stays
             yield from differences(old, new, (*path, key))
     for key, new in after.items():
         if key not in before:
@@ -47,7 +47,8 @@ def _of_mappings(before: dict[str, Any], after: dict[str, Any], path: Pointer) -
 def _of_lists(before: list[Any], after: list[Any], path: Pointer) -> Iterator[Edit]:
     pairs = aligned(before, after)
     for old, new in pairs:
-        yield from differences(before[old], after[new], (*path, old))
+        if before[old] is not after[new]:
+            yield from differences(before[old], after[new], (*path, old))
     kept, made = {old for old, _ in pairs}, {new for _, new in pairs}
     for index in reversed(range(len(before))):
         if index not in kept:

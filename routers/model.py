@@ -105,7 +105,7 @@ class Rollout:
     """What its label names as its controller."""
     held: HeldWeight | None = field(default=None, compare=False, repr=False)
     """The weight that its annotation asks that controller to hold; None also where the annotation has faults."""
-    memo: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+    memo: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
     """What pure functions found out about this very Rollout, so that each finds it out once."""
 
     def __post_init__(self) -> None:
@@ -138,8 +138,12 @@ class Rollout:
         Raises:
             LookupError: the Rollout has no such stanza, so that backend is not one of its own.
         """
+        known: _Stanza | None = self.memo.get(kind)
+        if known is not None:
+            return known
         for stanza in self.stanzas.values():
             if isinstance(stanza, kind):
+                self.memo[kind] = stanza
                 return stanza
         raise LookupError(f"Rollout {self.name} has no {kind.__name__}")
 

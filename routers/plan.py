@@ -220,14 +220,8 @@ def removal_of(present: LiveObject, need: Need) -> Change:
 
 @functools.lru_cache(maxsize=4096)
 def pointer(path: Pointer) -> str:
-    """Write a path as a JSON pointer (RFC 6901)."""
-    return str(_pointer(path).path)
-
-
-@functools.lru_cache(maxsize=4096)
-def _pointer(path: Pointer) -> JsonPointer:
-    """Keep the pointers to the few places where objects change."""
-    return JsonPointer.from_parts(path)
+    """Write a path as a JSON pointer (RFC 6901); those to the few places where objects change are kept."""
+    return str(JsonPointer.from_parts(path).path)
 
 
 def _changed_fields(edit: Edit) -> Iterator[Edit]:
@@ -346,14 +340,19 @@ def _instantiate(pattern: str, path: Pointer) -> Pointer | None:
                 return None
             filled.append(have)
         else:
-            filled.append(step)
             same = same and step == str(have)
+            filled.append(have if same and have is not None else step)
     return tuple(filled)
 
 
 def lookup(value: Any, path: Pointer) -> Any:
     """Return the value at a path, or the marker for none."""
-    return _pointer(path).resolve(value, MISSING)
+    for step in path:
+        try:
+            value = value[step]
+        except (LookupError, TypeError):
+            return MISSING
+    return value
 
 
 def fingerprint(

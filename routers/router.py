@@ -145,7 +145,8 @@ class TrafficRouter:
         if self.find_probes and level is None and not result.dry_run:
             verifier = verifier._replace(probes=(*verifier.probes, *self.find_probes(result.live)))
         try:
-            return verifier.confirm(replace(result, want=want), level, options.get("timeout", TIMEOUT_S))
+            changed = result if want is result.want else replace(result, want=want)
+            return verifier.confirm(changed, level, options.get("timeout", TIMEOUT_S))
         except NotVerifiedError as error:
             if options.get("on_failure") != "back" or want.is_all_stable:
                 raise

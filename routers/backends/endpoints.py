@@ -98,9 +98,10 @@ def check_services(
     `ports` are those that a role must serve; none means that any will do. `keep_stable` asks for stable also where it
     gets no weight, because the data plane would answer nothing without it.
     """
-    if not live.running or not service_refs(rollout):
+    services = service_refs(rollout)
+    if not live.running or not services:
         return
-    refs = {STABLE: service_refs(rollout)[0], CANARY: service_refs(rollout)[-1]}
+    refs = {STABLE: services[0], CANARY: services[-1]}
     counts: dict[str, int] = {}
     reasons: dict[str, str] = {}
     for role, ref in refs.items():
@@ -205,10 +206,11 @@ def _of_service(ref: ObjectRef, service: Any, live: Live, ports: Sequence[Port])
             for address in endpoint.get("addresses") or ()
         }
         serving = addresses if serving is None else serving & addresses
-    count = len(serving or ())
+    if serving:
+        return len(serving), ""
     asked = f" for port {', '.join(map(str, ports))}" if ports else ""
     total = sum(1 for endpoint in _endpoints(ref, live))
-    return count, f"has no ready endpoint{asked} ({total} in all)"
+    return 0, f"has no ready endpoint{asked} ({total} in all)"
 
 
 def _slices(ref: ObjectRef, live: Live) -> Iterator[Any]:

@@ -38,7 +38,7 @@ from rollway.routers.backends.services import service_needs, unknown_services
 from rollway.routers.errors import RefusedError, RollwayError, UnsupportedError, together
 from rollway.routers.findings import Finding, Severity
 from rollway.routers.model import CANARY, HASH_LABEL, STABLE
-from rollway.routers.objects import Access, Need, ObjectRef, dig, duplicate, item_field
+from rollway.routers.objects import Access, Need, ObjectRef, dig, item_field
 from rollway.routers.traffic import Capabilities, Reading, Traffic
 
 if TYPE_CHECKING:
@@ -153,23 +153,26 @@ def _check_no_http(target: Target, want: Traffic) -> Iterator[Finding]:
 
 
 def _wanted(rollout: Rollout, service: IstioVirtualService, want: Traffic, live: Live) -> Manifest:
-    changed: Manifest = duplicate(live[ref_of(service)].manifest)
+    manifest = live[ref_of(service)].manifest
+    spec = dict(manifest["spec"])  # what does not change is shared with the live object
     targets = find_targets(rollout, service, live)
     for target in targets:
-        destinations = changed["spec"][target.section][target.index]["route"]
+        entries = spec[target.section] = list(spec[target.section])
+        destinations = list(entries[target.index]["route"])
         for role, weight in target.shares(want.split).items():
             position = getattr(target, role)
             if target.weights[position] != weight:
-                destinations[position]["weight"] = weight
-    if changed["spec"].get("http"):
-        changed["spec"]["http"] = managed_routes.with_routes(rollout, want, targets, changed["spec"]["http"])
-        if not changed["spec"]["http"]:
+                destinations[position] = {**destinations[position], "weight": weight}
+        entries[target.index] = {**entries[target.index], "route": destinations}
+    if spec.get("http"):
+        spec["http"] = managed_routes.with_routes(rollout, want, targets, spec["http"])
+        if not spec["http"]:
             raise RefusedError(
                 f"{ref_of(service)}: all its http routes are in managedRoutes, so none would be left, which Istio refuses",
                 hint="remove the http section, or add the route that they narrow",
                 ref=ref_of(service),
             )
-    return changed
+    return {**manifest, "spec": spec}
 
 
 def _check_ready(rollout: Rollout, want: Traffic, live: Live) -> Iterator[Finding]:

@@ -157,7 +157,9 @@ def routes_of(ref: ObjectRef, manifest: Manifest, section: str) -> list[Manifest
     Raises:
         ManifestError: it is no list of mappings.
     """
-    entries = dig(manifest, "spec", section) or []
+    entries = dig(manifest, "spec", section)
+    if not entries:
+        return []
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ManifestError(ref, [f"spec.{section}: a list of routes belongs here"])
     return entries
@@ -288,8 +290,8 @@ def _role(rollout: Rollout, ref: ObjectRef, item: Manifest, live: Live) -> str |
     if not isinstance(host, str) or not host:
         return None
     full = host_name(host, ref.namespace)
-    rule, destination_rule = stanza_of(rollout).destination_rule, rule_ref(rollout)
-    if rule and destination_rule:
+    rule = stanza_of(rollout).destination_rule
+    if rule and (destination_rule := rule_ref(rollout)):
         rule_host = str(dig(live[destination_rule].manifest, "spec", "host"))
         suffix = rule_host.removeprefix("*") if rule_host.startswith("*") else None
         same = (
