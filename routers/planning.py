@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.routers import guards, ownership
@@ -248,8 +247,8 @@ def propose(
     if not simulation.changes:
         return Proposal(context, None, simulation.findings)
     findings = (*controller_in_charge(context.rollout), *simulation.findings)
-    plan = plan_of(context, simulation._replace(findings=findings))
-    plan = replace(plan, wish=wish, adopt=adopt, create=create)
+    simulation = simulation._replace(findings=findings)
+    plan = plan_of(context, simulation, wish=wish, adopt=adopt, create=create)
     return Proposal(context, plan, findings)
 
 
@@ -319,7 +318,15 @@ def refuse_unmanaged(rollout: Rollout, name: str) -> None:
     )
 
 
-def plan_of(context: Context, simulation: Simulation) -> Plan:
+def plan_of(
+    context: Context,
+    simulation: Simulation,
+    *,
+    wish: TrafficWish | None = None,
+    adopt: bool = False,
+    create: bool = True,
+    removal: bool = False,
+) -> Plan:
     """Return the plan with some changes, or raise what reading the objects raises."""
     rollout, want, live = context
     try:
@@ -329,11 +336,15 @@ def plan_of(context: Context, simulation: Simulation) -> Plan:
     after = observe(rollout, simulation.after).readings
     # An object that only a whole-kind need asked for counts by what was found out from it, not by its version.
     versions = {
-        need.ref: live[need.ref].version for need in needs_of(rollout) if need.name and need.ref in live
+        need.ref: present.version
+        for need in needs_of(rollout)
+        if need.name and (present := live.get(need.ref))
     }
     changes, findings = simulation.changes, simulation.findings
     versions |= {change.ref: change.version for change in changes if change.ref in live}
-    return Plan(rollout, want, changes, before, after, findings, versions, observed=live)
+    return Plan(
+        rollout, want, changes, before, after, findings, versions, adopt, create, removal, wish, observed=live
+    )
 
 
 def _rendered(backend: Backend, context: Context) -> Iterator[tuple[Need, Manifest]]:

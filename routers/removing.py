@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rollway.routers import guards, ownership
@@ -68,8 +67,8 @@ def propose_removal(
     kept = [LiveObject(change.ref, change.after, change.version) for change in changes if change.after]
     after = live.after(kept, [change.ref for change in changes if not change.after])
     findings = (*controller_in_charge(rollout), *_given_back(rollout, after, kept), *notes)
-    plan = plan_of(context, Simulation(tuple(changes), after, findings))
-    return Proposal(context, replace(plan, adopt=adopt, removal=True), findings)
+    simulation = Simulation(tuple(changes), after, findings)
+    return Proposal(context, plan_of(context, simulation, adopt=adopt, removal=True), findings)
 
 
 def _given_back(rollout: Rollout, after: Live, kept: Sequence[LiveObject]) -> Iterator[Finding]:

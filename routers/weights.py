@@ -53,6 +53,8 @@ def parse_weight(text: int | str, total: int) -> int:
         WeightError: the text is no weight, negative, or more than the total.
         UnsupportedError: the share is no whole number of the total (0.5 % of 100).
     """
+    if type(text) is int and 0 <= text <= total:
+        return text
     readable = "give a whole number of the total (20), a percentage (0.5%) or a fraction (5/1000)"
     word = str(text).strip()
     number, percent_sign, rest = word.partition("%")

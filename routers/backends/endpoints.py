@@ -195,11 +195,12 @@ def _of_service(ref: ObjectRef, service: Any, live: Live, ports: Sequence[Port])
         entry = next((item for item in listed if port in (item.get("name"), item.get("port"))), None)
         # A port that the Service lacks is another finding; here it counts as not served.
         names.append(None if entry is None else str(entry.get("name") or ""))
+    slices = list(_slices(ref, live))
     serving: set[str] | None = None
     for name in names or [""]:
         addresses = {
             str(address)
-            for endpoint_slice in _slices(ref, live)
+            for endpoint_slice in slices
             if not names or _has_port(endpoint_slice, name)
             for endpoint in dig(endpoint_slice, "endpoints") or ()
             if _is_ready(endpoint)

@@ -119,8 +119,10 @@ class IstioBackend:
             *check_affinity(rollout, want, live),
         ]
         for service in stanza_of(rollout).virtual_services:
-            findings += _check_sums(ref_of(service), live[ref_of(service)].manifest, want)
-            findings += _check_sections(service, live[ref_of(service)].manifest)
+            ref = ref_of(service)
+            manifest = live[ref].manifest
+            findings += _check_sums(ref, manifest, want)
+            findings += _check_sections(service, manifest)
             for target in find_targets(rollout, service, live):
                 findings += check_share(self.name, want.split, target)
                 findings += _check_no_http(target, want)

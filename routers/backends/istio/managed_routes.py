@@ -154,6 +154,8 @@ def live_routes(rollout: Rollout, service: IstioVirtualService, live: Live) -> I
 
     Of several with one name that narrow the same route only the first counts.
     """
+    if not rollout.managed_routes:
+        return  # no route could be the Rollout's own
     ref = ref_of(service)
     entries = routes_of(ref, live[ref].manifest, "http")
     targets = [target for target in find_targets(rollout, service, live) if target.section == "http"]

@@ -54,8 +54,10 @@ def read_hashes(rollout: Rollout, live: Live) -> SubsetHashes | None:
         ManifestError: it cannot be read.
         NotFoundError: it has no such subset.
     """
+    if rollout.subsets is None:
+        return None
     rule, ref = stanza_of(rollout).destination_rule, rule_ref(rollout)
-    if rule is None or ref is None or rollout.subsets is None:
+    if rule is None or ref is None:
         return None
     manifest = live[ref].manifest
     _refuse_foreign(rollout, ref, manifest)
@@ -72,8 +74,8 @@ def with_hashes(rollout: Rollout, live: Live) -> Iterator[Manifest]:
 
     Raises what reading them raises.
     """
-    rule, ref = stanza_of(rollout).destination_rule, rule_ref(rollout)
     present = read_hashes(rollout, live)
+    rule, ref = stanza_of(rollout).destination_rule, rule_ref(rollout)
     if rule is None or ref is None or rollout.subsets is None or present is None:
         return
     changed: Manifest = duplicate(live[ref].manifest)

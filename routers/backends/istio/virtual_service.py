@@ -102,9 +102,9 @@ def _find(rollout: Rollout, service: IstioVirtualService, live: Live) -> Sequenc
     targets: list[Target] = []
     for section in SECTIONS:
         entries = routes_of(ref, manifest, section)
-        selectors: Sequence[Any] = getattr(service, FIELDS[section])
         if not entries:
             continue
+        selectors: Sequence[Any] = getattr(service, FIELDS[section])
         if selectors:
             targets += _selected(rollout, ref, section, entries, selectors, live)
             continue
@@ -266,7 +266,9 @@ def target_of(
     place = f"spec.{section}[{index}].route"
     if not isinstance(destinations, list) or not all(isinstance(item, dict) for item in destinations):
         raise ManifestError(ref, [f"{place}: a list of destinations belongs here"])
-    positions = positions_of([_role(rollout, ref, item, live) for item in destinations], ref, place)
+    named = [(dig(item, "destination", "host"), dig(item, "destination", "subset")) for item in destinations]
+    roles = [_role(rollout, ref, host, subset, live) for host, subset in named]
+    positions = positions_of(roles, ref, place)
     if positions is None:
         return None
     name = str(entry.get("name") or "")
@@ -277,16 +279,15 @@ def target_of(
         tuple(
             _weight(ref, f"{place}[{position}].weight", item) for position, item in enumerate(destinations)
         ),
-        tuple(_label(item) for item in destinations),
+        tuple(f"{host}/{subset}" if subset else str(host) for host, subset in named),
         section,
         index,
         name,
     )
 
 
-def _role(rollout: Rollout, ref: ObjectRef, item: Manifest, live: Live) -> str | None:
+def _role(rollout: Rollout, ref: ObjectRef, host: Any, subset: Any, live: Live) -> str | None:
     """Return whether a destination is stable, canary or somebody else's. Hosts count with their namespace."""
-    host, subset = dig(item, "destination", "host"), dig(item, "destination", "subset")
     if not isinstance(host, str) or not host:
         return None
     full = host_name(host, ref.namespace)
@@ -313,8 +314,3 @@ def _weight(ref: ObjectRef, place: str, item: Manifest) -> int:
     if type(weight) is not int or not 0 <= weight < 2**31:
         raise ManifestError(ref, [f"{place}: {weight!r} is no weight (a whole number from 0)"])
     return weight
-
-
-def _label(item: Manifest) -> str:
-    host, subset = dig(item, "destination", "host"), dig(item, "destination", "subset")
-    return f"{host}/{subset}" if subset else str(host)
