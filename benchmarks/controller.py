@@ -205,7 +205,7 @@ def many(bench: Bench, sizes: Sizes) -> None:
         row(f"resident with {words}", f"{usage(controller.pid).resident:.0f} MiB", "160 MiB")
         row("  with none", f"{empty.resident:.0f} MiB")
         _idle(bench, controller, sizes.idle_s)
-        _at_once(bench, fleet, sizes.at_once)
+        _at_once(bench, controller, fleet, sizes.at_once)
         _wait_quiet(bench)
         row("resident after that", f"{usage(controller.pid).resident:.0f} MiB", "160 MiB")
     _decisions(bench, fleet)
@@ -220,8 +220,9 @@ def _idle(bench: Bench, controller: ControllerProcess, seconds: float) -> None:
     row("processor meanwhile", f"{(after.seconds - before.seconds) / seconds * 100:.2f} %", "1 %")
 
 
-def _at_once(bench: Bench, fleet: Fleet, count: int) -> None:
+def _at_once(bench: Bench, controller: ControllerProcess, fleet: Fleet, count: int) -> None:
     names = fleet.names[:count]
+    before = bench.plane.seconds(), usage(controller.pid).seconds
     with bench.weights(fleet) as weights:
         bench.audit.mark()
         begin = time.perf_counter()
@@ -231,6 +232,8 @@ def _at_once(bench: Bench, fleet: Fleet, count: int) -> None:
     seconds = [weights.seen[name] - begin for name in names]
     row(f"{count} updated at once: median to first weight", f"{statistics.median(seconds):.2f} s", "5 s")
     row("  the last patch, the last weight", f"{patched:.2f}, {max(seconds):.2f} s")
+    used = bench.plane.seconds() - before[0], usage(controller.pid).seconds - before[1]
+    row("  processor time of Kubernetes, of the controller", f"{used[0]:.1f}, {used[1]:.1f} s")
 
 
 def _decisions(bench: Bench, fleet: Fleet) -> None:

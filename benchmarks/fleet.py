@@ -59,6 +59,10 @@ class AuditedControlPlane(FullControlPlane):
         """Write the kubeconfig of the user `controller` and return its path."""
         return self.kubeconfig(USER, self._controller_token)
 
+    def seconds(self) -> float:
+        """Return the processor time that its processes have used."""
+        return sum(usage(process.pid).seconds for process in self._processes.values())
+
     def _run(self, name: str, command: list[str]) -> None:
         if name == "kube-apiserver":
             words = {"audit-log-path": str(self.audit), "audit-policy-file": str(self.folder / "audit.yaml")}
