@@ -156,8 +156,8 @@ def _check_no_http(target: Target, want: Traffic) -> Iterator[Finding]:
 
 def _wanted(rollout: Rollout, service: IstioVirtualService, want: Traffic, live: Live) -> Manifest:
     manifest = live[ref_of(service)].manifest
-    spec = dict(manifest["spec"])  # what does not change is shared with the live object
     targets = find_targets(rollout, service, live)
+    spec = dict(manifest["spec"])  # what does not change is shared with the live object
     for target in targets:
         entries = spec[target.section] = list(spec[target.section])
         destinations = list(entries[target.index]["route"])
