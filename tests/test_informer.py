@@ -148,6 +148,17 @@ def test_own_writes_are_there_at_once_and_reported_once(watched: Watched, server
     assert watched.next()[1:] == ("second", 80, None)
 
 
+def test_a_late_answer_does_not_bring_a_deleted_object_back(watched: Watched, server: ApiServer) -> None:
+    """The answer to a write of our own counts no more when the watch has brought a deletion that came after it."""
+    watched.next()
+    answer = server.put(m.service("first", port=90), "services")
+    server.delete(m.service("first"), "services")
+    while watched.next().new is not None:
+        pass
+    watched.informer.put(answer)
+    assert watched.informer.items() == []
+
+
 def test_a_suspect_is_read_anew(client: Client, server: ApiServer) -> None:
     """After a conflict an object is asked for before it is returned, whatever the watch has brought by then."""
     server.put(m.service("first"), "services")

@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Generic
 
 from rollway.routers.errors import RollwayError
-from rollway.routers.kube.cache import Cache, Item, ObjectChange
+from rollway.routers.kube.cache import Cache, Item, ObjectChange, is_older
 from rollway.routers.kube.connection import Stop
 
 if TYPE_CHECKING:
@@ -142,8 +142,11 @@ class Informer(Generic[Item]):
 
     def put(self, manifest: Object) -> None:
         """Remember what a write of our own stored, before the watch brings it."""
+        version = manifest["metadata"].get("resourceVersion", "")
         with self._lock:
-            self._note(self._cache.put(manifest))
+            # The watch has brought this version already, and perhaps the deletion of the object after it.
+            if version != self._version and not is_older(version, self._version):
+                self._note(self._cache.put(manifest))
 
     def remove(self, namespace: str, name: str) -> None:
         """Remember a deletion of our own."""
