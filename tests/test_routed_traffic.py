@@ -276,3 +276,14 @@ def test_services_are_written_once_more_after_a_promotion(blue_green: RoutedTraf
     state, _ = blue_green.state(blue_green_rollout("b", "b"))
     assert state is not None
     assert state.shows(wish(0).wish)
+
+
+def test_services_of_a_release_that_the_status_does_not_name_yet_are_as_written(
+    blue_green: RoutedTraffic,
+) -> None:
+    """An undo moves the preview Service before the status is written; to write the same again and again would not end."""
+    begun = SetTraffic(Traffic(Split(0, 100)), "a", "b")
+    blue_green.set(blue_green_rollout(), begun)
+    state, _ = blue_green.state(blue_green_rollout())
+    assert state is not None
+    assert state.shows(begun.wish)

@@ -73,6 +73,12 @@ class _Known:
     probes: _Probes | None = None
     refs: frozenset[ObjectRef] = frozenset()
     """The objects that carry its traffic, whose changes concern it."""
+    roles: tuple[str, str] | None = None
+    """The hashes of stable and canary that were written last."""
+
+    def is_ahead_of(self, hashes: ReleaseHashes) -> bool:
+        """Return whether traffic was written for a release that the status does not name yet."""
+        return self.roles is not None and self.roles[0] == hashes.stable and self.roles[1] != hashes.canary
 
 
 _Parsed: TypeAlias = "tuple[tuple[Any, ...], dict[tuple[str, str, SubsetHashes | None], Rollout]]"
@@ -151,7 +157,8 @@ class RoutedTraffic:
         incomplete = False
         if shown and rollout.hashes:
             # After a promotion the Service remembers a switch that is over, until the split is written once more.
-            incomplete = rollout.hashes.stable == rollout.hashes.canary and _lacks(rollout, shown, live)
+            over = rollout.hashes.stable == rollout.hashes.canary and not known.is_ahead_of(rollout.hashes)
+            incomplete = over and _lacks(rollout, shown, live)
         elif shown and known.whole != versions:
             incomplete = _lacks(rollout, shown, live)
             known.whole = known.whole if incomplete else versions
@@ -195,7 +202,7 @@ class RoutedTraffic:
         known.problem = ""
         # What is lacking after a write of our own is none of ours: written again and again, it would never come to rest.
         versions = _versions(rollout, result.live)
-        known.whole = versions
+        known.whole, known.roles = versions, (wish.stable, wish.canary)
         if self._probes(rollout, manifest, known).level is Evidence.WRITTEN:
             # The store's answer to the write is this evidence, so there is nothing to ask.
             known.versions, known.proven_at = versions, datetime.now(UTC)
