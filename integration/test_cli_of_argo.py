@@ -85,7 +85,7 @@ def test_a_blue_green_release_is_promoted_by_the_commands(both: BothControllers,
     run("promote", "web")
     web.wait_healthy()
     assert web.selected("active") == "v2"
-    until(lambda: deadlines(web), "the time until which the old pods stay")
+    until(lambda: deadlines(web, "v1"), "the time until which the old pods stay")
     run("undo", "web")
     until(lambda: web.selected("active") == "v1", "the active Service goes back without a pause")
     web.wait_healthy()

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import subprocess
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from harness.api import Api
 from harness.control_plane import flags, free_ports
 from harness.full_control_plane import NODE, FullControlPlane
 from harness.providers import Cluster
-from harness.releasing import ControllerProcess, Shop
+from harness.releasing import ControllerProcess, Shop, image_of
 from harness.waiting import until
 from rollway.routers.model import INSTANCE_ID, INSTANCE_LABEL
 from rollway.routers.stores.cluster import ClusterStore
@@ -128,10 +129,12 @@ def hand_over(shop: Shop, instance: str) -> None:
     shop.merge({"metadata": {"labels": {INSTANCE_LABEL: instance or None}}})
 
 
-def deadlines(web: Shop) -> set[str]:
-    """Return the times at which pods of ReplicaSets are to go."""
+def deadlines(web: Shop, image: str = "") -> set[str]:
+    """Return the times at which pods of ReplicaSets are to go, of an image or of all."""
     found = {
-        each["metadata"]["annotations"].get("scale-down-deadline", "") for each in web.items("ReplicaSet")
+        each["metadata"]["annotations"].get("scale-down-deadline", "")
+        for each in web.items("ReplicaSet")
+        if image in ("", image_of(each["spec"]["template"]))
     }
     return found - {""}
 
@@ -141,6 +144,10 @@ def paused_update(both: BothControllers, *wanted: tuple[str, str]) -> list[Shop]
     shops = [_first_release(both, STRATEGIES[strategy], instance) for strategy, instance in wanted]
     for each in shops:
         each.wait_healthy()
+    time.sleep(
+        1
+    )  # Times of creation have whole seconds, by which both controllers know an undo from an update.
+    for each in shops:
         each.set_image("v2")
     for each in shops:
         each.wait(lambda status: status.get("phase") == "Paused", "the pause")
