@@ -275,3 +275,16 @@ def test_a_missing_subset_is_a_fault_of_the_rollout() -> None:
     assert state is None
     assert "has no subset canary" in fault
     routed.close()
+
+
+def test_a_rollout_that_is_split_by_services_has_no_subsets() -> None:
+    """Without a DestinationRule the state shows the weight alone."""
+    manifest = m.rollout({"istio": {"virtualService": {"name": "web"}}})
+    manifest["metadata"] |= {"uid": "1", "namespace": "default", "generation": 1}
+    manifest["status"] = {"stableRS": "a", "currentPodHash": "b"}
+    services = [m.service("shop-stable"), m.service("shop-canary")]
+    routed = RoutedTraffic(MemoryStore([m.virtual_service(), *services]), lambda *_: None)
+    state, _ = routed.state(manifest)
+    assert state is not None
+    assert state.shows(Traffic(Split(0, 100)))
+    routed.close()
