@@ -7,6 +7,8 @@ CLUSTER_CODE := routers/kube/*,routers/stores/cluster*.py,routers/stores/watchin
 # Their coverage is kept by whichever target ran them last.
 UNIT_COVERAGE := build/unit-coverage
 CLUSTER_UNIT_TESTS := $(wildcard tests/test_kube*.py) $(addprefix tests/test_,informer.py lease.py cluster_store.py watching_store.py ramp.py steps.py cli_front.py)
+# These have a control plane of their own, with Argo's controller beside ours, so that CI can run them in the other lane.
+BESIDE_ARGO := $(addprefix integration/test_,beside_argo.py cli_of_argo.py examples_of_argo.py)
 # Some tests take as long as a hundred others, so a worker that has nothing left takes tests from the other one.
 PARALLEL := --numprocesses 2 --dist worksteal
 # Real processes on a busy machine are late now and then: a test that fails runs once more, and both failures are printed.
@@ -17,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_COMPILE := 0
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo rollout-demo test gates tests simulate integration cluster-tests cluster-tests-all integration-kind kind-images traffic deploy picture lab cluster bench wheel clean
+.PHONY: help demo rollout-demo test gates tests simulate integration cluster-tests beside-argo cluster-tests-all integration-kind kind-images traffic deploy picture lab cluster bench wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -55,7 +57,7 @@ SEEDS ?= 10000
 simulate: .venv/ready  ## SEEDS=10000 random releases in the simulated world, and a kill at every write
 	SEEDS=$(SEEDS) EVERY_KILL=1 $(BIN)/pytest tests/test_simulated_releases.py --numprocesses auto
 
-integration: cluster-tests traffic  ## every test with real processes: the next and `traffic`
+integration: cluster-tests beside-argo traffic  ## every test with real processes: the next and `traffic`
 
 $(UNIT_COVERAGE): .venv/ready $(shell find rollway routers tests -name '*.py')
 	$(BIN)/coverage erase
@@ -66,8 +68,12 @@ cluster-tests: .venv/ready $(UNIT_COVERAGE)  ## the tests on a real API server (
 	$(BIN)/python integration/programs/warm.py
 	$(BIN)/coverage erase
 	cp $(UNIT_COVERAGE) .coverage
-	$(BIN)/pytest integration --ignore=integration/traffic $(REAL) --numprocesses 2 --dist loadgroup --cov --cov-append --cov-report= $(ARGS)
+	$(BIN)/pytest integration --ignore=integration/traffic $(addprefix --ignore=,$(BESIDE_ARGO)) $(REAL) --numprocesses 2 --dist loadgroup --cov --cov-append --cov-report= $(ARGS)
 	$(BIN)/coverage report --fail-under=95 --include='$(CLUSTER_CODE)'
+
+beside-argo: .venv/ready  ## the tests with the controller and the command line of Argo Rollouts (ARGS=more words for pytest)
+	$(BIN)/python integration/programs/warm.py
+	$(BIN)/pytest $(BESIDE_ARGO) $(REAL) $(ARGS)
 
 cluster-tests-all: .venv/ready  ## the same on every version of Kubernetes that there is a build for
 	set -e; for minor in $$($(BIN)/python integration/programs/warm.py --versions); do \
