@@ -14,9 +14,9 @@ from harness import crds
 from harness.full_control_plane import NODE, FullControlPlane
 from harness.releasing import ControllerProcess, Shop, template
 from harness.waiting import until
-from rollway.controller.world import HASH_LABEL
 from rollway.routers.errors import RollwayError
 from rollway.routers.kube.client import Target
+from rollway.routers.model import HASH_LABEL
 from rollway.routers.stores.cluster import ClusterStore
 from running import rollway
 

@@ -28,6 +28,8 @@ INSTANCE_ID = "rollway"
 """Its value for rollway's controller, unless that was given another one. Argo's own controller leaves such Rollouts alone."""
 HASH_LABEL = "rollouts-pod-template-hash"
 """The label by which the pods of a ReplicaSet are known (Argo Rollouts, `pkg/apis/rollouts/v1alpha1/types.go`)."""
+MANAGED_BY = "argo-rollouts.argoproj.io/managed-by-rollouts"
+"""The annotation in which a controller names the Rollout whose hashes a Service or a DestinationRule has."""
 STABLE = "stable"
 CANARY = "canary"
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from rollway.controller.testing.api import Key
 from rollway.controller.testing.rollouts import rollout
 from rollway.controller.testing.simulation import Simulation
-from rollway.controller.world import HASH_LABEL, SCALE_DOWN_DEADLINE
+from rollway.controller.world import SCALE_DOWN_DEADLINE
+from rollway.routers.model import HASH_LABEL
 
 if TYPE_CHECKING:
     from rollway.routers.objects import Manifest

@@ -11,8 +11,8 @@ from controlled import rollout, until
 import manifests as m
 from rollway.controller.decision import SetTraffic
 from rollway.controller.routed_traffic import RoutedTraffic
-from rollway.controller.world import HASH_LABEL
 from rollway.routers.errors import RefusedError
+from rollway.routers.model import HASH_LABEL
 from rollway.routers.objects import ObjectRef
 from rollway.routers.router import TrafficRouter
 from rollway.routers.testing.memory import MemoryStore

@@ -13,9 +13,8 @@ import manifests as m
 from rollway.controller.decision import Delete, Evict, Patch
 from rollway.controller.events import EventRecorder
 from rollway.controller.watched_cluster import WatchedCluster
-from rollway.controller.world import HASH_LABEL
 from rollway.routers.errors import ConflictError, NotFoundError
-from rollway.routers.model import INSTANCE_ID
+from rollway.routers.model import HASH_LABEL, INSTANCE_ID
 from rollway.routers.objects import Need, ObjectRef
 from rollway.routers.stores.watching import WatchingStore
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from rollway.adoption.planning import taken_over
 from rollway.adoption.reading import DEPLOYMENT
-from rollway.controller.world import HASH_LABEL
 from rollway.releases.phase import HEALTHY, phase_of, replicas_of
 from rollway.routers.errors import ApplyError, ConflictError, RollwayError, UncertainError
 from rollway.routers.lookup import find_rollout
+from rollway.routers.model import HASH_LABEL
 from rollway.routers.objects import Need, dig
 
 if TYPE_CHECKING:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rollway.adoption.reading import WORKLOADS
-from rollway.controller.world import HASH_LABEL, MANAGED_BY
 from rollway.routers.backends.adoption import refusal
 from rollway.routers.errors import AmbiguousError, NotFoundError
 from rollway.routers.findings import Finding, Severity
-from rollway.routers.model import ROLLOUT_GROUP, ROLLOUT_KIND
+from rollway.routers.model import HASH_LABEL, MANAGED_BY, ROLLOUT_GROUP, ROLLOUT_KIND
 from rollway.routers.objects import ObjectRef, dig, duplicate
 
 if TYPE_CHECKING:

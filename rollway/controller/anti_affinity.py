@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rollway.controller.world import HASH_LABEL
+from rollway.routers.model import HASH_LABEL
 from rollway.routers.objects import duplicate
 
 if TYPE_CHECKING:

@@ -30,8 +30,10 @@ from rollway.controller.services import selected_hash
 from rollway.controller.spec import Canary
 from rollway.controller.spec_reader import SpecReader
 from rollway.controller.status import merge_patch, merged, status_patch
-from rollway.controller.world import HASH_LABEL, MANAGED_BY, REVISION, ReplicaSet
+from rollway.controller.world import ReplicaSet
+from rollway.releases.revisions import REVISION
 from rollway.routers.errors import ManifestError
+from rollway.routers.model import HASH_LABEL, MANAGED_BY
 from rollway.routers.objects import ObjectRef, dig, duplicate
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from rollway.controller.reconciler import Reconciler
 from rollway.controller.routed_traffic import RoutedTraffic
 from rollway.controller.watched_cluster import WatchedCluster
 from rollway.controller.work_queue import WorkQueue
-from rollway.controller.world import HASH_LABEL
 from rollway.routers.errors import ConflictError, RollwayError
 from rollway.routers.kube.lease import Lease
+from rollway.routers.model import HASH_LABEL
 from rollway.routers.stores.watching import WatchingStore
 from rollway.routers.traffic import Evidence
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollway.controller.world import HASH_LABEL, Pod
+from rollway.controller.world import Pod
 from rollway.routers.backends.endpoints import SERVICE_LABEL
+from rollway.routers.model import HASH_LABEL
 from rollway.routers.objects import dig
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from rollway.controller.replica_sets import copied_annotations, ephemeral_record
 from rollway.controller.world import (
     DESIRED_REPLICAS,
     EPHEMERAL_METADATA,
-    REVISION,
     REVISION_HISTORY,
     SCALE_DOWN_DEADLINE,
 )
 from rollway.releases.phase import write_time
+from rollway.releases.revisions import REVISION
 from rollway.routers.objects import ObjectRef
 
 if TYPE_CHECKING:

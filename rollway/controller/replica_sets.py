@@ -13,13 +13,13 @@ from rollway.controller.templates import other_images, same_template
 from rollway.controller.world import (
     DESIRED_REPLICAS,
     EPHEMERAL_METADATA,
-    HASH_LABEL,
-    REVISION,
     REVISION_HISTORY,
     WORKLOAD_GENERATION,
     ReplicaSet,
 )
+from rollway.releases.revisions import REVISION
 from rollway.routers.held_weight import HELD_WEIGHT
+from rollway.routers.model import HASH_LABEL
 from rollway.routers.objects import duplicate
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rollway.controller.spec import Canary
 from rollway.controller.subsets import shown_subsets
-from rollway.controller.world import HASH_LABEL
+from rollway.routers.model import HASH_LABEL
 from rollway.routers.objects import dig
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from rollway.controller.held_weights import held_message
 from rollway.controller.progress import progress_fields
 from rollway.controller.services import role_services, selected_hash
 from rollway.controller.spec import BlueGreen, Canary
-from rollway.controller.world import HASH_LABEL, WORKLOAD_GENERATION
+from rollway.controller.world import WORKLOAD_GENERATION
 from rollway.releases.phase import HEALTHY, PROGRESSING, calculated_phase
+from rollway.routers.model import HASH_LABEL
 from rollway.routers.objects import dig, duplicate
 
 if TYPE_CHECKING:

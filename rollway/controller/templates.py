@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from rollway.controller import go_json
 from rollway.controller.hashes import Flavour
-from rollway.controller.world import EPHEMERAL_METADATA, HASH_LABEL
+from rollway.controller.world import EPHEMERAL_METADATA
 from rollway.routers.errors import ManifestError
+from rollway.routers.model import HASH_LABEL
 from rollway.routers.objects import dig, duplicate
 
 if TYPE_CHECKING:

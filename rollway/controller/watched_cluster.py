@@ -15,12 +15,12 @@ from rollway.controller.projections import (
     service_names,
     without_managers,
 )
-from rollway.controller.world import HASH_LABEL, Pod, ReplicaSet, World
+from rollway.controller.world import Pod, ReplicaSet, World
 from rollway.routers.backends.endpoints import SERVICE_LABEL
 from rollway.routers.errors import ConflictError, NotFoundError, RollwayError, UnreachableError
 from rollway.routers.kube.client import JSON_PATCH, MERGE_PATCH, Target
 from rollway.routers.kube.informer import Informer
-from rollway.routers.model import INSTANCE_LABEL
+from rollway.routers.model import HASH_LABEL, INSTANCE_LABEL
 from rollway.routers.objects import dig
 
 if TYPE_CHECKING:

@@ -8,6 +8,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rollway.releases.phase import time_of
+from rollway.releases.revisions import REVISION
+from rollway.routers.model import HASH_LABEL
 from rollway.routers.objects import dig
 from rollway.routers.traffic import Evidence
 
@@ -17,14 +19,11 @@ if TYPE_CHECKING:
     from rollway.routers.objects import Manifest
     from rollway.routers.traffic import SubsetHashes, Traffic
 
-HASH_LABEL = "rollouts-pod-template-hash"
-REVISION = "rollout.argoproj.io/revision"
 REVISION_HISTORY = "rollout.argoproj.io/revision-history"
 DESIRED_REPLICAS = "rollout.argoproj.io/desired-replicas"
 EPHEMERAL_METADATA = "rollout.argoproj.io/ephemeral-metadata"
 WORKLOAD_GENERATION = "rollout.argoproj.io/workload-generation"
 SCALE_DOWN_DEADLINE = "scale-down-deadline"
-MANAGED_BY = "argo-rollouts.argoproj.io/managed-by-rollouts"
 """The labels and annotations of Argo Rollouts (its `utils/annotations` and `pkg/apis/rollouts/v1alpha1`)."""
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollway.releases.revisions import HASH, hash_of, owned_by
+from rollway.releases.revisions import hash_of, owned_by
 from rollway.releases.tree import Related
 from rollway.routers.errors import RollwayError
-from rollway.routers.model import ROLLOUT_GROUP
+from rollway.routers.model import HASH_LABEL, ROLLOUT_GROUP
 from rollway.routers.objects import Need
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def read_related(store: Store, rollout: LiveObject, note: Callable[[str], None])
     hashes = {hash_of(item) for owner in owners for item in owned_by(owner, replica_sets)} - {""}
     if not hashes:
         return Related(replica_sets, (), runs, experiments)
-    selector = f"{HASH} in ({','.join(sorted(hashes))})"
+    selector = f"{HASH_LABEL} in ({','.join(sorted(hashes))})"
     pods = Need("", "Pod", namespace=rollout.ref.namespace, required=False, selector=selector, runtime=True)
     return Related(replica_sets, _read(store, [pods], note)[0], runs, experiments)
 

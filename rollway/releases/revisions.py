@@ -9,6 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rollway.routers.errors import InvalidInputError, NotFoundError
+from rollway.routers.model import HASH_LABEL
 from rollway.routers.objects import dig, duplicate
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
     from rollway.routers.objects import Manifest
 
-HASH = "rollouts-pod-template-hash"
-"""The label with which a controller tells the pods of one release from those of another."""
 REVISION = "rollout.argoproj.io/revision"
 CHANGE_CAUSE = "kubernetes.io/change-cause"
 _EARLIER = "rollout.argoproj.io/revision-history"
@@ -50,7 +49,7 @@ def annotation(manifest: Manifest, key: str) -> str:
 
 def hash_of(manifest: Manifest) -> str:
     """Return the pod-template hash that an object carries."""
-    return str(dig(manifest, "metadata", "labels", HASH) or "")
+    return str(dig(manifest, "metadata", "labels", HASH_LABEL) or "")
 
 
 def number_of(manifest: Manifest) -> int:
@@ -134,7 +133,7 @@ def template_of(replica_set: Manifest) -> dict[str, Any]:
     template: dict[str, Any] = duplicate(dig(replica_set, "spec", "template") or {})
     metadata = template.get("metadata") or {}
     metadata.pop("creationTimestamp", None)
-    _remove(metadata, "labels", [HASH])
+    _remove(metadata, "labels", [HASH_LABEL])
     for kind, added in _ephemeral(replica_set).items():
         present = metadata.get(kind) or {}
         _remove(metadata, kind, [key for key, value in added.items() if present.get(key) == value])
@@ -182,4 +181,4 @@ def _remove_anti_affinity(pod: dict[str, Any]) -> None:
 
 def _is_injected(term: dict[str, Any]) -> bool:
     expressions = dig(term, "labelSelector", "matchExpressions") or ()
-    return any(expression.get("key") == HASH for expression in expressions)
+    return any(expression.get("key") == HASH_LABEL for expression in expressions)

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from rollway.controller.testing.api import Key
-from rollway.controller.world import HASH_LABEL, TrafficState
+from rollway.controller.world import TrafficState
 from rollway.routers.errors import RefusedError
+from rollway.routers.model import HASH_LABEL
 from rollway.routers.objects import dig
 from rollway.routers.traffic import Evidence, SubsetHashes, Traffic
 from rollway.routers.weights import Split

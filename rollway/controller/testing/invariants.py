@@ -16,9 +16,10 @@ from rollway.controller.spec import (
 from rollway.controller.testing.api import Key
 from rollway.controller.testing.data_plane import is_routed, roles_of
 from rollway.controller.testing.kubernetes import hash_of, is_ready
-from rollway.controller.world import HASH_LABEL, ReplicaSet
+from rollway.controller.world import ReplicaSet
 from rollway.releases.phase import unobserved
 from rollway.routers.held_weight import held_weight_of
+from rollway.routers.model import HASH_LABEL
 from rollway.routers.weights import Split
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rollway.controller.spec import selects
 from rollway.controller.testing.api import Key
-from rollway.controller.world import HASH_LABEL
+from rollway.routers.model import HASH_LABEL
 
 if TYPE_CHECKING:
     import random

@@ -14,10 +14,11 @@ from rollway.controller.testing.kubernetes import BAD_IMAGE
 from rollway.controller.testing.rollouts import deployment, random_rollout, random_steps
 from rollway.controller.testing.simulation import Faults, Simulation
 from rollway.controller.testing.troubles import Troubles
-from rollway.controller.world import HASH_LABEL, REVISION
 from rollway.releases.holding import is_taken_up
 from rollway.releases.phase import write_time
+from rollway.releases.revisions import REVISION
 from rollway.routers.held_weight import held_weight_of
+from rollway.routers.model import HASH_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable

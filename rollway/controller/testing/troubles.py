@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rollway.controller.testing.api import Key
 from rollway.controller.testing.data_plane import is_routed, roles_of
-from rollway.controller.world import HASH_LABEL
+from rollway.routers.model import HASH_LABEL
 from rollway.routers.traffic import SubsetHashes, Traffic
 from rollway.routers.weights import Split
 

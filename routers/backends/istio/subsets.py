@@ -12,7 +12,7 @@ from rollway.routers.backends.endpoints import pods_behind
 from rollway.routers.backends.istio.virtual_service import GROUP, host_name, rule_ref, stanza_of
 from rollway.routers.errors import ForeignOwnerError, ManifestError, NotFoundError
 from rollway.routers.findings import Finding, Severity
-from rollway.routers.model import HASH_LABEL
+from rollway.routers.model import HASH_LABEL, MANAGED_BY
 from rollway.routers.objects import Access, Need, ObjectRef, dig, duplicate
 from rollway.routers.traffic import SubsetHashes
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from rollway.routers.objects import Live, Manifest
     from rollway.routers.traffic import Traffic
 
-MANAGED_BY = "argo-rollouts.argoproj.io/managed-by-rollouts"
-"""The annotation in which Argo Rollouts names the Rollout whose hashes a DestinationRule has."""
 _FIELDS = (
     f"/spec/subsets/*/labels/{HASH_LABEL}",
     f"/metadata/annotations/{MANAGED_BY.replace('/', '~1')}",
